@@ -1,0 +1,1 @@
+"""One file per DVC stage, named as in dvc.yaml. Run one by hand with `python -m stages.<name> --help`."""

@@ -1,0 +1,1 @@
+"""What two or more stages share: types with their read/write pair, and pure functions."""

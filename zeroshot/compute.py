@@ -1,0 +1,30 @@
+"""The device, and what makes a computation repeat bit for bit on it."""
+
+import os
+
+# cuBLAS reads this when it starts; without it deterministic mode raises on CUDA.
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+import torch  # noqa: E402
+
+
+def pick_device() -> torch.device:
+    """The CUDA GPU of this process where there is one, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    return torch.device("cpu")
+
+
+def set_up(*, threads: int, seed: int = 0, deterministic: bool = True) -> torch.device:
+    """Fix thread count, seeds and kernel choice; return the device.
+
+    Args:
+        threads: CPU threads of one operation. Sums are split by it, so another number is another result.
+        seed: of torch's generators on every device.
+        deterministic: refuse kernels whose result varies from run to run.
+    """
+    torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = not deterministic
+    return pick_device()

@@ -1,0 +1,50 @@
+"""Settings: each stage checks its own section of params.yaml before it does anything else."""
+
+from pathlib import Path
+from typing import TypeVar
+
+import pydantic
+import yaml
+
+from zeroshot.errors import InputError
+
+
+class StageParams(pydantic.BaseModel):
+    """Base of every stage's `Params`: unknown keys, missing keys and wrong types are refused.
+
+    Types are strict: `"3"` is no number and `1` is no boolean (an integer is taken for a float).
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+P = TypeVar("P", bound=StageParams)
+
+
+def load_params(section: str, model: type[P], path: Path = Path("params.yaml")) -> P:
+    """Return section `section` of the YAML file `path`, checked against `model`.
+
+    Raises:
+        InputError: naming file, key, what was found and what was expected; all faults at once.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; run from the project's folder, or `make preset NAME=demo`") from None
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(document, dict) or not isinstance(document.get(section), dict):
+        raise InputError(f"{path}: section `{section}:` is missing or empty; presets/ shows what it holds")
+    try:
+        return model.model_validate(document[section])
+    except pydantic.ValidationError as error:
+        raise InputError("\n".join(_describe(path, section, model, fault) for fault in error.errors())) from None
+
+
+def _describe(path: Path, section: str, model: type[StageParams], fault: dict) -> str:
+    key = ".".join([section, *map(str, fault["loc"])])
+    if fault["type"] == "extra_forbidden":
+        return f"{path}: unknown key `{key}`; known here: {', '.join(sorted(model.model_fields))}"
+    if fault["type"] == "missing":
+        return f"{path}: key `{key}` is missing; presets/demo.yaml explains it"
+    return f"{path}: `{key}` is {fault['input']!r}; expected: {fault['msg'].removeprefix('Value error, ')}"

@@ -1,0 +1,17 @@
+"""Progress bars with rate and time left; silent when nobody watches."""
+
+from tqdm import tqdm
+
+
+def progress(iterable=None, *, total: int | None = None, unit: str, desc: str, scale: bool = False) -> tqdm:
+    """Wrap a long loop, or return a bar to `.update(n)` by hand.
+
+    Args:
+        total: number of units, where the iterable has no length.
+        unit: what one step is, for the rate: "img", "words", "labels".
+        desc: what is being done, in a few words.
+        scale: print 1.2M rather than 1200000.
+
+    Nothing is drawn when standard error is no terminal.
+    """
+    return tqdm(iterable, total=total, unit=" " + unit, desc=desc, unit_scale=scale, disable=None, dynamic_ncols=True)

@@ -1,0 +1,46 @@
+"""How every stage starts: settings from params.yaml, paths from dvc.yaml's command line, and nothing else."""
+
+import argparse
+import ctypes
+import inspect
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from zeroshot.errors import InputError
+from zeroshot.params import load_params
+
+PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+
+
+def run_stage(main: Callable[..., None]) -> None:
+    """Call `main(params, *, flag: Path | str, ...)` as a program and exit.
+
+    `params`, where main takes it, is the section of params.yaml named like main's file, checked by the
+    class that annotates it; each other argument becomes a `--flag` (underscores as dashes).
+    A flag with a default may be left out.
+    """
+    _die_with_parent()
+    name = Path(inspect.getfile(main)).stem
+    arguments = inspect.signature(main).parameters
+    flags = [argument for argument in arguments.values() if argument.name != "params"]
+    parser = argparse.ArgumentParser(prog=f"python -m stages.{name}", description=sys.modules[main.__module__].__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    for flag in flags:
+        optional = flag.default is not inspect.Parameter.empty
+        kind = str if flag.annotation is str else Path
+        parser.add_argument("--" + flag.name.replace("_", "-"), type=kind, required=not optional,
+                            default=flag.default if optional else None, metavar=flag.name.upper())
+    paths = vars(parser.parse_args())
+    try:
+        settings = {"params": load_params(name, arguments["params"].annotation)} if "params" in arguments else {}
+        main(**settings, **paths)
+    except InputError as error:
+        sys.exit(f"{name}: {error}")
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to end this process when its parent goes, so that a killed `dvc` leaves no writer behind."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
