@@ -90,7 +90,8 @@ class Artifact:
         try:
             self._read_header()
         except (ValueError, KeyError, TypeError):
-            raise InputError(f"{path}: not one of this project's artifacts (bad header); delete it and `dvc repro`") from None
+            raise InputError(f"{path}: not one of this project's artifacts (bad header); "
+                             "delete it and `dvc repro`") from None
         if verify and self._digest() != self.sha256:
             raise InputError(f"{path}: damaged: its content does not match the checksum that it was written with; "
                              "delete it and `dvc checkout` or `dvc repro`")
@@ -105,7 +106,8 @@ class Artifact:
         self.sha256: str = described.pop("sha256")
         self.meta: dict[str, Any] = described
         self._start = 8 + length
-        self._unsealed_header = length.to_bytes(8, "little") + header.replace(self.sha256.encode(), UNSEALED.encode(), 1)
+        unsealed = header.replace(self.sha256.encode(), UNSEALED.encode(), 1)
+        self._unsealed_header = length.to_bytes(8, "little") + unsealed
         self._arrays = {name: (tuple(entry["shape"]), np.dtype(DTYPES[entry["dtype"]]), entry["data_offsets"][0])
                         for name, entry in entries.items()}
 

@@ -34,7 +34,8 @@ def scratch_folder(stage: str, **decides: Any) -> Iterator[Path]:
 
     Two equal runs at the same time (two clones, say) get different folders; the second just cannot resume.
     """
-    key = hashlib.sha256(json.dumps([decides, code_digest()], sort_keys=True, default=_jsonable).encode()).hexdigest()[:16]
+    decided = json.dumps([decides, code_digest()], sort_keys=True, default=_jsonable)
+    key = hashlib.sha256(decided.encode()).hexdigest()[:16]
     slot = 0
     while (lock := _try_lock(scratch_root() / stage / f"{key}-{slot}.lock")) is None:
         slot += 1
@@ -48,10 +49,11 @@ def scratch_folder(stage: str, **decides: Any) -> Iterator[Path]:
 
 def code_digest() -> str:
     """SHA-256 over the project's own source files that are loaded now."""
-    files = {Path(module.__file__).resolve() for module in list(sys.modules.values()) if getattr(module, "__file__", None)}
+    loaded = {Path(module.__file__).resolve() for module in list(sys.modules.values()) if getattr(module, "__file__", "")}
     digest = hashlib.sha256()
-    for file in sorted(file for file in files if file.parent.parent == PROJECT and file.parent.name in ("stages", "zeroshot")):
-        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for file in sorted(loaded):
+        if file.parent in (PROJECT / "stages", PROJECT / "zeroshot"):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
 
