@@ -49,7 +49,8 @@ def scratch_folder(stage: str, **decides: Any) -> Iterator[Path]:
 
 def code_digest() -> str:
     """SHA-256 over the project's own source files that are loaded now."""
-    loaded = {Path(module.__file__).resolve() for module in list(sys.modules.values()) if getattr(module, "__file__", "")}
+    paths = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    loaded = {Path(path).resolve() for path in paths if path}
     digest = hashlib.sha256()
     for file in sorted(loaded):
         if file.parent in (PROJECT / "stages", PROJECT / "zeroshot"):

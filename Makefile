@@ -1,0 +1,52 @@
+# `make run` and `make test` need Python 3.11 or newer, git, make and pip; everything else they fetch themselves.
+
+PYTHON ?= python3
+NAME ?=
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: help run test env preset check-data lint deps bench clean-scratch
+
+help:
+	@echo 'make run                the whole pipeline on the current params.yaml, then the results table'
+	@echo 'make test               all tests'
+	@echo 'make env                only the environment, in .venv'
+	@echo 'make preset NAME=...    put presets/NAME.yaml in place as params.yaml: $(basename $(notdir $(wildcard presets/*.yaml)))'
+	@echo 'make check-data         is the data there that params.yaml names, and what will a run cost?'
+	@echo 'make lint               ruff'
+	@echo 'make deps               write every stage'"'"'s code dependencies into dvc.yaml (after changing an import)'
+	@echo 'make clean-scratch      remove the checkpoints of runs that never finished'
+
+run: env
+	dvc repro
+	@python -m tools.show_results
+
+test: env
+	dvc repro build_taxonomy
+	python -m pytest
+
+env: .venv/installed
+
+# Debian's Python has no ensurepip of its own; any pip can then fill the environment from outside.
+.venv/installed: requirements.txt constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=")'
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv .venv; else $(PYTHON) -m venv --without-pip .venv; fi
+	@if [ -x .venv/bin/pip ]; then pip='.venv/bin/python -m pip'; else pip='$(PYTHON) -m pip --python .venv/bin/python'; fi; \
+	  $$pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@touch .venv/installed
+
+preset:
+	@[ -f 'presets/$(NAME).yaml' ] || { echo 'make preset NAME=...: one of $(basename $(notdir $(wildcard presets/*.yaml)))'; exit 1; }
+	cp 'presets/$(NAME).yaml' params.yaml
+
+check-data: env
+	python -m tools.check_data
+
+lint: env
+	ruff check .
+
+deps: env
+	python -m tools.stage_deps --write
+
+clean-scratch: env
+	python -c 'from zeroshot.scratch import scratch_root as r; import shutil; shutil.rmtree(r(), ignore_errors=True)'

@@ -1,0 +1,75 @@
+"""The promises that dvc.yaml, params.yaml and the code make to each other."""
+
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tools.stage_deps import PROJECT, code_deps, import_closure, imported_modules, stage_bodies, stage_module
+
+STAGES = stage_bodies(yaml.safe_load((PROJECT / "dvc.yaml").read_text()))
+PRESETS = sorted((PROJECT / "presets").glob("*.yaml"))
+
+
+def main_of(body):
+    return importlib.import_module(stage_module(body)).main
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_declares_exactly_the_code_that_it_imports(name):
+    assert code_deps(STAGES[name]) == import_closure(stage_module(STAGES[name])), "run `make deps`"
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_command_gives_its_stage_exactly_the_flags_that_it_takes(name):
+    taken = {argument: parameter for argument, parameter in inspect.signature(main_of(STAGES[name])).parameters.items()
+             if argument != "params"}
+    given = {flag.replace("-", "_") for flag in re.findall(r" --([a-z-]+)", STAGES[name]["cmd"])}
+    required = {argument for argument, parameter in taken.items() if parameter.default is inspect.Parameter.empty}
+    assert required <= given <= set(taken)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_says_what_it_does_has_a_file_of_its_name_and_tests(name):
+    module = stage_module(STAGES[name]).removeprefix("stages.")
+    assert STAGES[name]["desc"] and name.startswith(module)
+    assert (PROJECT / "tests" / f"test_{module}.py").exists()
+
+
+@pytest.mark.parametrize("preset", [PROJECT / "params.yaml", *PRESETS], ids=lambda path: path.name)
+def test_every_params_section_holds_exactly_what_its_stage_takes(preset):
+    sections = yaml.safe_load(preset.read_text())
+    taking = {}
+    for body in STAGES.values():
+        arguments = inspect.signature(main_of(body)).parameters
+        if "params" in arguments:
+            taking[stage_module(body).removeprefix("stages.")] = arguments["params"].annotation
+    assert set(sections) == set(taking)
+    for section, model in taking.items():
+        model.model_validate(sections[section])
+
+
+def test_every_param_is_tracked_by_the_stage_that_reads_it():
+    for name, body in STAGES.items():
+        if "params" in inspect.signature(main_of(body)).parameters:
+            section = stage_module(body).removeprefix("stages.")
+            assert any(param.split(".")[0] == section for param in body["params"]), name
+
+
+def test_params_yaml_is_the_demo_preset():
+    assert (PROJECT / "params.yaml").read_text() == (PROJECT / "presets" / "demo.yaml").read_text()
+
+
+def test_no_stage_imports_a_stage_and_the_library_imports_none():
+    for folder in ("stages", "zeroshot"):
+        for file in (PROJECT / folder).glob("*.py"):
+            assert not [name for name in imported_modules(file) if name.startswith("stages.")], file.name
+
+
+def test_nothing_loads_pickles_or_extracts_archives():
+    forbidden = re.compile(r"pickle\.load|allow_pickle=True|weights_only=False|extractall\(|\.extract\(")
+    for file in [*(PROJECT / "stages").glob("*.py"), *(PROJECT / "zeroshot").glob("*.py"), *Path(PROJECT / "tools").glob("*.py")]:
+        assert not forbidden.search(file.read_text()), file.name
