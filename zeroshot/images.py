@@ -1,0 +1,141 @@
+"""The image index: which images there are, what each shows, where its bytes lie; and their packed pixels.
+
+    data/index/images.safetensors   one row an image, sorted by role, wnid, container and place therein
+        role       uint8 [images]   0 train, 1 val, 2 unseen
+        label      int32 [images]   index into meta["wnids"], the sorted wnids of all roles
+      for sets made from files also
+        container  int32 [images]   index into meta["containers"]: tars or folders, relative to the images' root
+        offset     int64 [images]   first byte in the tar; -1 for a file of its own in a folder
+        size       int64 [images]   bytes of the image file
+        names, name_end             file names end to end (uint8), and where each ends (int64 [images])
+    data/index/pixels.safetensors   only where small sets are packed
+        pixels     uint8 [images, height, width, 3]   RGB, row i belongs to row i of the index
+    data/index/seen.txt unseen.txt  wnids with training images, wnids with unseen images
+    data/index/skipped.tsv          images left out: role, wnid, file, reason
+
+No Python object is held per image: 14 M rows are some 700 MB on disk, mapped rather than loaded.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zeroshot.artifacts import Artifact, write_artifact
+from zeroshot.errors import InputError
+from zeroshot.files import atomic_write
+from zeroshot.image_files import ImageFiles
+
+ROLES = ("train", "val", "unseen")
+TRAIN, VAL, UNSEEN = range(3)
+INDEX_FILE, PIXELS_FILE = "images.safetensors", "pixels.safetensors"
+
+
+class ImageIndex:
+    """What each image shows; made by `read`.
+
+    Attributes:
+        wnids: all classes, sorted; labels are indices into it.
+        roles: uint8 [images], TRAIN, VAL or UNSEEN.
+        labels: int32 [images].
+        seen: sorted wnids with training images; a seen class's softmax output is its position here.
+        unseen: sorted wnids with unseen images; never one of `seen`.
+        packed: whether `open_pixels` gives packed pixels or image files.
+        sha256: seal of the index, which also covers packed pixels.
+    """
+
+    def __init__(self, artifact: Artifact):
+        self.sha256 = artifact.sha256
+        self.wnids: list[str] = artifact.meta["wnids"]
+        self.packed: bool = artifact.meta["pixels"] is not None
+        self.roles = artifact.memmap("role")
+        self.labels = artifact.memmap("label")
+        self.seen = self._wnids_of(TRAIN)
+        self.unseen = self._wnids_of(UNSEEN)
+
+    @classmethod
+    def read(cls, folder: Path) -> "ImageIndex":
+        """Read the index in `folder` (data/index). Raises InputError if it is missing or damaged."""
+        return cls(Artifact(folder / INDEX_FILE))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(self, role: int) -> np.ndarray:
+        """int64 [images of that role]: row numbers, ascending (and contiguous)."""
+        return np.flatnonzero(self.roles == role)
+
+    def outputs(self, rows: np.ndarray) -> np.ndarray:
+        """int64 [rows]: softmax output number (position in `seen`) of each row's class, -1 for an unseen class."""
+        position = {wnid: number for number, wnid in enumerate(self.seen)}
+        of_label = np.array([position.get(wnid, -1) for wnid in self.wnids], np.int64)
+        return of_label[self.labels[rows]]
+
+    def _wnids_of(self, role: int) -> list[str]:
+        return [self.wnids[label] for label in np.unique(self.labels[self.rows(role)])]
+
+
+def write_index(folder: Path, wnids: list[str], arrays: Mapping[str, np.ndarray], *, pixels: str | None,
+                containers: list[str], made_from: Mapping[str, Any]) -> None:
+    """Write images.safetensors, seen.txt and unseen.txt; see this module's docstring for `arrays`.
+
+    Args:
+        pixels: seal of pixels.safetensors, or None where the images stay in their files.
+        made_from: settings to keep in the meta, for whoever finds the file.
+    """
+    write_artifact(folder / INDEX_FILE, {"wnids": wnids, "pixels": pixels, "containers": containers,
+                                         "made_from": dict(made_from)}, arrays)
+    for name, role in (("seen.txt", TRAIN), ("unseen.txt", UNSEEN)):
+        labels = np.unique(arrays["label"][arrays["role"] == role])
+        with atomic_write(folder / name) as file:
+            file.writelines(wnids[label] + "\n" for label in labels)
+
+
+class PackedPixels:
+    """Every image of a small set, decoded once, mapped into memory.
+
+    Attributes:
+        size: (height, width) in pixels.
+    """
+
+    def __init__(self, folder: Path, *, verify: bool = True):
+        self._folder = folder
+        self._pixels = Artifact(folder / PIXELS_FILE, verify=verify).memmap("pixels")
+        self.size: tuple[int, int] = self._pixels.shape[1:3]
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def __reduce__(self):  # to a worker process goes the path, not a copy of all pixels
+        return _reopen, (self._folder,)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """uint8 [rows, height, width, 3], RGB, a copy; `rows` are row numbers of the index in any order."""
+        return np.asarray(self._pixels[rows])
+
+
+def _reopen(folder: Path) -> PackedPixels:
+    return PackedPixels(folder, verify=False)
+
+
+def open_pixels(folder: Path, images_root: Path, *, verify: bool = True) -> PackedPixels | ImageFiles:
+    """Open the images of the index in `folder` by row; both kinds of reader may be sent to worker processes.
+
+    Args:
+        images_root: where the files lie (params: index_images.images); not used for packed sets.
+        verify: check the files' seals (reads them whole, about 1 GB/s).
+
+    Returns:
+        `PackedPixels` (`.read(rows)`) where `ImageIndex.packed`, else `ImageFiles` (`.image(row)`).
+
+    Raises:
+        InputError: missing or damaged index, or pixels that belong to another index.
+    """
+    artifact = Artifact(folder / INDEX_FILE, verify=verify)
+    if (seal := artifact.meta["pixels"]) is None:
+        return ImageFiles(folder / INDEX_FILE, images_root)
+    if Artifact(folder / PIXELS_FILE, verify=False).sha256 != seal:
+        raise InputError(f"{folder / PIXELS_FILE}: belongs to another index than {folder / INDEX_FILE}; "
+                         "`dvc repro index_images` makes both anew")
+    return PackedPixels(folder, verify=verify)
