@@ -6,4 +6,5 @@ TABLES = Path("metrics/tables")
 
 if __name__ == "__main__":
     print("\n" + (TABLES / "overview.md").read_text(encoding="utf-8"))
-    print(f"To open: {TABLES.resolve()}/*.md, the plots in {Path('plots').resolve()}, all figures in {TABLES}/results.csv")
+    print(f"To open: {TABLES.resolve()}/*.md and the plots in {Path('plots').resolve()};")
+    print(f"all figures in one file: {TABLES}/results.csv")
