@@ -1,0 +1,19 @@
+import subprocess
+import sys
+
+PROGRAM = """
+import zeroshot.torchvision_guard as guard
+import torch, torchvision, timm
+from torchvision.transforms import v2
+image = torch.zeros(1, 3, 64, 64)
+assert torchvision.models.resnet18(num_classes=7).eval()(image).shape == (1, 7)
+assert v2.RandomHorizontalFlip(1.0)(image).shape == image.shape
+print(guard.HAS_NATIVE_OPS, torchvision.extension._has_ops())
+"""
+
+
+def test_torchvision_and_timm_import_after_the_guard_whatever_build_of_torch():
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ours, torchvisions = done.stdout.split()
+    assert ours == torchvisions
