@@ -21,7 +21,7 @@ def run_stage(main: Callable[..., None]) -> None:
     class that annotates it; each other argument becomes a `--flag` (underscores as dashes).
     A flag with a default may be left out.
     """
-    _die_with_parent()
+    die_with_parent()
     name = Path(inspect.getfile(main)).stem
     arguments = inspect.signature(main).parameters
     flags = [argument for argument in arguments.values() if argument.name != "params"]
@@ -40,7 +40,10 @@ def run_stage(main: Callable[..., None]) -> None:
         sys.exit(f"{name}: {error}")
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to end this process when its parent goes, so that a killed `dvc` leaves no writer behind."""
+def die_with_parent() -> None:
+    """Ask Linux to end this process when its parent goes, so that a killed `dvc` leaves no writer behind.
+
+    A stage's worker processes call it too.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,210 @@
+"""Text -> corpus: one tokenised sentence a line, against a lexicon of single- and multi-word terms (DeViSE section 3.1).
+
+First pass: articles are read from the dump, cut into sentences and folded into words (the rule of zeroshot.terms: runs
+of letters and digits; digits stay as they are, all other signs only separate), and runs of words that are noun lemmas of
+WordNet become one term, the longest first. Then the lexicon is chosen: every label lemma that occurs, and the most
+frequent other terms. Second pass: what is outside the lexicon is dropped. Both passes use `workers` processes; the
+output does not depend on their number, nor memory on the text's length.
+
+Inputs: `prepare_corpus.text`, of kind `source`; data/taxonomy. Outputs: data/corpus/sentences.txt and lexicon.tsv
+(term, count); metrics of what was kept and dropped. Cost: a second for a million words on a core, twice that for a
+MediaWiki dump; disk for the text twice over.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import pydantic
+
+from zeroshot.errors import InputError
+from zeroshot.files import atomic_write, write_json
+from zeroshot.lexicon import MultiwordTerms, choose_lexicon, write_lexicon
+from zeroshot.ordered_pool import in_order
+from zeroshot.params import StageParams
+from zeroshot.phrases import find_phrases
+from zeroshot.progress import progress
+from zeroshot.sentences import SENTENCE_END, tokens_of
+from zeroshot.stage import run_stage
+from zeroshot.taxonomy import read_taxonomy
+from zeroshot.terms import JOINER, term_of
+from zeroshot.text_files import Block, blocks_of, tasks_of
+from zeroshot.text_sources import BOUNDARY, HAS_ARTICLES, Source, articles_of, text_files
+
+MAX_DISTINCT = 10_000_000  # distinct terms counted at a time, about 1 GB; beyond, the rarest are forgotten
+
+
+class Params(StageParams):
+    source: Source
+    text: str = pydantic.Field(min_length=1)
+    lexicon_size: int = pydantic.Field(ge=1)
+    min_count: int = pydantic.Field(ge=1)
+    label_min_count: int = pydantic.Field(ge=1)
+    multiword: bool
+    phrase_threshold: float = pydantic.Field(ge=0)
+    min_article_words: int = pydantic.Field(ge=0)
+    workers: int = pydantic.Field(ge=1)
+
+
+def main(params: Params, *, text: Path, taxonomy: Path, out: Path, metrics: Path) -> None:
+    labels = label_terms(read_taxonomy(taxonomy).lemmas)
+    files = text_files(text, params.source)
+    words = out / ".words.partial"  # inside the out, which DVC clears: a killed run leaves nothing behind
+    try:
+        counts, tally = write_words(words, files, labels, params)
+        if not counts:
+            raise InputError(f"{text}: no word is left of {tally['articles_short']} articles shorter than "
+                             f"`prepare_corpus.min_article_words` = {params.min_article_words} words; lower it")
+        phrases = find_phrases(words, params.min_count, params.phrase_threshold) if params.phrase_threshold else set()
+        if phrases:
+            counts = count_merged(words, phrases.union(labels if params.multiword else ()), params.workers)
+        lexicon = choose_lexicon(counts, labels, size=params.lexicon_size, min_count=params.min_count,
+                                 label_min_count=params.label_min_count)
+        kept, sentences = write_sentences(out / "sentences.txt", words, lexicon, bool(phrases), params)
+    finally:
+        words.unlink(missing_ok=True)
+    write_lexicon(out / "lexicon.tsv", kept)
+    write_json(metrics, summary(tally, kept, sentences, labels))
+
+
+def label_terms(lemmas: Iterable[list[str]]) -> set[str]:
+    """The terms of all labels' lemmas."""
+    return {term for synonyms in lemmas for lemma in synonyms if (term := term_of(lemma))}
+
+
+class Piece(NamedTuple):
+    """A stretch of the corpus as lines of terms, its terms' counts, and the tally of what it was made from."""
+
+    lines: bytes
+    counts: Counter
+    tally: Counter
+
+
+def write_words(path: Path, files: list[Path], labels: set[str], params: Params) -> tuple[Counter, Counter]:
+    """First pass: the terms of every sentence, to `path`; returns their counts and the tally of articles and words."""
+    counts, tally = Counter(), Counter()
+    tasks = tasks_of(files, BOUNDARY[params.source])
+    multiword = MultiwordTerms(labels if params.multiword else ())
+    size = sum(file.stat().st_size for file in files)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as file, progress(total=size, unit="B", desc="reading text", scale=True) as bar:
+        for task, piece in in_order(words_of_task, tasks, params.workers, params, multiword):
+            file.write(piece.lines)
+            counts.update(piece.counts)
+            tally.update(piece.tally)
+            if len(counts) > MAX_DISTINCT:
+                counts = forget_rarest(counts, labels)
+            bar.update(task.packed)
+            bar.set_postfix(words=f"{tally['words'] / 1e6:.1f}M", refresh=False)
+    return counts, tally
+
+
+def words_of_task(task: Block, params: Params, multiword: MultiwordTerms) -> Piece:
+    """The articles of a task, without those that are too short, as lines of terms."""
+    kept, tally = [], Counter()
+    for article in articles_of(task, params.source):
+        if article.dropped:
+            tally[f"pages_{article.dropped}"] += 1
+            continue
+        tokens = tokens_of(article.text)
+        words = len(tokens) - tokens.count(SENTENCE_END)
+        if params.source in HAS_ARTICLES:
+            short = words < params.min_article_words
+            tally["articles_short" if short else "articles"] += 1
+            if short:
+                continue
+        tally["words"] += words
+        kept += multiword.merge(tokens)
+    return Piece(as_lines(kept), counted(kept), tally)
+
+
+def forget_rarest(counts: Counter, labels: set[str]) -> Counter:
+    """`counts` without the terms that occur least, of labels all; at most half of MAX_DISTINCT others."""
+    rare = sorted((count for term, count in counts.items() if term not in labels), reverse=True)
+    bar = rare[min(len(rare), MAX_DISTINCT // 2) - 1]
+    return Counter({term: count for term, count in counts.items() if count > bar or term in labels})
+
+
+def count_merged(words: Path, multiword: set[str], workers: int) -> Counter:
+    """Counts of the terms when `multiword` are merged as well."""
+    counts = Counter()
+    for _, piece in in_order(merged_again, blocks_of(words, b"\n"), workers, MultiwordTerms(multiword)):
+        counts.update(piece)
+    return counts
+
+
+def merged_again(block: Block, multiword: MultiwordTerms) -> Counter:
+    return counted(multiword.merge(separated(as_tokens(block.data))))
+
+
+def write_sentences(path: Path, words: Path, lexicon: list[str], merge: bool, params: Params) -> tuple[Counter, int]:
+    """Second pass: the sentences of `words` in terms of the lexicon; returns its terms' counts, and how many sentences."""
+    counts, sentences, known = Counter(), 0, frozenset(lexicon)
+    shared = (known, MultiwordTerms(lexicon if params.multiword or merge else ()), merge)
+    blocks = in_order(known_of_block, blocks_of(words, b"\n"), params.workers, *shared)
+    with atomic_write(path, "wb") as file:
+        for _, piece in progress(blocks, total=None, unit="blocks", desc="writing sentences"):
+            file.write(piece.lines)
+            counts.update(piece.counts)
+            sentences += piece.tally["sentences"]
+    ordered = sorted(counts, key=lambda term: (-counts[term], term))
+    return Counter({term: counts[term] for term in ordered}), sentences
+
+
+def known_of_block(block: Block, known: frozenset[str], multiword: MultiwordTerms, merge: bool) -> Piece:
+    """The lines of a block in terms of the lexicon. A multi-word term that is not in it falls back to its words."""
+    tokens = as_tokens(block.data)
+    if merge or any(JOINER in term for term in set(tokens) - known):
+        tokens = multiword.merge(separated(tokens))
+    tokens = [term for term in tokens if term in known or term == SENTENCE_END]
+    lines = as_lines(tokens)
+    return Piece(lines, counted(tokens), Counter(sentences=lines.count(b"\n")))
+
+
+def as_lines(tokens: list[str]) -> bytes:
+    """UTF-8 lines of terms, a sentence each, from tokens with sentence ends; empty sentences vanish."""
+    sentences = filter(None, map(str.strip, " ".join(tokens).split(SENTENCE_END)))
+    return "".join([sentence + "\n" for sentence in sentences]).encode()
+
+
+def as_tokens(lines: bytes) -> list[str]:
+    """The inverse of as_lines."""
+    return lines.decode().replace("\n", f" {SENTENCE_END} ").split()
+
+
+def separated(tokens: list[str]) -> list[str]:
+    """Terms taken apart into their words."""
+    return " ".join(tokens).replace(JOINER, " ").split()
+
+
+def counted(tokens: list[str]) -> Counter:
+    counts = Counter(tokens)
+    counts.pop(SENTENCE_END, None)
+    return counts
+
+
+def summary(tally: Counter, kept: Counter, sentences: int, labels: set[str]) -> dict[str, float]:
+    """What the text held and what became of it."""
+    terms = kept.total()
+    words = sum(count * (term.count(JOINER) + 1) for term, count in kept.items())
+    return {
+        "articles": tally["articles"],
+        "articles_too_short": tally["articles_short"],
+        "pages_redirect": tally["pages_redirect"],
+        "pages_other_namespace": tally["pages_namespace"],
+        "words_read": tally["words"],
+        "words_kept": words,
+        "words_outside_lexicon": tally["words"] - words,
+        "sentences": sentences,
+        "terms": terms,
+        "terms_multiword": sum(count for term, count in kept.items() if JOINER in term),
+        "lexicon": len(kept),
+        "lexicon_multiword": sum(JOINER in term for term in kept),
+        "label_lemmas": len(labels),
+        "label_lemmas_in_lexicon": len(labels & kept.keys()),
+    }
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,22 @@
+"""Phrases found by statistics: pairs of terms that stand together far more often than chance has it (gensim Phrases)."""
+
+from pathlib import Path
+
+from zeroshot.terms import JOINER
+
+MAX_PAIRS = 20_000_000  # distinct words and pairs counted at a time, about 2 GB; beyond, the rarest are forgotten
+
+
+def find_phrases(sentences: Path, min_count: int, threshold: float) -> set[str]:
+    """Terms like "prime_minister" from a file of sentences, one a line.
+
+    Args:
+        min_count: occurrences a pair needs.
+        threshold: of (pairs - min_count) * distinct terms / (count of first * count of second); higher means fewer.
+    """
+    from gensim.models.phrases import Phrases  # here, since few runs ask for it
+    from gensim.models.word2vec import LineSentence
+
+    model = Phrases(LineSentence(str(sentences)), min_count=min_count, threshold=threshold, delimiter=JOINER,
+                    max_vocab_size=MAX_PAIRS)
+    return set(model.export_phrases())

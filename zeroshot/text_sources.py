@@ -1,0 +1,124 @@
+"""The kinds of text that the corpus is made from, each as articles: WordNet, WikiExtractor, MediaWiki dumps, plain text."""
+
+import html
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+from xml.etree import ElementTree
+
+from zeroshot.errors import InputError
+from zeroshot.text_files import UNPACKERS, Block, opened
+
+Source = Literal["wordnet", "wikiextractor", "mediawiki", "plain"]
+BOUNDARY = {"wordnet": b"\n", "plain": b"\n", "wikiextractor": b"</doc>", "mediawiki": b"</page>"}
+HAS_ARTICLES = {"wikiextractor", "mediawiki"}
+MAIN_NAMESPACE = "0"
+
+_DOC = re.compile(r"<doc [^>]*>\n?(.*?)</doc>\s*", re.DOTALL)
+_PAGE = re.compile(rb"<page>.*?</page>", re.DOTALL)
+_REDIRECT = re.compile(r"\s*#redirect", re.IGNORECASE)
+
+
+class Article(NamedTuple):
+    """A text, or why a page gives none: "redirect" or "namespace"."""
+
+    text: str
+    dropped: str = ""
+
+
+def text_files(text: Path, source: Source) -> list[Path]:
+    """Files of the user's text: `text` itself, or all under the folder `text`, sorted by path.
+
+    Raises:
+        InputError: nothing there, or nothing that looks like `source`.
+    """
+    if text.is_file():
+        return [text]
+    if not text.is_dir():
+        raise InputError(f"{text}: no such file or folder; `prepare_corpus.text` names your text")
+    files = sorted(file for file in text.rglob("*") if file.is_file() and _looks_like(file, source))
+    if not files:
+        raise InputError(f"{text}: no file that looks like {source!r} text ({_EXPECTED[source]}) in this folder")
+    return files
+
+
+_EXPECTED = {"wordnet": "glosses.txt", "wikiextractor": "wiki_00, wiki_01.bz2, ...", "mediawiki": "*.xml, *.xml.bz2, ...",
+             "plain": "*.txt, *.txt.gz, *.txt.bz2, *.txt.zst"}
+
+
+def _looks_like(file: Path, source: Source) -> bool:
+    name = file.name.removesuffix(file.suffix) if file.suffix in UNPACKERS else file.name
+    if source == "wikiextractor":
+        return name.startswith("wiki_")
+    if source == "mediawiki":  # multistream dumps name their parts ...xml-p1p41242.bz2
+        return ".xml" in name and "index" not in name
+    return name.endswith(".txt") or (file.suffix in UNPACKERS and "." not in name)
+
+
+def articles_of(task: Block, source: Source) -> Iterator[Article]:
+    """The articles of a task in their order; for text without articles, a block is one.
+
+    Raises:
+        InputError: broken archive, markup or UTF-8, or a file that ends inside an article; names file and offset.
+    """
+    read = {"wikiextractor": _wikiextractor, "mediawiki": _mediawiki}.get(source, _plain)
+    for block in opened(task, BOUNDARY[source]):
+        yield from read(block)
+
+
+def _plain(block: Block) -> Iterator[Article]:
+    yield Article(_decoded(block))
+
+
+def _wikiextractor(block: Block) -> Iterator[Article]:
+    text, end = _decoded(block), 0
+    for match in _DOC.finditer(text):
+        _only_space(text[end:match.start()], block, end, "<doc ...>")
+        body, end = match.group(1), match.end()
+        yield Article(html.unescape(body) if "&" in body else body)
+    _only_space(text[end:], block, end, "<doc ...> ... </doc>")
+
+
+def _mediawiki(block: Block) -> Iterator[Article]:
+    _check_dump(block)
+    for match in _PAGE.finditer(block.data):
+        try:
+            page = ElementTree.fromstring(match.group())
+        except ElementTree.ParseError as error:
+            raise InputError(f"{block.path}: corrupt page at byte {block.offset + match.start()} of the unpacked dump: "
+                             f"{error}; fetch it again") from None
+        yield _page_article(page)
+
+
+def _page_article(page: ElementTree.Element) -> Article:
+    markup = page.findtext("revision/text") or ""
+    if page.findtext("ns", MAIN_NAMESPACE) != MAIN_NAMESPACE:
+        return Article("", "namespace")
+    if page.find("redirect") is not None or _REDIRECT.match(markup):
+        return Article("", "redirect")
+    from gensim.corpora.wikicorpus import filter_wiki  # here, since only this source needs a second's import
+
+    return Article(filter_wiki(markup))
+
+
+def _check_dump(block: Block) -> None:
+    if block.offset == 0 and b"<mediawiki" not in block.data[:4096]:
+        raise InputError(f"{block.path}: no MediaWiki dump: it starts with {block.data[:40]!r}; expected <mediawiki ...>")
+    if block.last and not block.data.rstrip().endswith(b"</mediawiki>"):
+        raise InputError(f"{block.path}: truncated: the dump ends at byte {block.offset + len(block.data)} (unpacked) "
+                         "without </mediawiki>; fetch it again")
+
+
+def _only_space(between: str, block: Block, position: int, expected: str) -> None:
+    if between and not between.isspace():
+        raise InputError(f"{block.path}: truncated, or no WikiExtractor output: near byte {block.offset + position} "
+                         f"(unpacked) found {between.strip()[:40]!r}, expected {expected}")
+
+
+def _decoded(block: Block) -> str:
+    try:
+        return block.data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{block.path}: not UTF-8 at byte {block.offset + error.start} (unpacked); "
+                         "convert it with iconv") from None
