@@ -3,7 +3,8 @@
 from tqdm import tqdm
 
 
-def progress(iterable=None, *, total: int | None = None, unit: str, desc: str, scale: bool = False) -> tqdm:
+def progress(iterable=None, *, total: int | None = None, unit: str, desc: str, scale: bool = False,
+             initial: int = 0) -> tqdm:
     """Wrap a long loop, or return a bar to `.update(n)` by hand.
 
     Args:
@@ -11,7 +12,9 @@ def progress(iterable=None, *, total: int | None = None, unit: str, desc: str, s
         unit: what one step is, for the rate: "img", "words", "labels".
         desc: what is being done, in a few words.
         scale: print 1.2M rather than 1200000.
+        initial: units that an earlier, killed run has done; they do not count for the rate.
 
     Nothing is drawn when standard error is no terminal.
     """
-    return tqdm(iterable, total=total, unit=" " + unit, desc=desc, unit_scale=scale, disable=None, dynamic_ncols=True)
+    return tqdm(iterable, total=total, unit=" " + unit, desc=desc, unit_scale=scale, initial=initial,
+                disable=None, dynamic_ncols=True)

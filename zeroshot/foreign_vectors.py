@@ -1,0 +1,149 @@
+"""Word vectors in the forms that other tools write: word2vec text and binary, GloVe text, gensim's own files."""
+
+import gzip
+import pickle
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from zeroshot.errors import InputError
+
+HEADER = re.compile(rb"(\d+) +(\d+)\s*\n")  # of word2vec: how many terms, of what width
+PICKLE = b"\x80"  # how gensim's files begin
+LONGEST_TERM = 10_000  # bytes
+
+
+def read_foreign_vectors(path: Path) -> tuple[list[str], np.ndarray]:
+    """Terms and float32 [terms, dim] of a file, `.gz` or not; which form it has is told by its first bytes.
+
+    Raises:
+        InputError: cut short, wrong width or no number; names the line or the vector.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            first = file.readline(LONGEST_TERM)
+            if first.startswith(PICKLE):
+                return _read_gensim(path)
+            if not (header := HEADER.fullmatch(first)):
+                return _read_text(path, _again(first, file), None, 1)
+            count, dim = int(header[1]), int(header[2])
+            if not count or not dim:
+                raise InputError(f"{path}: its first line announces {count} terms of width {dim}")
+            start = file.readline()
+            file.seek(len(first))
+            if _is_text(start, dim):
+                return _read_text(path, file, (count, dim), 2)
+            return _read_binary(path, file, count, dim)
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise InputError(f"{path}: truncated or corrupt archive: {error}") from None
+
+
+def _again(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest
+
+
+def _is_text(line: bytes, dim: int) -> bool:
+    try:
+        return len([float(number) for number in line.split()[-dim:]]) == dim
+    except ValueError:
+        return False
+
+
+def _read_text(path: Path, lines: Iterable[bytes], expected: tuple[int, int] | None,
+               number: int) -> tuple[list[str], np.ndarray]:
+    """Lines `term number number ...`; a term may hold spaces (some of GloVe's do) once the width is known."""
+    terms, rows, dim = [], [], expected[1] if expected else None
+    for number, line in enumerate(lines, number):  # noqa: B020
+        dim = dim or line.rstrip().count(b" ")
+        fields = line.rstrip().rsplit(b" ", dim)
+        try:
+            row = np.array(fields[1:], np.float32)
+        except ValueError:
+            row = np.empty(0, np.float32)
+        if not dim or len(row) != dim or not line.endswith(b"\n"):
+            raise InputError(f"{path}: line {number} is {line[:60]!r}; expected a term and {dim or 'some'} numbers, "
+                             "all parted by single spaces")
+        terms.append(fields[0].decode("utf-8", "replace"))
+        rows.append(row)
+    if not rows or expected and len(rows) != expected[0]:
+        raise InputError(f"{path}: ends after line {number} with {len(rows)} vectors; "
+                         f"expected {expected[0] if expected else 'at least one'}")
+    return terms, np.stack(rows)
+
+
+def _read_binary(path: Path, file: IO[bytes], count: int, dim: int) -> tuple[list[str], np.ndarray]:
+    terms, rows = [], []
+    for number in range(1, count + 1):
+        term = _until_space(file)
+        packed = file.read(4 * dim)
+        if term is None or len(packed) != 4 * dim:
+            raise InputError(f"{path}: truncated in vector {number} of {count}, or no word2vec binary file")
+        terms.append(term.decode("utf-8", "replace"))
+        rows.append(np.frombuffer(packed, "<f4"))
+    if file.read(2).strip():
+        raise InputError(f"{path}: goes on after its {count} vectors; expected its end")
+    return terms, np.stack(rows).astype(np.float32)
+
+
+def _until_space(file: IO[bytes]) -> bytes | None:
+    term = bytearray()
+    while (byte := file.read(1)) != b" ":
+        if not byte or len(term) > LONGEST_TERM:
+            return None
+        term += byte
+    return bytes(term).lstrip(b"\n")  # some writers end a vector with a line
+
+
+class _Inert:
+    """Stands for any class of gensim: keeps what was saved, does nothing."""
+
+    def __init__(self, *_: Any, **__: Any):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        self.__dict__.update(state if isinstance(state, dict) else {})
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Rebuilds numpy arrays and plain values; gensim's classes become _Inert, so that a file can run no code."""
+
+    ALLOWED = {"_reconstruct", "ndarray", "dtype", "_frombuffer", "scalar"}
+
+    def find_class(self, module: str, name: str) -> Any:
+        package = module.split(".")[0]
+        if package == "gensim" or module.startswith("numpy.random"):
+            return _Inert
+        if package == "numpy" and name in self.ALLOWED:
+            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which is not let in")
+
+
+def _read_gensim(path: Path) -> tuple[list[str], np.ndarray]:
+    """KeyedVectors.save or Word2Vec.save, its large arrays beside it as `<name>.vectors.npy`."""
+    try:
+        with open(path, "rb") as file:
+            saved = _ArraysOnly(file).load()
+    except Exception as error:  # a broken pickle raises nearly anything
+        raise InputError(f"{path}: gensim's file cannot be read safely: {error}; in gensim, export it with "
+                         "`.save_word2vec_format(path, binary=True)`") from None
+    prefix = ""
+    if wv := getattr(saved, "wv", None):
+        saved, prefix = wv, ".wv"
+    fields = getattr(saved, "__dict__", {})
+    terms = fields.get("index_to_key") or fields.get("index2word")
+    vectors = fields.get("vectors", fields.get("syn0"))
+    if vectors is None:
+        beside = path.with_name(f"{path.name}{prefix}.vectors.npy")
+        if not beside.is_file():
+            raise InputError(f"{path}: holds no vectors, and {beside.name} does not lie beside it; both are needed")
+        try:
+            vectors = np.load(beside, allow_pickle=False)
+        except ValueError as error:
+            raise InputError(f"{beside}: truncated or corrupt: {error}") from None
+    if not terms:
+        raise InputError(f"{path}: gensim's file holds no terms; expected KeyedVectors or Word2Vec")
+    return list(terms), np.asarray(vectors, np.float32)
