@@ -6,9 +6,10 @@ from pathlib import Path
 from PIL import Image
 
 from zeroshot.artifacts import Artifact
-from zeroshot.decoding import decode_rgb
+from zeroshot.decoding import UnreadableImage, check_header, decode_rgb
 from zeroshot.errors import InputError
 
+HEAD = 8192  # bytes; holds the header of nearly every image
 MAX_OPEN = 64  # tars held open at once, per process
 
 
@@ -39,25 +40,34 @@ class ImageFiles:
         """For messages: the container's path and the image's name in it."""
         return f"{self._root / self._containers[self._container[row]]}/{self.name(row)}"
 
-    def jpeg_bytes(self, row: int) -> bytes:
-        """The image file's bytes, whatever its format.
+    def jpeg_bytes(self, row: int, limit: int | None = None) -> bytes:
+        """The image file's bytes, whatever its format; the first `limit` of them.
 
         Raises:
             InputError: the file is gone or has another size than when it was indexed.
         """
         container, offset, size = int(self._container[row]), int(self._offset[row]), int(self._size[row])
+        wanted = size if limit is None else min(size, limit)
         try:
             if offset < 0:
-                data = (self._root / self._containers[container] / self.name(row)).read_bytes()
+                with open(self._root / self._containers[container] / self.name(row), "rb") as file:
+                    data = file.read(wanted)
             else:
-                data = self._read_at(container, offset, size)
+                data = self._read_at(container, offset, wanted)
         except OSError as error:
             raise InputError(f"{self.where(row)}: cannot be read ({error.strerror}); it was there when it was indexed: "
                              "bring it back, or `dvc repro index_images`") from None
-        if len(data) != size:
-            raise InputError(f"{self.where(row)}: {len(data)} bytes, {size} when it was indexed; "
+        if len(data) != wanted:
+            raise InputError(f"{self.where(row)}: cut short to {len(data)} bytes, {size} when it was indexed; "
                              "`dvc repro index_images` after the images have changed")
         return data
+
+    def check_header(self, row: int) -> None:
+        """Raise UnreadableImage if the file does not even begin like an image; costs one short read."""
+        try:
+            check_header(self.jpeg_bytes(row, HEAD))
+        except UnreadableImage:  # perhaps a long one, with a thumbnail or a colour profile before the image
+            check_header(self.jpeg_bytes(row))
 
     def image(self, row: int) -> Image.Image:
         """The decoded image, RGB, upright, of its own size.
