@@ -1,0 +1,232 @@
+"""Taxonomy and class lists -> the papers' label sets: seen, unseen, 2-hops, 3-hops, 21k, and each with the seen ones.
+
+The universe is a list of all classes (ImageNet 2011 fall11: 21,841); `21k` is the universe without the seen classes.
+Which of it is near the seen classes, two conventions say:
+
+`published` makes the lists that the field circulates (1,549, 7,860 and 20,842 wnids where ImageNet 1K is the seen
+list). Those were counted in ImageNet's own tree, which differs from WordNet: it has no instance edges; a path goes up to
+a common ancestor and then down, never down and up again; below its root are eight branches and "Misc", a flat branch
+of all that has none of the eight among its ancestors; and a seen class hangs directly under animal. Thus
+  2-hops = one edge from a seen class, and animal if a seen class is an animal;
+  3-hops = 2-hops, two edges from a seen class, the children of animal if animal is in 2-hops, and all of Misc if a
+           seen class is in it (the edges to and from Misc make two).
+
+`tree` counts plain WordNet edges, within `hops` of a seen class. Whatever the convention, the report states the sizes
+of both and every wnid that had to be left out. Seconds on one core.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import pydantic
+from jaxtyping import Bool, Int32
+
+from zeroshot.errors import InputError
+from zeroshot.files import atomic_write, write_json
+from zeroshot.label_sets import LABEL_SETS, read_wnids, write_label_sets
+from zeroshot.params import StageParams
+from zeroshot.stage import run_stage
+from zeroshot.taxonomy import Taxonomy, read_taxonomy
+
+ANIMAL = "n00015388"
+BRANCHES = {"n00017222": "plant", "n09287968": "geological formation", "n00019128": "natural object",
+            "n00523513": "sport", "n00021939": "artifact", "n12992868": "fungus", "n00007846": "person", ANIMAL: "animal"}
+Walk = Literal["any", "up-down", "vertical"]
+
+
+class Tree(StageParams):
+    hops: Annotated[list[int], pydantic.Field(min_length=2, max_length=2)]
+    directed: bool
+    instances: bool
+
+    @pydantic.field_validator("hops")
+    @classmethod
+    def _grow(cls, hops: list[int]) -> list[int]:
+        if not 1 <= hops[0] <= hops[1]:
+            raise ValueError("two numbers from 1 up, the second not smaller: edges for 2-hops and for 3-hops")
+        return hops
+
+
+class Params(StageParams):
+    seen: str
+    unseen: str
+    universe: str
+    convention: Literal["published", "tree"]
+    tree: Tree
+
+
+def main(params: Params, *, taxonomy: Path, seen: Path, unseen: Path, universe: Path, out: Path, metrics: Path,
+         report: Path, histogram: Path) -> None:
+    nouns = read_taxonomy(taxonomy)
+    lists = read_lists(nouns, seen, unseen, universe)
+    conventions = {"published": published_sets(nouns, lists["seen"], lists["21k"]),
+                   "tree": tree_sets(nouns, lists["seen"], lists["21k"], params.tree)}
+    sets = lists | conventions[params.convention]
+    distances = universe_distances(nouns, lists["seen"], lists["universe"], params.tree.instances)
+    write_label_sets(out, sets)
+    write_json(metrics, measures(sets, lists, distances))
+    write_histogram(histogram, distances)
+    with atomic_write(report) as file:
+        file.write("\n".join(report_lines(params, nouns, lists, conventions, distances)) + "\n")
+    print(", ".join(f"{name}: {len(sets[name]):,}" for name in LABEL_SETS) + f" ({params.convention} convention)")
+
+
+def read_lists(nouns: Taxonomy, seen: Path, unseen: Path, universe: Path) -> dict[str, list[str]]:
+    """The lists given, checked: seen, unseen, universe, 21k, and "unknown", what WordNet lacks of the universe.
+
+    Where `unseen` and `universe` are one file, the unseen classes are the universe without the seen ones.
+
+    Raises:
+        InputError: a malformed list, a seen or unseen wnid that is no noun, a class both seen and unseen.
+    """
+    lists = {"seen": read_wnids(seen), "universe": read_wnids(universe)}
+    lists["unknown"] = [wnid for wnid in lists["universe"] if wnid not in nouns.index]
+    lists["universe"] = [wnid for wnid in lists["universe"] if wnid in nouns.index]
+    lists["21k"] = sorted(set(lists["universe"]) - set(lists["seen"]))
+    lists["unseen"] = lists["21k"] if unseen.resolve() == universe.resolve() else read_wnids(unseen)
+    for name, path in (("seen", seen), ("unseen", unseen)):
+        try:
+            nouns.rows(lists[name])
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+    both = sorted(set(lists["seen"]) & set(lists["unseen"]))
+    if both:
+        raise InputError(f"{seen} and {unseen} both hold {', '.join(both[:5])} ({len(both)} in all); an unseen class "
+                         "must not be among the seen ones: remove it from one of them")
+    return lists
+
+
+def hop_distances(nouns: Taxonomy, start: Iterable[str], *, instances: bool, walk: Walk) -> Int32[np.ndarray, "nouns"]:
+    """Edges from the nearest of `start` to every noun; -1 where no path leads.
+
+    Args:
+        walk: "any" path; "up-down": up to an ancestor, then down (a tree's paths); "vertical": only up or only down.
+    """
+    upward = nouns.graph(instances, directed=True).astype(np.int32)  # [child, parent]
+    to_parents, to_children = upward.T.tocsr(), upward
+    up = np.zeros(len(nouns.wnids), bool)
+    up[nouns.rows(list(start))] = True
+    down = up.copy()
+    distances = np.where(up, 0, -1).astype(np.int32)
+    been_up, been_down, hop = up, down, 0
+    while up.any() or down.any():
+        hop += 1
+        may_rise = up | down if walk == "any" else up
+        may_fall = down if walk == "vertical" else up | down
+        up = (to_parents @ may_rise > 0) & ~been_up
+        down = (to_children @ may_fall > 0) & ~been_down
+        been_up, been_down = been_up | up, been_down | down
+        distances[(up | down) & (distances < 0)] = hop
+    return distances
+
+
+def below(nouns: Taxonomy, roots: Iterable[str]) -> Bool[np.ndarray, "nouns"]:
+    """True for `roots` (those that are nouns of the taxonomy) and all that has one among its hypernyms' hypernyms."""
+    upward = nouns.graph(instances=False, directed=True).astype(np.int32)
+    reached = np.zeros(len(nouns.wnids), bool)
+    reached[[nouns.index[root] for root in roots if root in nouns.index]] = True
+    count = 0
+    while count != reached.sum():
+        count = reached.sum()
+        reached |= upward @ reached > 0
+    return reached
+
+
+def published_sets(nouns: Taxonomy, seen: list[str], others: list[str]) -> dict[str, list[str]]:
+    """2-hops and 3-hops among `others` by the published convention (see the top of this file)."""
+    distances = hop_distances(nouns, seen, instances=False, walk="up-down")
+    near = (distances >= 0) & (distances <= 1)
+    middle = (distances >= 0) & (distances <= 2)
+    seen_rows = nouns.rows(seen)
+    if ANIMAL in nouns.index and below(nouns, [ANIMAL])[seen_rows].any():
+        near[nouns.index[ANIMAL]] = True
+        middle[nouns.kinds[nouns.kinds[:, 1] == nouns.index[ANIMAL], 0]] = True
+    misc = ~below(nouns, BRANCHES)
+    if misc[seen_rows].any():
+        middle |= misc
+    return _sets(nouns, others, near, middle | near)
+
+
+def tree_sets(nouns: Taxonomy, seen: list[str], others: list[str], tree: Tree) -> dict[str, list[str]]:
+    """2-hops and 3-hops among `others`: at most hops[0] and hops[1] WordNet edges from a seen class."""
+    distances = hop_distances(nouns, seen, instances=tree.instances, walk="vertical" if tree.directed else "any")
+    return _sets(nouns, others, *((distances >= 0) & (distances <= hops) for hops in tree.hops))
+
+
+def _sets(nouns: Taxonomy, others: list[str], near: np.ndarray, middle: np.ndarray) -> dict[str, list[str]]:
+    return {name: [wnid for wnid in others if mask[nouns.index[wnid]]]
+            for name, mask in (("2-hops", near), ("3-hops", middle))}
+
+
+def universe_distances(nouns: Taxonomy, seen: list[str], universe: list[str], instances: bool) -> np.ndarray:
+    """Edges (any path) from the seen classes to each class of the universe; -1: disconnected."""
+    return hop_distances(nouns, seen, instances=instances, walk="any")[nouns.rows(universe)]
+
+
+def measures(sets: dict[str, list[str]], lists: dict[str, list[str]], distances: np.ndarray) -> dict[str, int]:
+    """What `dvc metrics` shows: sizes, and how many wnids each decision concerned."""
+    return {name: len(sets[name]) for name in LABEL_SETS} | {
+        "universe": len(lists["universe"]),
+        "universe_not_in_wordnet": len(lists["unknown"]),
+        "seen_not_in_universe": len(set(lists["seen"]) - set(lists["universe"])),
+        "unseen_not_in_universe": len(set(lists["unseen"]) - set(lists["universe"])),
+        "disconnected": int((distances < 0).sum())}
+
+
+def distance_counts(distances: np.ndarray) -> dict[str, int]:
+    """Distance (as text; "disconnected" last, if there are any) -> how many classes."""
+    counts = {str(hop): int(count) for hop, count in enumerate(np.bincount(distances[distances >= 0]))}
+    lost = int((distances < 0).sum())
+    return counts | ({"disconnected": lost} if lost else {})
+
+
+def write_histogram(path: Path, distances: np.ndarray) -> None:
+    """CSV with the columns distance (edges, or "disconnected") and classes."""
+    with atomic_write(path) as file:
+        file.write("distance,classes\n")
+        file.writelines(f"{distance},{count}\n" for distance, count in distance_counts(distances).items())
+
+
+def report_lines(params: Params, nouns: Taxonomy, lists: dict[str, list[str]], conventions: dict[str, dict],
+                 distances: np.ndarray) -> list[str]:
+    """The report, in Markdown."""
+    tree = params.tree
+    paths = "only up or only down" if tree.directed else "any way"
+    lines = ["# Label sets", "",
+             f"Seen classes: {len(lists['seen']):,} ({params.seen}). Unseen classes: {len(lists['unseen']):,} "
+             f"({params.unseen}). Universe: {len(lists['universe']):,} ({params.universe}). "
+             f"In use: the **{params.convention}** convention.", "",
+             "## Both conventions", "",
+             "| set | published | tree | in both | only published | only tree |", "|---|---:|---:|---:|---:|---:|"]
+    for name in ("2-hops", "3-hops"):
+        published, plain = (set(conventions[convention][name]) for convention in ("published", "tree"))
+        sizes = (published, plain, published & plain, published - plain, plain - published)
+        lines.append(f"| {name} | " + " | ".join(f"{len(wnids):,}" for wnids in sizes) + " |")
+    size = len(lists["21k"])
+    lines += [f"| 21k | {size:,} | {size:,} | {size:,} | 0 | 0 |", "",
+              f"`tree`: at most {tree.hops[0]} and {tree.hops[1]} WordNet edges ({paths}, "
+              f"{'with' if tree.instances else 'without'} instance edges). `published`: one and two edges of ImageNet's "
+              "own tree; stages/build_splits.py tells how it differs from WordNet.", "",
+              "## Decisions", ""]
+    seen, universe = set(lists["seen"]), set(lists["universe"])
+    strays = sorted(set(lists["unseen"]) - universe)
+    disconnected = [wnid for wnid, hop in zip(lists["universe"], distances, strict=True) if hop < 0]
+    for what, wnids in [
+            ("of the universe are no nouns of WordNet 3.0: in no set", lists["unknown"]),
+            ("seen classes are not in the universe: still seen", sorted(seen - universe)),
+            ("unseen classes are not in the universe: in `unseen`, in no other set", strays),
+            ("of the universe have no path to a seen class: in `21k`; in `3-hops` only by way of Misc", disconnected)]:
+        names = ", ".join(f"{wnid} ({nouns.lemmas[nouns.index[wnid]][0]})" if wnid in nouns.index else wnid
+                          for wnid in wnids[:20])
+        names += ", ..." if len(wnids) > 20 else ""
+        lines.append(f"- {len(wnids):,} {what}" + (f": {names}" if names else ""))
+    lines += ["", "## The universe by distance from the seen classes", "",
+              f"WordNet edges, any way, {'with' if tree.instances else 'without'} instance edges; 0: the seen classes.", "",
+              "| distance | classes |", "|---:|---:|"]
+    return lines + [f"| {distance} | {count:,} |" for distance, count in distance_counts(distances).items()]
+
+
+if __name__ == "__main__":
+    run_stage(main)
