@@ -4,9 +4,9 @@ The universe is a list of all classes (ImageNet 2011 fall11: 21,841); `21k` is t
 Which of it is near the seen classes, two conventions say:
 
 `published` makes the lists that the field circulates (1,549, 7,860 and 20,842 wnids where ImageNet 1K is the seen
-list). Those were counted in ImageNet's own tree, which differs from WordNet: it has no instance edges; a path goes up to
-a common ancestor and then down, never down and up again; below its root are eight branches and "Misc", a flat branch
-of all that has none of the eight among its ancestors; and a seen class hangs directly under animal. Thus
+list). Those were counted in ImageNet's own tree, which differs from WordNet: it has no instance edges; a path goes up
+to a common ancestor and then down, never down and up again; below its root are eight branches and "Misc", a flat
+branch of all that has none of the eight among its ancestors; and a seen class hangs directly under animal. Thus
   2-hops = one edge from a seen class, and animal if a seen class is an animal;
   3-hops = 2-hops, two edges from a seen class, the children of animal if animal is in 2-hops, and all of Misc if a
            seen class is in it (the edges to and from Misc make two).
@@ -32,7 +32,8 @@ from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
 ANIMAL = "n00015388"
 BRANCHES = {"n00017222": "plant", "n09287968": "geological formation", "n00019128": "natural object",
-            "n00523513": "sport", "n00021939": "artifact", "n12992868": "fungus", "n00007846": "person", ANIMAL: "animal"}
+            "n00523513": "sport", "n00021939": "artifact", "n12992868": "fungus", "n00007846": "person",
+            ANIMAL: "animal"}
 Walk = Literal["any", "up-down", "vertical"]
 
 
@@ -194,6 +195,7 @@ def report_lines(params: Params, nouns: Taxonomy, lists: dict[str, list[str]], c
     """The report, in Markdown."""
     tree = params.tree
     paths = "only up or only down" if tree.directed else "any way"
+    edges = f"{'with' if tree.instances else 'without'} instance edges"
     lines = ["# Label sets", "",
              f"Seen classes: {len(lists['seen']):,} ({params.seen}). Unseen classes: {len(lists['unseen']):,} "
              f"({params.unseen}). Universe: {len(lists['universe']):,} ({params.universe}). "
@@ -206,9 +208,9 @@ def report_lines(params: Params, nouns: Taxonomy, lists: dict[str, list[str]], c
         lines.append(f"| {name} | " + " | ".join(f"{len(wnids):,}" for wnids in sizes) + " |")
     size = len(lists["21k"])
     lines += [f"| 21k | {size:,} | {size:,} | {size:,} | 0 | 0 |", "",
-              f"`tree`: at most {tree.hops[0]} and {tree.hops[1]} WordNet edges ({paths}, "
-              f"{'with' if tree.instances else 'without'} instance edges). `published`: one and two edges of ImageNet's "
-              "own tree; stages/build_splits.py tells how it differs from WordNet.", "",
+              f"`tree`: at most {tree.hops[0]} and {tree.hops[1]} WordNet edges ({paths}, {edges}). "
+              "`published`: one and two edges of ImageNet's own tree; stages/build_splits.py tells how it differs "
+              "from WordNet.", "",
               "## Decisions", ""]
     seen, universe = set(lists["seen"]), set(lists["universe"])
     strays = sorted(set(lists["unseen"]) - universe)
@@ -223,7 +225,7 @@ def report_lines(params: Params, nouns: Taxonomy, lists: dict[str, list[str]], c
         names += ", ..." if len(wnids) > 20 else ""
         lines.append(f"- {len(wnids):,} {what}" + (f": {names}" if names else ""))
     lines += ["", "## The universe by distance from the seen classes", "",
-              f"WordNet edges, any way, {'with' if tree.instances else 'without'} instance edges; 0: the seen classes.", "",
+              f"WordNet edges, any way, {edges}; 0: the seen classes.", "",
               "| distance | classes |", "|---:|---:|"]
     return lines + [f"| {distance} | {count:,} |" for distance, count in distance_counts(distances).items()]
 
