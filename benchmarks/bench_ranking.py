@@ -1,0 +1,87 @@
+"""Nearest 20 of 21,841 labels, 500-D, 20,000 images, nine label sets: against the bare product and faiss.
+
+python -m benchmarks.bench_ranking [--threads 2]
+faiss is optional: `pip install faiss-cpu`. It finds the first 20 of one set; we, the first 20 and the true label's
+rank in all nine.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import torch
+
+from zeroshot.compute import pick_device
+from zeroshot.ranking import CHUNK, TOP, CosineScores, lay_out, rank_chunk
+
+LABELS, DIM, IMAGES = 21841, 500, 20000
+
+
+def members() -> dict[str, np.ndarray]:
+    """The papers' sets by size."""
+    label = np.random.default_rng(0).permutation(LABELS)
+    sets = {"seen": label < 1000, "2-hops": (label >= 1000) & (label < 2549), "3-hops": (label >= 1000) & (label < 8860),
+            "21k": label >= 1000, "unseen": (label >= 1000) & (label % 400 == 0)}
+    return sets | {name + "+seen": member | sets["seen"] for name, member in sets.items() if name != "seen"}
+
+
+def seconds(work) -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--threads", type=int, default=2)
+    arguments.add_argument("--repeats", type=int, default=3)
+    options = arguments.parse_args()
+    torch.set_num_threads(options.threads)
+    device = pick_device()
+    rng = np.random.default_rng(1)
+    vectors = rng.normal(size=(LABELS, DIM)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    points = torch.tensor(rng.normal(size=(IMAGES, DIM)), dtype=torch.float32, device=device)
+    true = torch.tensor(rng.integers(0, LABELS, IMAGES), device=device)
+    layout = lay_out(members(), np.ones(LABELS, bool), device)
+    score = CosineScores(vectors, np.arange(LABELS), layout)
+    matrix, chunk = torch.tensor(vectors, device=device), CHUNK[device.type]
+    starts = range(0, IMAGES - chunk + 1, chunk)
+
+    def ours() -> None:
+        for start in starts:
+            rank_chunk(score(points[start:start + chunk]), true[start:start + chunk], layout)
+
+    def bare() -> None:
+        for start in starts:
+            torch.mm(matrix, points[start:start + chunk].T)
+
+    def sort() -> None:
+        for start in starts[:len(starts) // 10]:
+            torch.mm(points[start:start + chunk], matrix.T).argsort(dim=1, descending=True)
+
+    work = {"bare matrix product": bare, "ours: nine sets, first 20 and ranks": ours}
+    try:
+        import faiss
+
+        faiss.omp_set_num_threads(options.threads)
+        index, queries = faiss.IndexFlatIP(DIM), points[:len(starts) * chunk].cpu().numpy()
+        index.add(vectors)
+        work["faiss IndexFlatIP, one set, first 20"] = lambda: index.search(queries, TOP)
+    except ImportError:
+        print("faiss: not installed (pip install faiss-cpu)")
+    bare()
+    ours()
+    taken = {name: min(seconds(job) for _ in range(options.repeats)) for name, job in work.items()}
+    taken["full sort (a tenth, times ten)"] = 10 * seconds(sort)
+    print(f"{len(starts) * chunk} images, {LABELS} labels, {DIM}-D, {device}, {options.threads} threads, torch {torch.__version__}")
+    for name, took in taken.items():
+        print(f"{name:40s} {took:7.2f} s  {took / taken['bare matrix product']:5.2f} x")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,220 @@
+"""The first 20 labels of every label set, and the true label's rank in each, from one matrix of scores.
+
+Order of labels: by score, the highest first. **Ties count against us**: every label with the very score of
+the true one comes before it; other equals stand in the order of their wnids. So hit@1 and hp@1 are one number.
+
+Labels that are members of the same sets form an *atom*. Scores are laid out atom by atom in blocks of 32 labels, so that
+one matrix product serves all sets: a set's first 20 are among its atoms' first 20, and ranks add up over atoms.
+Scores stand as [slots, images], label by label: then maxima of blocks and counts run along contiguous memory,
+and all of it costs a tenth of the matrix product (benchmarks/bench_ranking.py).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int
+from torch import Tensor
+
+TOP = 20  # labels kept per image and set
+BLOCK = 32  # slots per block; at most 255, so that a block's count fits a byte
+CHUNK = {"cpu": 256, "cuda": 4096}  # images at a time; fixed, for another shape may round products differently
+LAST_LABEL = 2**31 - 1
+NO_SCORE = -float("inf")  # of empty slots: never a candidate
+NO_SCORE_KEY = -0x7F800001  # upper half of the sort key of minus infinity
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where each label's score stands.
+
+    Attributes:
+        label_of: int64 [slots], the slot's label; 0 in empty slots, which fill each atom's last block.
+        slot_of: int64 [labels], -1 for a label that is no candidate.
+        empty: int64 [empty slots].
+        atoms: first and last-plus-one block of each atom; within an atom labels ascend.
+        sets: set name -> numbers of its atoms.
+        candidates: set name -> number of its labels that have a score.
+    """
+
+    label_of: Int[Tensor, "slots"]
+    slot_of: Int[Tensor, "labels"]
+    empty: Int[Tensor, "empty"]
+    atoms: list[tuple[int, int]]
+    sets: dict[str, list[int]]
+    candidates: dict[str, int]
+
+
+def lay_out(members: Mapping[str, Bool[np.ndarray, "labels"]], scored: Bool[np.ndarray, "labels"],
+            device: torch.device | str = "cpu") -> Layout:
+    """Lay out the labels that are `scored` and member of a set.
+
+    Args:
+        members: set name -> whether each label is in it.
+        scored: whether a label gets a score (has a vector or a softmax output).
+    """
+    table = np.stack(list(members.values())) & scored  # [sets, labels]
+    used = np.flatnonzero(table.any(0))
+    signatures, atom_of = np.unique(table[:, used], axis=1, return_inverse=True)
+    label_of, atoms = [], []
+    for atom in range(signatures.shape[1]):
+        labels = used[atom_of == atom]
+        padded = np.full(-(-len(labels) // BLOCK) * BLOCK, -1)
+        padded[:len(labels)] = labels
+        start = atoms[-1][1] if atoms else 0
+        atoms.append((start, start + len(padded) // BLOCK))
+        label_of.append(padded)
+    slots = np.concatenate(label_of) if label_of else np.zeros(0, np.int64)
+    slot_of = np.full(len(scored), -1)
+    slot_of[slots[slots >= 0]] = np.flatnonzero(slots >= 0)
+    return Layout(torch.tensor(slots.clip(0), device=device), torch.tensor(slot_of, device=device),
+                  torch.tensor(np.flatnonzero(slots < 0), device=device), atoms,
+                  {name: np.flatnonzero(signatures[i]).tolist() for i, name in enumerate(members)},
+                  {name: int(table[i].sum()) for i, name in enumerate(members)})
+
+
+class CosineScores:
+    """Cosine similarity of points to label vectors, [slots, images].
+
+    Args:
+        vectors: float32 [rows, dim], unit length.
+        row_label: int [rows], ascending: the label of each row. A label with several rows (one a synonym) scores
+            by its nearest row, so it counts once, at its best rank.
+        layout: where scores go; its labels all have a row.
+        bias: float32 [labels], added to each label's score, if given (calibrated stacking, hubness corrections).
+    """
+
+    def __init__(self, vectors: Float32[np.ndarray, "rows dim"], row_label: Int[np.ndarray, "rows"], layout: Layout,
+                 bias: Float32[np.ndarray, "labels"] | None = None):
+        device = layout.slot_of.device
+        slot = layout.slot_of.cpu().numpy()[row_label]
+        ordinal = np.arange(len(row_label)) - np.searchsorted(row_label, row_label)  # 0 for a label's first row
+        first = (slot >= 0) & (ordinal == 0)
+        self._slots = len(layout.label_of)
+        matrix = np.zeros((self._slots, vectors.shape[1]), np.float32)
+        matrix[slot[first]] = vectors[first]
+        # Further rows join the same product: equal vectors get equal scores to the bit only within one product.
+        parts, self._further, start = [matrix], [], self._slots
+        for number in range(1, ordinal.max(initial=0) + 1):
+            rows = np.flatnonzero((slot >= 0) & (ordinal == number))
+            parts.append(vectors[rows])
+            self._further.append((torch.tensor(slot[rows], device=device), start, start + len(rows)))
+            start += len(rows)
+        parts.append(np.zeros((-start % BLOCK, vectors.shape[1]), np.float32))
+        self._matrix = torch.tensor(np.concatenate(parts), device=device)
+        self._bias = None if bias is None else torch.tensor(bias, device=device)[layout.label_of][:, None]
+        self._empty = layout.empty
+
+    def __call__(self, points: Float32[Tensor, "images dim"]) -> Float32[Tensor, "slots images"]:
+        products = self._matrix @ torch.nn.functional.normalize(points).T
+        scores = products[:self._slots]
+        for slots, start, stop in self._further:
+            scores[slots] = torch.maximum(scores[slots], products[start:stop])
+        if self._bias is not None:
+            scores += self._bias
+        scores[self._empty] = NO_SCORE
+        return scores
+
+
+class OutputScores:
+    """A classifier's own outputs as scores, [slots, images].
+
+    Args:
+        output_label: int [outputs], the label that each output names.
+    """
+
+    def __init__(self, output_label: Int[np.ndarray, "outputs"], layout: Layout):
+        output_of = np.zeros(len(layout.slot_of), np.int64)
+        output_of[output_label] = np.arange(len(output_label))
+        self._output = torch.tensor(output_of, device=layout.slot_of.device)[layout.label_of]
+        self._empty = layout.empty
+
+    def __call__(self, outputs: Float32[Tensor, "images outputs"]) -> Float32[Tensor, "slots images"]:
+        scores = outputs.T[self._output]
+        scores[self._empty] = NO_SCORE
+        return scores
+
+
+def rank_chunk(scores: Float32[Tensor, "slots images"], true: Int[Tensor, "images"], layout: Layout
+               ) -> dict[str, tuple[Int[Tensor, "images 20"], Int[Tensor, "images"]]]:
+    """Set name -> (first 20 labels, rank of the true label).
+
+    Args:
+        scores: finite but in empty slots; overwritten. The number of images is a multiple of 8.
+        true: label of each image, -1 if it is none of ours.
+
+    Returns:
+        Labels best first, -1 where the set has fewer candidates; rank from 1, 0 where the true label is no candidate.
+    """
+    slot = torch.where(true >= 0, layout.slot_of[true.clamp(min=0)], -1)
+    image = torch.arange(len(true), device=true.device)
+    own = torch.where(slot >= 0, scores[slot.clamp(min=0), image], torch.inf)
+    not_below = _count_not_below(scores, own, layout)
+    scores[slot[slot >= 0], image[slot >= 0]] = NO_SCORE  # the others in their order; the true one goes in by its rank
+    tops = _first_of_atoms(scores, layout)
+    own_atom = torch.bucketize(slot // BLOCK, torch.tensor([stop for _, stop in layout.atoms], device=true.device),
+                               right=True)
+    ranked = {}
+    for name, atoms in layout.sets.items():
+        if not atoms:
+            continue
+        among = (slot >= 0) & torch.isin(own_atom, torch.tensor(atoms, device=true.device))
+        rank = torch.where(among, not_below[atoms].sum(0), 0)
+        ranked[name] = _insert(_first_labels(torch.cat([tops[atom] for atom in atoms])), true, rank), rank
+    return ranked
+
+
+def _count_not_below(scores: Tensor, own: Tensor, layout: Layout) -> Int[Tensor, "atoms images"]:
+    """How many scores of each atom are at least `own` [images]; the true label's own is one of them."""
+    at_least = (scores >= own).view(torch.int64)  # eight images a word, so that one addition counts for eight
+    in_block = at_least.view(-1, BLOCK, at_least.shape[1]).sum(1).view(torch.uint8)
+    return torch.stack([in_block[start:stop].sum(0) for start, stop in layout.atoms])
+
+
+def _first_of_atoms(scores: Tensor, layout: Layout) -> list[Int[Tensor, "first images"]]:
+    """Sort keys of each atom's first 20.
+
+    They lie in the 20 blocks with the highest maxima (of equal ones the first): each of these blocks holds a label that
+    comes before all labels of any other block.
+    """
+    images = scores.shape[1]
+    highest = scores.view(-1, BLOCK, images).amax(1)
+    within = torch.arange(BLOCK, device=scores.device)[:, None]
+    tops = []
+    for start, stop in layout.atoms:
+        if stop - start > TOP:
+            block = torch.arange(stop - start, device=scores.device)[:, None]
+            best = _largest(_sort_keys(highest[start:stop], block))
+            slots = ((LAST_LABEL - (best & 0xFFFFFFFF) + start)[:, None] * BLOCK + within).reshape(-1, images)
+            keys = _sort_keys(scores.gather(0, slots), layout.label_of[slots])
+        else:
+            here = slice(start * BLOCK, stop * BLOCK)
+            keys = _sort_keys(scores[here], layout.label_of[here, None])
+        tops.append(_largest(keys))
+    return tops
+
+
+def _sort_keys(scores: Tensor, order: Tensor) -> Tensor:
+    """One int64 per score, all distinct: the score's bits, made to sort as integers, then `order`, the lowest first."""
+    bits = (scores + 0.0).view(torch.int32)  # + 0.0 makes minus zero zero
+    bits = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    return (bits.long() << 32) | (LAST_LABEL - order)
+
+
+def _largest(keys: Tensor) -> Tensor:
+    """The 20 largest of each column (all, if fewer), largest first."""
+    return keys.T.contiguous().topk(min(TOP, len(keys))).values.T
+
+
+def _first_labels(keys: Tensor) -> Int[Tensor, "images 20"]:
+    best = _largest(keys)
+    labels = torch.where(best >> 32 == NO_SCORE_KEY, -1, LAST_LABEL - (best & 0xFFFFFFFF)).T
+    return torch.nn.functional.pad(labels, (0, TOP - labels.shape[1]), value=-1)
+
+
+def _insert(others: Tensor, true: Tensor, rank: Tensor) -> Tensor:
+    """`others` [images, 20] with the true label put in at its rank, where it has one."""
+    place = torch.arange(TOP, device=others.device)
+    at = torch.where(rank > 0, rank - 1, TOP)[:, None]
+    return torch.where(place < at, others, torch.where(place == at, true[:, None], others.roll(1, dims=1)))
