@@ -45,6 +45,14 @@ class Taxonomy:
         """wnid -> row."""
         return {wnid: row for row, wnid in enumerate(self.wnids)}
 
+    @cached_property
+    def parents(self) -> dict[str, list[str]]:
+        """wnid -> its hypernyms and instance hypernyms."""
+        parents: dict[str, list[str]] = {wnid: [] for wnid in self.wnids}
+        for child, parent in self.hypernyms().tolist():
+            parents[self.wnids[child]].append(self.wnids[parent])
+        return parents
+
     def hypernyms(self, instances: bool = True) -> Int32[np.ndarray, "edges 2"]:
         """Edges as rows (child, parent), those of instances last (left out if `instances` is false)."""
         return np.concatenate([self.kinds, self.instances]) if instances else self.kinds
