@@ -1,8 +1,8 @@
-"""Text -> corpus: one tokenised sentence a line, against a lexicon of single- and multi-word terms (DeViSE section 3.1).
+"""Text -> corpus: a tokenised sentence a line, against a lexicon of single- and multi-word terms (DeViSE section 3.1).
 
 First pass: articles are read from the dump, cut into sentences and folded into words (the rule of zeroshot.terms: runs
-of letters and digits; digits stay as they are, all other signs only separate), and runs of words that are noun lemmas of
-WordNet become one term, the longest first. Then the lexicon is chosen: every label lemma that occurs, and the most
+of letters and digits; digits stay as they are, all other signs only separate), and runs of words that are noun lemmas
+of WordNet become one term, the longest first. Then the lexicon is chosen: every label lemma that occurs, and the most
 frequent other terms. Second pass: what is outside the lexicon is dropped. Both passes use `workers` processes; the
 output does not depend on their number, nor memory on the text's length.
 
@@ -139,7 +139,7 @@ def merged_again(block: Block, multiword: MultiwordTerms) -> Counter:
 
 
 def write_sentences(path: Path, words: Path, lexicon: list[str], merge: bool, params: Params) -> tuple[Counter, int]:
-    """Second pass: the sentences of `words` in terms of the lexicon; returns its terms' counts, and how many sentences."""
+    """Second pass: the sentences of `words` in terms of the lexicon; returns its terms' counts and the sentences'."""
     counts, sentences, known = Counter(), 0, frozenset(lexicon)
     shared = (known, MultiwordTerms(lexicon if params.multiword or merge else ()), merge)
     blocks = in_order(known_of_block, blocks_of(words, b"\n"), params.workers, *shared)

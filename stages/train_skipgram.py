@@ -103,8 +103,8 @@ def slices_of(sentences: Path, words: int, params: Params) -> Iterator[Slice]:
     for epoch in range(params.epochs):
         for number, (start, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
             begun, done = ((epoch * size + position) / (params.epochs * size) for position in (start, stop))
-            fall = params.alpha - params.min_alpha
-            yield Slice(start, stop, params.alpha - fall * begun, params.alpha - fall * done, (params.seed, epoch, number))
+            alpha, end_alpha = (params.alpha + (params.min_alpha - params.alpha) * share for share in (begun, done))
+            yield Slice(start, stop, alpha, end_alpha, (params.seed, epoch, number))
 
 
 def line_ends(path: Path, parts: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The lexicon: which terms the text is tokenised against, and how words become multi-word terms (DeViSE section 3.1)."""
+"""The lexicon: the terms that text is tokenised against, and how words become multi-word terms (DeViSE section 3.1)."""
 
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
@@ -55,8 +55,8 @@ def choose_lexicon(counts: Mapping[str, int], labels: set[str], *, size: int, mi
     """
     kept = [term for term, count in counts.items() if term in labels and count >= label_min_count]
     if len(kept) > size:
-        raise InputError(f"params.yaml: `prepare_corpus.lexicon_size` is {size}, but {len(kept)} label lemmas occur at least "
-                         f"{label_min_count} times in the text; raise it, or `label_min_count`")
+        raise InputError(f"params.yaml: `prepare_corpus.lexicon_size` is {size}, but {len(kept)} label lemmas occur at "
+                         f"least {label_min_count} times in the text; raise it, or `label_min_count`")
     others = (term for term, count in counts.items() if term not in labels and count >= min_count)
     kept += sorted(others, key=lambda term: (-counts[term], term))[:size - len(kept)]
     return sorted(kept, key=lambda term: (-counts[term], term))

@@ -1,4 +1,4 @@
-"""Phrases found by statistics: pairs of terms that stand together far more often than chance has it (gensim Phrases)."""
+"""Phrases found by statistics: pairs of terms that stand together far more often than by chance (gensim's Phrases)."""
 
 from pathlib import Path
 

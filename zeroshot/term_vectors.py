@@ -1,7 +1,7 @@
-"""Term vectors: one vector a term of the lexicon, on disk as a folder of our own, or in a form that users already have.
+"""Term vectors: one vector a term of the lexicon, in a folder of our own or in a form that users already have.
 
-The folder: `vectors.npy` float32 [terms, dim]; `vocabulary.tsv`, term <tab> count, in row order; `sha256.txt`, both files'
-checksums (`sha256sum -c` reads it). zeroshot.foreign_vectors reads the rest.
+The folder: `vectors.npy` float32 [terms, dim]; `vocabulary.tsv`, term <tab> count, in row order; `sha256.txt`, both
+files' checksums (`sha256sum -c` reads it). zeroshot.foreign_vectors reads the rest.
 """
 
 from pathlib import Path
@@ -37,7 +37,7 @@ def write_term_vectors(folder: Path, terms: TermVectors) -> None:
 
 
 def read_term_vectors(path: Path) -> TermVectors:
-    """Read our folder, or a file of word2vec (text or binary), GloVe (text) or gensim (KeyedVectors or Word2Vec, `.save`d).
+    """Read our folder, or a file of word2vec (text, binary), GloVe (text) or gensim (KeyedVectors or Word2Vec, saved).
 
     Terms of foreign files are as they stand there, "New_York" or "new_york".
 
@@ -63,7 +63,8 @@ def _read_folder(folder: Path) -> TermVectors:
     seals = (folder / "sha256.txt").read_text(encoding="utf-8", errors="replace").splitlines()
     for name in SEALED:
         if f"{sha256_of(folder / name)}  {name}" not in seals:
-            raise InputError(f"{folder / name}: not the bytes that sha256.txt was made from: damaged or edited; {REMEDY}")
+            raise InputError(f"{folder / name}: damaged or edited: its checksum is not the one in sha256.txt; "
+                             f"{REMEDY}")
     counts = read_lexicon(folder / "vocabulary.tsv")
     return TermVectors(list(counts), np.array(list(counts.values()), np.int64),
                        np.load(folder / "vectors.npy", allow_pickle=False))

@@ -1,4 +1,4 @@
-"""Text files, packed or not, as byte blocks: streamed, bounded in memory, and never passed off as whole when cut short."""
+"""Text files, packed or not, as blocks of bytes: streamed, and never passed off as whole when cut short."""
 
 import bz2
 import zlib

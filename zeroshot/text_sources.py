@@ -1,4 +1,4 @@
-"""The kinds of text that the corpus is made from, each as articles: WordNet, WikiExtractor, MediaWiki dumps, plain text."""
+"""The kinds of text that a corpus is made from, as articles: WordNet, WikiExtractor, MediaWiki dumps, plain text."""
 
 import html
 import re
@@ -43,7 +43,7 @@ def text_files(text: Path, source: Source) -> list[Path]:
     return files
 
 
-_EXPECTED = {"wordnet": "glosses.txt", "wikiextractor": "wiki_00, wiki_01.bz2, ...", "mediawiki": "*.xml, *.xml.bz2, ...",
+_EXPECTED = {"wordnet": "glosses.txt", "wikiextractor": "wiki_00, wiki_01.bz2, ...", "mediawiki": "*.xml, *.xml.bz2",
              "plain": "*.txt, *.txt.gz, *.txt.bz2, *.txt.zst"}
 
 
@@ -104,7 +104,8 @@ def _page_article(page: ElementTree.Element) -> Article:
 
 def _check_dump(block: Block) -> None:
     if block.offset == 0 and b"<mediawiki" not in block.data[:4096]:
-        raise InputError(f"{block.path}: no MediaWiki dump: it starts with {block.data[:40]!r}; expected <mediawiki ...>")
+        raise InputError(f"{block.path}: no MediaWiki dump: it starts with {block.data[:40]!r}; "
+                         "expected <mediawiki ...>")
     if block.last and not block.data.rstrip().endswith(b"</mediawiki>"):
         raise InputError(f"{block.path}: truncated: the dump ends at byte {block.offset + len(block.data)} (unpacked) "
                          "without </mediawiki>; fetch it again")

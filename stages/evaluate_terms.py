@@ -1,0 +1,204 @@
+"""Are the term vectors any good? Word similarity, analogies, and how well the labels' vectors follow WordNet.
+
+Gold standards (gensim's package ships them): WordSim-353 and SimLex-999, Spearman's correlation of cosine with people's
+judgement; Google's analogies ("Athens is to Greece as Baghdad to ?"), share answered right, by section. Label space,
+which is what zero-shot recognition lives on: over pairs of labels, Spearman's correlation of cosine with WordNet's path
+similarity; and the share of a label's nearest labels that are at most two WordNet edges from it.
+
+Inputs: data/terms, data/taxonomy, data/splits. Outputs: flat metrics, with the share that is out of vocabulary beside
+each (a figure with nothing to compute it from is left out); a Markdown table of nearest terms. Cost: half a minute.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pydantic
+import scipy.sparse
+from gensim.test.utils import datapath
+from jaxtyping import Float32, Int64
+from scipy.stats import spearmanr
+
+from zeroshot.files import atomic_write, write_json
+from zeroshot.label_sets import read_wnids
+from zeroshot.params import StageParams
+from zeroshot.progress import progress
+from zeroshot.stage import run_stage
+from zeroshot.taxonomy import Taxonomy, read_taxonomy
+from zeroshot.term_vectors import TermVectors, read_term_vectors
+from zeroshot.terms import term_of
+
+SIMILARITIES = {"wordsim353": "wordsim353.tsv", "simlex999": "simlex999.txt"}
+CHUNK = 512  # rows compared at a time with all others
+
+
+class Params(StageParams):
+    analogy_terms: int = pydantic.Field(ge=4)
+    label_pairs: int = pydantic.Field(ge=1)
+    neighbours: int = pydantic.Field(ge=1)
+    hops: int = pydantic.Field(ge=1)
+    nearest_of: list[str]
+    nearest: int = pydantic.Field(ge=1)
+    seed: int = pydantic.Field(ge=0)
+
+
+def main(params: Params, *, terms: Path, taxonomy: Path, splits: Path, metrics: Path, nearest: Path) -> None:
+    known = read_term_vectors(terms)
+    nouns = read_taxonomy(taxonomy)
+    rows = {term: row for row, term in enumerate(known.terms)}
+    units = known.vectors / np.linalg.norm(known.vectors, axis=1, keepdims=True)
+    results = {"terms": len(rows)}
+    for name, file in SIMILARITIES.items():
+        results |= word_similarity(name, Path(datapath(file)), rows, units)
+    results |= analogies(Path(datapath("questions-words.txt")), rows, units[:params.analogy_terms])
+    wnids = read_wnids(splits / "21k+seen.txt")
+    results |= label_space(wnids, nouns, rows, units, params)
+    write_json(metrics, results)
+    write_nearest(nearest, known, rows, units, params)
+
+
+def word_similarity(name: str, gold: Path, rows: dict[str, int], units: Float32[np.ndarray, "terms dim"]) -> dict:
+    """Spearman's rank correlation of cosine and judgement, over the pairs whose words both have vectors."""
+    found, judged, pairs = [], [], 0
+    for line in gold.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#") or not line.strip():
+            continue
+        first, second, score = line.split("\t")
+        pairs += 1
+        if (first := term_of(first)) in rows and (second := term_of(second)) in rows:
+            found.append((rows[first], rows[second]))
+            judged.append(float(score))
+    return correlation(name, cosines(units, np.array(found, np.int64).reshape(-1, 2)), judged, pairs)
+
+
+def cosines(units: Float32[np.ndarray, "terms dim"],
+            pairs: Int64[np.ndarray, "pairs 2"]) -> Float32[np.ndarray, "pairs"]:
+    """Cosine similarity of the two rows of each pair."""
+    parts = np.array_split(pairs, len(pairs) // CHUNK + 1)
+    return np.concatenate([np.einsum("pd,pd->p", units[part[:, 0]], units[part[:, 1]]) for part in parts])
+
+
+def correlation(name: str, ours: np.ndarray, gold: list[float] | np.ndarray, total: int) -> dict[str, float]:
+    """The metrics of one comparison; without two different values on both sides there is no correlation to tell."""
+    missing = {f"{name}_oov": round(1 - len(gold) / total, 6)}
+    if len(set(gold)) < 2 or len(set(ours)) < 2:
+        return missing
+    return {f"{name}_spearman": round(float(spearmanr(ours, gold).statistic), 6), **missing}
+
+
+def analogies(gold: Path, rows: dict[str, int], units: Float32[np.ndarray, "candidates dim"]) -> dict[str, float]:
+    """Share of "a is to b as c is to d" whose d is the candidate nearest b - a + c, other than a, b and c."""
+    right, asked, total = 0, 0, 0
+    results = {}
+    for section, questions in analogy_sections(gold):
+        total += len(questions)
+        known = [[rows.get(term, len(units)) for term in question] for question in questions]
+        known = np.array([question for question in known if max(question) < len(units)], np.int64).reshape(-1, 4)
+        if len(known):
+            hits = sum(solved(known[start:start + CHUNK], units) for start in range(0, len(known), CHUNK))
+            results[f"analogies_{section}"] = round(hits / len(known), 6)
+            right, asked = right + hits, asked + len(known)
+    overall = {"analogies": round(right / asked, 6)} if asked else {}
+    return {**overall, "analogies_oov": round(1 - asked / total, 6), **results}
+
+
+def analogy_sections(gold: Path) -> Iterator[tuple[str, list[list[str]]]]:
+    """(section, questions) of Google's file: `: section` lines, each followed by lines of four words."""
+    for section in gold.read_text(encoding="utf-8").split(": ")[1:]:
+        name, *lines = section.strip().splitlines()
+        yield name, [[term_of(word) for word in line.split()] for line in lines]
+
+
+def solved(questions: Int64[np.ndarray, "questions 4"], units: Float32[np.ndarray, "candidates dim"]) -> int:
+    """How many of the questions have d as their first answer (3CosAdd)."""
+    a, b, c, d = questions.T
+    scores = (units[b] - units[a] + units[c]) @ units.T
+    for given in (a, b, c):
+        scores[np.arange(len(given)), given] = -np.inf
+    return int((scores.argmax(axis=1) == d).sum())
+
+
+def label_space(wnids: list[str], taxonomy: Taxonomy, rows: dict[str, int], units: Float32[np.ndarray, "terms dim"],
+                params: Params) -> dict[str, float]:
+    """How far the geometry of the labels is WordNet's. A label stands for its first lemma that has a vector."""
+    terms = [first_known(taxonomy.lemmas[noun], rows) for noun in taxonomy.rows(wnids)]
+    has = np.array([term is not None for term in terms])
+    counts = {"labels": len(wnids), "labels_oov": round(1 - float(has.mean()), 6)}
+    if has.sum() <= params.neighbours:
+        return counts
+    nouns = taxonomy.rows(wnids)[has]
+    vectors = units[[term for term in terms if term is not None]]
+    near = share_near(vectors, nouns, taxonomy.graph(), params.neighbours, params.hops)
+    pairs = np.random.default_rng(params.seed).integers(len(nouns), size=(params.label_pairs, 2))
+    similarity = path_similarities(taxonomy, nouns[pairs])
+    spearman = correlation("labels", cosines(vectors, pairs), similarity, len(pairs))
+    return {**counts, "labels_near": near, "labels_spearman": spearman.get("labels_spearman", 0.0)}
+
+
+def first_known(lemmas: list[str], rows: dict[str, int]) -> int | None:
+    """Row of the first lemma that has a vector."""
+    return next((rows[term] for lemma in lemmas if (term := term_of(lemma)) in rows), None)
+
+
+def share_near(vectors: Float32[np.ndarray, "labels dim"], nouns: Int64[np.ndarray, "labels"],
+               graph: scipy.sparse.csr_matrix, neighbours: int, hops: int) -> float:
+    """Share of the labels' nearest `neighbours` other labels that lie within `hops` undirected WordNet edges."""
+    step = graph + scipy.sparse.identity(graph.shape[0], bool, "csr")
+    near = 0
+    for start in progress(range(0, len(nouns), CHUNK), unit="chunks", desc="labels' neighbours"):
+        chunk = np.arange(start, min(start + CHUNK, len(nouns)))
+        scores = vectors[chunk] @ vectors.T
+        scores[chunk - start, chunk] = -np.inf
+        nearest = np.argpartition(-scores, neighbours - 1, axis=1)[:, :neighbours]
+        reached = step[nouns[chunk]]
+        for _ in range(hops - 1):
+            reached = reached @ step
+        near += int(reached[np.arange(len(chunk))[:, None], nouns[nearest]].sum())
+    return round(near / (len(nouns) * neighbours), 6)
+
+
+def path_similarities(taxonomy: Taxonomy, pairs: Int64[np.ndarray, "pairs 2"]) -> list[float]:
+    """WordNet's path similarity of pairs of nouns: 1 / (1 + edges up to a common hypernym and down again, at least)."""
+    parents: dict[int, list[int]] = {}
+    for child, parent in taxonomy.hypernyms().tolist():
+        parents.setdefault(child, []).append(parent)
+    above = {noun: edges_up(noun, parents) for noun in np.unique(pairs).tolist()}
+    similarities = []
+    for first, second in pairs.tolist():
+        up, down = above[first], above[second]
+        edges = min((up[noun] + down[noun] for noun in up.keys() & down.keys()), default=np.inf)
+        similarities.append(1 / (1 + edges))
+    return similarities
+
+
+def edges_up(noun: int, parents: dict[int, list[int]]) -> dict[int, int]:
+    """Every hypernym of a noun, itself among them -> the fewest edges up to it."""
+    edges, queue = {noun: 0}, deque([noun])
+    while queue:
+        child = queue.popleft()
+        for parent in parents.get(child, ()):
+            if parent not in edges:
+                edges[parent] = edges[child] + 1
+                queue.append(parent)
+    return edges
+
+
+def write_nearest(path: Path, known: TermVectors, rows: dict[str, int], units: Float32[np.ndarray, "terms dim"],
+                  params: Params) -> None:
+    """The papers' table of nearest terms, in Markdown."""
+    with atomic_write(path) as file:
+        file.write(f"| term | occurrences | its {params.nearest} nearest terms (cosine) |\n|---|---:|---|\n")
+        for term in map(term_of, params.nearest_of):
+            if term not in rows:
+                file.write(f"| {term} | 0 | not in the vocabulary |\n")
+                continue
+            scores = units @ units[rows[term]]
+            scores[rows[term]] = -np.inf
+            best = np.argsort(-scores, kind="stable")[:params.nearest]
+            listed = ", ".join(f"{known.terms[row].replace('_', ' ')} ({scores[row]:.2f})" for row in best)
+            file.write(f"| {term.replace('_', ' ')} | {known.counts[rows[term]]:,} | {listed} |\n")
+
+
+if __name__ == "__main__":
+    run_stage(main)
