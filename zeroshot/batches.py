@@ -1,0 +1,110 @@
+"""Batches of decoded squares by row, on the device.
+
+Packed pixels take no work per image; image files are decoded by worker processes.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+import zeroshot.torchvision_guard  # noqa: F401
+from zeroshot.decoding import UnreadableImage, decode_square
+from zeroshot.image_files import ImageFiles
+from zeroshot.images import PackedPixels, open_pixels
+
+RESIDENT_SHARE = 0.25  # of a GPU's free memory, for keeping a packed set there
+GREY = 128  # stands in for an image that turns out to be unreadable
+
+
+class SquareSource:
+    """Images of an index as uint8 squares.
+
+    Attributes:
+        unreadable: images that could not be decoded so far; each was reported and became a grey square.
+    """
+
+    def __init__(self, index: Path, images_root: Path, *, side: int, device: torch.device, workers: int):
+        """
+        Args:
+            index: folder of the image index.
+            images_root: where the image files lie, for sets that are not packed.
+            side: of the squares, pixels.
+            workers: processes that decode; 0 decodes in this one. Not used for packed sets.
+        """
+        self._reader = open_pixels(index, images_root)
+        self._side, self._device, self._workers = side, device, workers
+        self._resident = _to_gpu(self._reader, device)
+        self.unreadable = 0
+
+    def squares(self, batches: Sequence[Int[np.ndarray, "batch"]]) -> Iterator[UInt8[Tensor, "batch side side 3"]]:
+        """The squares of each batch of row numbers in turn."""
+        if isinstance(self._reader, ImageFiles):
+            yield from self._decoded(batches)
+            return
+        for rows in batches:
+            yield _resized(self._packed(rows), self._side)
+
+    def _packed(self, rows: Int[np.ndarray, "batch"]) -> UInt8[Tensor, "batch height width 3"]:
+        if self._resident is not None:
+            return self._resident[torch.from_numpy(rows).to(self._device)]
+        return torch.from_numpy(self._reader.read(rows)).to(self._device)
+
+    def _decoded(self, batches: Sequence[Int[np.ndarray, "batch"]]) -> Iterator[UInt8[Tensor, "batch side side 3"]]:
+        loader = DataLoader(_Decoder(self._reader, self._side), batch_sampler=batches, num_workers=self._workers,
+                            collate_fn=_collate, pin_memory=self._device.type == "cuda",
+                            prefetch_factor=4 if self._workers else None)
+        for squares, unreadable in loader:
+            for message in unreadable:
+                print(message, file=sys.stderr, flush=True)
+            self.unreadable += len(unreadable)
+            yield squares.to(self._device, non_blocking=True)
+
+
+def padded_batches(rows: Int[np.ndarray, "images"], batch: int) -> list[Int[np.ndarray, "batch"]]:
+    """Split `rows`, in order, into batches of exactly `batch`; the last one is filled up with its last row.
+
+    Kernels may sum in another order for another batch size; with one shape, a row's result depends on that row alone.
+    """
+    filled = np.concatenate([rows, np.repeat(rows[-1:], -len(rows) % batch)])
+    return list(filled.reshape(-1, batch))
+
+
+class _Decoder(Dataset):
+    def __init__(self, reader: ImageFiles, side: int):
+        self._reader, self._side = reader, side
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray, str | None]:
+        try:
+            return decode_square(self._reader.jpeg_bytes(int(row)), self._side), None
+        except UnreadableImage as error:
+            grey = np.full((self._side, self._side, 3), GREY, np.uint8)
+            return grey, f"{self._reader.where(int(row))}: {error}; a grey image stands in for it"
+
+
+def _collate(items: list[tuple[np.ndarray, str | None]]) -> tuple[Tensor, list[str]]:
+    return torch.from_numpy(np.stack([square for square, _ in items])), [error for _, error in items if error]
+
+
+def _resized(pixels: UInt8[Tensor, "batch height width 3"], side: int) -> UInt8[Tensor, "batch side side 3"]:
+    if pixels.shape[1:3] == (side, side):
+        return pixels
+    from torchvision.transforms.v2 import InterpolationMode, functional
+
+    resized = functional.resize(pixels.permute(0, 3, 1, 2), [side, side], InterpolationMode.BICUBIC, antialias=True)
+    return resized.permute(0, 2, 3, 1)
+
+
+def _to_gpu(reader: PackedPixels | ImageFiles, device: torch.device) -> Tensor | None:
+    """All packed pixels on the GPU where they fit well, else None."""
+    if device.type != "cuda" or isinstance(reader, ImageFiles):
+        return None
+    needed = len(reader) * reader.size[0] * reader.size[1] * 3
+    if needed > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return None
+    return torch.from_numpy(reader.read(np.arange(len(reader)))).to(device)
