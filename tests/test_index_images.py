@@ -163,7 +163,8 @@ def devkit(truth: list[int]) -> bytes:
     scipy.io.savemat(meta, {"synsets": synsets.reshape(-1, 1)})
     data = "ILSVRC2012_devkit_t12/data/"
     numbers = "".join(f"{number}\n" for number in truth).encode()
-    return tar_of({data + "meta.mat": meta.getvalue(), data + "ILSVRC2012_validation_ground_truth.txt": numbers}, "w:gz")
+    return tar_of({data + "meta.mat": meta.getvalue(),
+                   data + "ILSVRC2012_validation_ground_truth.txt": numbers}, "w:gz")
 
 
 @pytest.fixture
