@@ -95,8 +95,6 @@ def test_bias_is_added_to_each_labels_score():
     points = torch.tensor([[3.0, 2.0, 1.0]] * 8)
     plain = CosineScores(vectors, np.arange(3), layout)(points)
     shifted = CosineScores(vectors, np.arange(3), layout, np.array([0, 0, 1], np.float32))(points)
-    torch.testing.assert_close(shifted - plain, torch.tensor([0.0, 0, 1])[layout.label_of[:3], None].expand(3, 8),
-                               check_dtype=False) if len(plain) == 3 else None
     assert rank_chunk(plain, torch.zeros(8, dtype=torch.long), layout)["all"][0][0, :3].tolist() == [0, 1, 2]
     assert rank_chunk(shifted, torch.zeros(8, dtype=torch.long), layout)["all"][0][0, :3].tolist() == [2, 0, 1]
 

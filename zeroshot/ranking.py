@@ -3,7 +3,7 @@
 Order of labels: by score, the highest first. **Ties count against us**: every label with the very score of
 the true one comes before it; other equals stand in the order of their wnids. So hit@1 and hp@1 are one number.
 
-Labels that are members of the same sets form an *atom*. Scores are laid out atom by atom in blocks of 32 labels, so that
+Labels that are members of the same sets form an *atom*. Scores are laid out atom by atom in blocks of 16 labels, so that
 one matrix product serves all sets: a set's first 20 are among its atoms' first 20, and ranks add up over atoms.
 Scores stand as [slots, images], label by label: then maxima of blocks and counts run along contiguous memory,
 and all of it costs a tenth of the matrix product (benchmarks/bench_ranking.py).
@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 
 TOP = 20  # labels kept per image and set
-BLOCK = 32  # slots per block; at most 255, so that a block's count fits a byte
+BLOCK = 16  # slots per block; at most 255, so that a block's count fits a byte
 CHUNK = {"cpu": 256, "cuda": 4096}  # images at a time; fixed, for another shape may round products differently
 LAST_LABEL = 2**31 - 1
 NO_SCORE = -float("inf")  # of empty slots: never a candidate
@@ -161,7 +161,7 @@ def rank_chunk(scores: Float32[Tensor, "slots images"], true: Int[Tensor, "image
             continue
         among = (slot >= 0) & torch.isin(own_atom, torch.tensor(atoms, device=true.device))
         rank = torch.where(among, not_below[atoms].sum(0), 0)
-        ranked[name] = _insert(_first_labels(torch.cat([tops[atom] for atom in atoms])), true, rank), rank
+        ranked[name] = _insert(_merge([tops[atom] for atom in atoms]), true, rank), rank
     return ranked
 
 
@@ -172,27 +172,38 @@ def _count_not_below(scores: Tensor, own: Tensor, layout: Layout) -> Int[Tensor,
     return torch.stack([in_block[start:stop].sum(0) for start, stop in layout.atoms])
 
 
-def _first_of_atoms(scores: Tensor, layout: Layout) -> list[Int[Tensor, "first images"]]:
-    """Sort keys of each atom's first 20.
+def _first_of_atoms(scores: Tensor, layout: Layout) -> list[Int[Tensor, "images first"]]:
+    """Sort keys of each atom's first 20, best first.
 
     They lie in the 20 blocks with the highest maxima (of equal ones the first): each of these blocks holds a label that
     comes before all labels of any other block.
     """
     images = scores.shape[1]
-    highest = scores.view(-1, BLOCK, images).amax(1)
-    within = torch.arange(BLOCK, device=scores.device)[:, None]
+    highest = scores.view(-1, BLOCK, images).amax(1).T.contiguous()
+    within = torch.arange(BLOCK, device=scores.device)
     tops = []
     for start, stop in layout.atoms:
         if stop - start > TOP:
-            block = torch.arange(stop - start, device=scores.device)[:, None]
-            best = _largest(_sort_keys(highest[start:stop], block))
-            slots = ((LAST_LABEL - (best & 0xFFFFFFFF) + start)[:, None] * BLOCK + within).reshape(-1, images)
-            keys = _sort_keys(scores.gather(0, slots), layout.label_of[slots])
+            blocks = start + _first(highest[:, start:stop]).sort().values
+            slots = (blocks[:, :, None] * BLOCK + within).view(images, -1)
         else:
-            here = slice(start * BLOCK, stop * BLOCK)
-            keys = _sort_keys(scores[here], layout.label_of[here, None])
-        tops.append(_largest(keys))
+            slots = torch.arange(start * BLOCK, stop * BLOCK, device=scores.device).expand(images, -1)
+        values = scores.T.gather(1, slots)
+        best = _first(values)
+        tops.append(_sort_keys(values.gather(1, best), layout.label_of[slots.gather(1, best)]))
     return tops
+
+
+def _first(scores: Float32[Tensor, "images n"]) -> Int[Tensor, "images first"]:
+    """Positions of each image's 20 highest scores (all, if fewer), best first, of equals the first."""
+    n = scores.shape[1]
+    values, position = scores.topk(min(TOP + 1, n))
+    keys = _sort_keys(values[:, :TOP], position[:, :TOP])
+    if n > TOP:  # topk picks any of equals: choose again where the 20th and the 21st are
+        tied = torch.nonzero(values[:, TOP - 1] == values[:, TOP])[:, 0]
+        if len(tied):
+            keys[tied] = _sort_keys(scores[tied], torch.arange(n, device=scores.device)).topk(TOP).values
+    return _order(keys.sort(descending=True).values)
 
 
 def _sort_keys(scores: Tensor, order: Tensor) -> Tensor:
@@ -202,14 +213,16 @@ def _sort_keys(scores: Tensor, order: Tensor) -> Tensor:
     return (bits.long() << 32) | (LAST_LABEL - order)
 
 
-def _largest(keys: Tensor) -> Tensor:
-    """The 20 largest of each column (all, if fewer), largest first."""
-    return keys.T.contiguous().topk(min(TOP, len(keys))).values.T
+def _order(keys: Tensor) -> Tensor:
+    """The `order` that went into the keys."""
+    return LAST_LABEL - (keys & 0xFFFFFFFF)
 
 
-def _first_labels(keys: Tensor) -> Int[Tensor, "images 20"]:
-    best = _largest(keys)
-    labels = torch.where(best >> 32 == NO_SCORE_KEY, -1, LAST_LABEL - (best & 0xFFFFFFFF)).T
+def _merge(tops: list[Int[Tensor, "images first"]]) -> Int[Tensor, "images 20"]:
+    """First 20 labels of a set from the sort keys of its atoms' first 20; -1 where there are fewer."""
+    keys = torch.cat(tops, dim=1)
+    best = keys.topk(min(TOP, keys.shape[1])).values
+    labels = torch.where(best >> 32 == NO_SCORE_KEY, -1, _order(best))
     return torch.nn.functional.pad(labels, (0, TOP - labels.shape[1]), value=-1)
 
 
