@@ -50,28 +50,33 @@ def opened(task: Block, boundary: bytes) -> Iterator[Block]:
 
 
 def blocks_of(path: Path, boundary: bytes) -> Iterator[Block]:
-    """Cut the unpacked file after the last `boundary` of each BLOCK bytes; the last block holds the rest.
+    """Cut the unpacked file after the last `boundary` in every BLOCK bytes; the last block holds the rest.
 
     Raises:
         InputError: empty, truncated or corrupt, with the offset in the file on disk.
     """
     buffer, offset, packed, used = bytearray(), 0, 0, 0
-    for piece, position in _unpacked(path):
+    for piece, packed in _unpacked(path):
         buffer += piece
-        packed = position
-        if len(buffer) < BLOCK:
-            continue
-        end = buffer.rfind(boundary) + len(boundary)
-        if end < len(boundary):
-            if len(buffer) < LONGEST:
-                continue
-            end = buffer.rfind(b" ") + 1 or len(buffer)
-        yield Block(path, offset, bytes(buffer[:end]), packed - used, False)
-        used, offset = packed, offset + end
-        del buffer[:end]
+        while end := _cut(buffer, boundary):
+            yield Block(path, offset, bytes(buffer[:end]), packed - used, False)
+            used, offset = packed, offset + end
+            del buffer[:end]
     if not buffer and not offset:
         raise InputError(f"{path}: the file is empty; expected text")
     yield Block(path, offset, bytes(buffer), packed - used, True)
+
+
+def _cut(buffer: bytearray, boundary: bytes) -> int:
+    """Where the first block of the buffer ends; 0 if more must be read to know."""
+    if len(buffer) < BLOCK:
+        return 0
+    found = buffer.rfind(boundary, 0, BLOCK)
+    if found < 0:
+        found = buffer.find(boundary, BLOCK - len(boundary))
+    if found >= 0:
+        return found + len(boundary)
+    return 0 if len(buffer) < LONGEST else buffer.rfind(b" ") + 1 or len(buffer)
 
 
 def _unpacked(path: Path) -> Iterator[tuple[bytes, int]]:

@@ -1,0 +1,71 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zeroshot.errors import InputError
+from zeroshot.lexicon import MultiwordTerms, choose_lexicon, read_lexicon, write_lexicon
+
+SHARKS = MultiwordTerms(["white_shark", "great_white_shark", "great_white_way", "shark", "great_white"])
+
+
+@pytest.mark.parametrize(("text", "merged"), [
+    ("a great white shark swims", "a great_white_shark swims"),
+    ("the great white shark", "the great_white_shark"),
+    ("great great white way", "great great_white_way"),
+    ("great white whale", "great_white whale"),
+    ("white shark white shark", "white_shark white_shark"),
+    ("great ; white shark", "great ; white_shark"),
+    ("shark", "shark"),
+    ("", ""),
+])
+def test_runs_of_words_merge_longest_first(text, merged):
+    assert " ".join(SHARKS.merge(text.split())) == merged
+
+
+def naive_merge(words, terms):
+    merged, start = [], 0
+    while start < len(words):
+        for length in range(len(words) - start, 0, -1):
+            term = "_".join(words[start:start + length])
+            if length == 1 or term in terms:
+                merged.append(term)
+                start += length
+                break
+    return merged
+
+
+words = st.lists(st.sampled_from("abc"), max_size=12)
+
+
+@given(words, st.sets(st.lists(st.sampled_from("abc"), min_size=2, max_size=4).map("_".join)))
+def test_merging_agrees_with_trying_every_run(text, terms):
+    assert MultiwordTerms(terms).merge(text) == naive_merge(text, terms)
+
+
+COUNTS = {"the": 9, "of": 7, "dog": 2, "tiger_shark": 1, "zebra": 1, "rare": 1, "ant": 2}
+
+
+def test_the_lexicon_holds_the_labels_then_the_most_frequent_others():
+    labels = {"dog", "tiger_shark", "zebra", "absent"}
+    chosen = choose_lexicon(COUNTS, labels, size=5, min_count=1, label_min_count=1)
+    assert chosen == ["the", "of", "dog", "tiger_shark", "zebra"]
+    assert choose_lexicon(COUNTS, labels, size=9, min_count=2, label_min_count=2) == ["the", "of", "ant", "dog"]
+
+
+def test_a_lexicon_too_small_for_its_labels_is_refused():
+    with pytest.raises(InputError, match="lexicon_size` is 2, but 3 label lemmas"):
+        choose_lexicon(COUNTS, {"dog", "tiger_shark", "zebra"}, size=2, min_count=1, label_min_count=1)
+
+
+def test_a_lexicon_comes_back_as_it_was_written(tmp_path):
+    write_lexicon(tmp_path / "lexicon.tsv", COUNTS)
+    assert list(read_lexicon(tmp_path / "lexicon.tsv").items()) == list(COUNTS.items())
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    ("", "no term"), ("dog\n", "line 1"), ("dog\t2\ncat\tmany\n", "line 2"), ("dog\t2\ndog\t1\n", "line 2.*twice")])
+def test_a_broken_lexicon_is_refused(tmp_path, content, message):
+    path = tmp_path / "lexicon.tsv"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_lexicon(path)
