@@ -223,8 +223,8 @@ def sharing(shared: dict[str, list[str]]) -> dict[str, int]:
 def ambiguous_lines(nouns: Taxonomy, shared: dict[str, list[str]]) -> list[str]:
     """The report, in Markdown."""
     lines = ["# Ambiguous terms", "",
-             f"{len(shared):,} terms stand for more than one label: their vector mixes the meanings, and where a label has "
-             "no other term, nothing tells it from its namesakes. "
+             f"{len(shared):,} terms stand for more than one label: their vector mixes the meanings, and where a label "
+             "has no other term, nothing tells it from its namesakes. "
              + (f"The first {LISTED}:" if len(shared) > LISTED else "All:"), "",
              "| term | labels | meanings |", "|---|---:|---|"]
     for term, wnids in list(shared.items())[:LISTED]:

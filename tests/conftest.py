@@ -27,3 +27,32 @@ def taxonomy_folder(tmp_path_factory, request) -> Path:
     folder = tmp_path_factory.mktemp("taxonomy")
     build_taxonomy.main(wordnet=request.getfixturevalue("wordnet_zip"), out=folder)
     return folder
+
+
+@pytest.fixture
+def mini_wordnet() -> dict[str, bytes]:
+    """The files of a WordNet of five nouns, a verb, an adjective with its satellite, and an adverb.
+
+    animal and pet are entities, a dog is an animal, Laika is an instance of dog.
+    """
+    licence = "  1 This is no licence.  \n"
+    rows = [("noun", "03 n 01 entity 0 000 | that which is; \"an entity\"  "),
+            ("noun", "05 n 02 animal 0 living_beast 0 001 @ {0} n 0000 | a living beast  "),
+            ("noun", "05 n 01 pet 0 001 @ {0} n 0000 | kept at home; \"a cat is a pet\"; \"so is a dog\"  "),
+            ("noun", "05 n 02 dog 0 domestic_dog 0 001 @ {1} n 0000 | barks  "),
+            ("noun", "05 n 01 Laika 0 001 @i {3} n 0000 | a dog in space  "),
+            ("verb", "29 v 01 bark 0 000 01 + 02 00 | speak as dogs do  "),
+            ("adj", "00 a 01 big 0 000 | of size  "), ("adj", "00 s 01 huge 0 001 & {6} a 0000 | of great size  "),
+            ("adv", "02 r 01 hugely 0 000 | very much  ")]
+    offsets, ends, files = [], {}, {}
+    for part, row in rows:
+        offsets.append(ends.setdefault(part, len(licence)))
+        ends[part] += 9 + len(row.format(*["00000000"] * len(rows))) + 1
+    for (part, row), offset in zip(rows, offsets, strict=True):
+        line = f"{offset:08d} " + row.format(*(f"{other:08d}" for other in offsets)) + "\n"
+        files[f"data.{part}"] = files.get(f"data.{part}", licence.encode()) + line.encode()
+        words = row.split()[3:3 + 2 * int(row.split()[2]):2]
+        symbol = "r" if part == "adv" else part[0]
+        index = "".join(f"{word.lower()} {symbol} 1 0 1 0 {offset:08d}  \n" for word in words)
+        files[f"index.{part}"] = files.get(f"index.{part}", licence.encode()) + index.encode()
+    return files

@@ -20,8 +20,8 @@ class LabelVectors:
     Attributes:
         wnids: sorted, all labels, those without a vector too.
         vectors: float32 [rows, dim], unit length.
-        row_label: int32 [rows], ascending: which label (index into wnids) a row belongs to. A label has no row if it has
-            no vector, and several if each synonym is a candidate, the main one first.
+        row_label: int32 [rows], ascending: which label (index into wnids) a row belongs to. A label has no row if it
+            has no vector, and several if each synonym is a candidate, the main one first.
         meta: what they were made from.
         sha256: seal of the file; "" before it is written.
     """

@@ -3,7 +3,7 @@
 A wnid is "n" and the synset's eight-digit offset in WordNet 3.0's data.noun (n02119789 is kit fox), as ImageNet
 names its classes. On disk: `nouns.tsv`, one synset a row, sorted by wnid, with the columns wnid, lemmas
 ("|"-joined, spaces between words), hypernyms, instance hypernyms (wnids, space-joined), definition; and
-`glosses.txt`, one definition or example sentence a line, of all parts of speech.
+`glosses.txt`, one "lemmas: definition" or example sentence a line, of all parts of speech.
 """
 
 import re
