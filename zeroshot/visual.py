@@ -115,6 +115,13 @@ def check_size(model: VisualModel, image_size: int) -> None:
                          f"{str(error).splitlines()[0]}") from None
 
 
+@torch.no_grad()
+def feature_dim(model: VisualModel, tap: Tap, image_size: int) -> int:
+    """Length of v(image) at `tap`. The model must be in evaluation mode."""
+    parameter = next(model.parameters())
+    return model.features(torch.zeros(1, 3, image_size, image_size, device=parameter.device), tap).shape[1]
+
+
 def _average(v: Float[Tensor, "images ..."]) -> Float[Tensor, "images dim"]:
     """Over space (of a map) or tokens (of a ViT); a vector stays as it is."""
     if v.ndim == 4:

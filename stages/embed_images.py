@@ -1,0 +1,77 @@
+"""Where test images lie in the label space: M v(image), for validation and unseen images (DeViSE section 3.4).
+
+In: network.safetensors; data/features, which serve if the trunk stayed frozen, else image index and images.
+Out: points.safetensors: points float32 [test images, dim_label], any length; row int64 [test images], of the index,
+as in logits.safetensors.  Cost: one matrix product, or one forward pass.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pydantic
+import torch
+
+from zeroshot.artifacts import Artifact, ArtifactWriter
+from zeroshot.batches import SquareSource
+from zeroshot.compute import set_up
+from zeroshot.errors import InputError
+from zeroshot.images import UNSEEN, VAL, ImageIndex
+from zeroshot.inference import memory_layout, over_images
+from zeroshot.networks import Devise, read_devise
+from zeroshot.params import StageParams
+from zeroshot.stage import run_stage
+from zeroshot.training import Precision
+
+
+class Params(StageParams):
+    batch: int = pydantic.Field(ge=1)
+    precision: Precision
+    channels_last: bool
+    deterministic: bool
+    threads: int = pydantic.Field(ge=1)
+    workers: int = pydantic.Field(ge=0)
+
+
+def main(params: Params, *, index: Path, images: Path, network: Path, features: Path, out: Path) -> None:
+    device = set_up(threads=params.threads, deterministic=params.deterministic)
+    image_index, devise = ImageIndex.read(index), read_devise(network)
+    rows = np.concatenate([image_index.rows(VAL), image_index.rows(UNSEEN)])
+    if devise.network is None:
+        points = from_features(devise, features / "features.safetensors", rows, params.batch, device)
+    else:
+        source = SquareSource(index, images, side=devise.preprocessing.resize, device=device, workers=params.workers)
+        points = from_pixels(params, devise, rows, source, device)
+    shapes = {"points": ((len(rows), devise.map.out_features), np.float32), "row": (rows.shape, np.int64)}
+    with ArtifactWriter(out, {"index": image_index.sha256, "network": devise.sha256}, shapes) as writer:
+        writer.write("row", 0, rows)
+        for start, batch in points:
+            writer.write("points", start, batch.cpu().numpy())
+
+
+@torch.no_grad()
+def from_features(devise: Devise, path: Path, rows: np.ndarray, batch: int,
+                  device: torch.device) -> Iterator[tuple[int, torch.Tensor]]:
+    """M v of cached features: (place of the first row, float32 [some, dim_label])."""
+    cached = Artifact(path)
+    if cached.meta["tap"] != devise.meta["tap"]:
+        raise InputError(f"{path}: features of tap {cached.meta['tap']!r}; the map takes {devise.meta['tap']!r}; "
+                         "`dvc repro` from extract_features on")
+    features, linear = cached.memmap("features"), devise.map.to(device)
+    for start in range(0, len(rows), batch):
+        yield start, linear(torch.from_numpy(features[rows[start:start + batch]]).to(device).float())
+
+
+def from_pixels(params: Params, devise: Devise, rows: np.ndarray, source: SquareSource,
+                device: torch.device) -> Iterator[tuple[int, torch.Tensor]]:
+    """M v(image) through the fine-tuned network."""
+    layout = memory_layout(params.channels_last)
+    network = devise.network.to(device, memory_format=layout)
+    passes = over_images(lambda images: (network(images),), rows, source, devise.preprocessing, batch=params.batch,
+                         precision=params.precision, layout=layout, device=device, desc="points")
+    for start, (points,) in passes:
+        yield start, points
+
+
+if __name__ == "__main__":
+    run_stage(main)

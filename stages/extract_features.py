@@ -1,0 +1,88 @@
+"""Run every image through the frozen CNN once: features for DeViSE and what follows, logits for softmax and ConSE.
+
+In: image index, images, data/cnn.safetensors.  Out: data/features/
+    features.safetensors   features float16 [images, dim], row i belongs to row i of the index, all roles
+    logits.safetensors     logits float32 [test images, seen labels]; row int64 [test images], the validation and then
+                           the unseen images' rows of the index
+Cost: one forward pass, streamed; memory does not grow with the number of images.
+"""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import pydantic
+
+from zeroshot.artifacts import ArtifactWriter
+from zeroshot.batches import SquareSource
+from zeroshot.compute import set_up
+from zeroshot.errors import InputError
+from zeroshot.images import UNSEEN, VAL, ImageIndex
+from zeroshot.inference import memory_layout, over_images
+from zeroshot.networks import Cnn, read_cnn
+from zeroshot.params import StageParams
+from zeroshot.stage import run_stage
+from zeroshot.training import Precision
+from zeroshot.visual import Tap, feature_dim
+
+
+class Params(StageParams):
+    tap: Tap
+    batch: int = pydantic.Field(ge=1)
+    precision: Precision
+    channels_last: bool
+    deterministic: bool
+    threads: int = pydantic.Field(ge=1)
+    workers: int = pydantic.Field(ge=0)
+
+
+def main(params: Params, *, index: Path, images: Path, cnn: Path, out: Path) -> None:
+    device = set_up(threads=params.threads, deterministic=params.deterministic)
+    image_index, trained = ImageIndex.read(index), read_cnn(cnn)
+    if trained.wnids != image_index.seen:
+        raise InputError(f"{cnn}: has outputs for {len(trained.wnids)} labels, the index has {len(image_index.seen)} "
+                         "seen ones, or others; `dvc repro pretrain_cnn`")
+    source = SquareSource(index, images, side=trained.preprocessing.resize, device=device, workers=params.workers)
+    layout = memory_layout(params.channels_last)
+    model = trained.model.to(device, memory_format=layout)
+    test = np.concatenate([image_index.rows(VAL), image_index.rows(UNSEEN)])
+    place = np.full(len(image_index), -1)
+    place[test] = np.arange(len(test))
+    with ExitStack() as stack:
+        features, logits = _open_outputs(stack, params, out, image_index, trained, test)
+        passes = over_images(lambda batch: model.features_and_logits(batch, params.tap), np.arange(len(image_index)),
+                             source, trained.preprocessing, batch=params.batch, precision=params.precision,
+                             layout=layout, device=device, desc="features")
+        for start, (v, scores) in passes:
+            features.write("features", start, _half(v.cpu().numpy()))
+            places = place[start:start + len(v)]
+            if (tested := places >= 0).any():  # contiguous, since the index is sorted by role
+                logits.write("logits", int(places[tested][0]), scores.cpu().numpy()[tested])
+    if source.unreadable:
+        print(f"{source.unreadable} images could not be decoded; their features are those of a grey image")
+
+
+def _open_outputs(stack: ExitStack, params: Params, out: Path, index: ImageIndex, cnn: Cnn,
+                  test: np.ndarray) -> tuple[ArtifactWriter, ArtifactWriter]:
+    meta = {"wnids": index.seen, "tap": params.tap, "index": index.sha256, "cnn": cnn.sha256}
+    dim = feature_dim(cnn.model, params.tap, cnn.preprocessing.image_size)
+    features = stack.enter_context(ArtifactWriter(
+        out / "features.safetensors", meta, {"features": ((len(index), dim), np.float16)}))
+    logits = stack.enter_context(ArtifactWriter(
+        out / "logits.safetensors", meta,
+        {"logits": ((len(test), len(index.seen)), np.float32), "row": (test.shape, np.int64)}))
+    logits.write("row", 0, test)
+    return features, logits
+
+
+def _half(v: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        half = v.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise InputError(f"a feature of {np.abs(v).max():.3g} does not fit half precision (at most 65504); "
+                         "take another `extract_features.tap`, or train the CNN with more weight decay")
+    return half
+
+
+if __name__ == "__main__":
+    run_stage(main)

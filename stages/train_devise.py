@@ -1,0 +1,168 @@
+"""Train DeViSE's map M on cached features, the rest of the network frozen (DeViSE section 3.3, phase 1).
+
+In: data/features (rows of training images, and of the seen classes' validation images for the reported figures), the
+image index, label vectors (the language model's, or random ones for the random embedding).
+Out: map.safetensors (weight, bias); metrics (train_loss; val_hit@1, val_hit@5 among the seen labels, by cosine) and
+their curve.  No unseen class is read; nothing is selected: the last epoch counts.  Cost: seconds for the demo.
+"""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pydantic
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from zeroshot.artifacts import Artifact
+from zeroshot.compute import set_up
+from zeroshot.files import write_json
+from zeroshot.hinge import FalseLabels, Loss, rank_loss
+from zeroshot.images import TRAIN, VAL, ImageIndex
+from zeroshot.label_vectors import read_label_vectors
+from zeroshot.networks import write_map
+from zeroshot.params import StageParams
+from zeroshot.scratch import scratch_folder
+from zeroshot.seen_labels import SeenLabels, nearest_hits
+from zeroshot.stage import run_stage
+from zeroshot.training import (
+    Optimiser,
+    Schedule,
+    epoch_batches,
+    make_optimiser,
+    rate_factor,
+    run_epochs,
+    train_pass,
+    write_curve,
+)
+
+CHUNK = 8192  # rows of features taken at once outside training; fixed, for the same sums in every run
+
+
+class Params(StageParams):
+    loss: Loss
+    margin: float = pydantic.Field(gt=0)
+    false_labels: FalseLabels
+    samples: int = pydantic.Field(ge=1)
+    bias: bool
+    dropout: float = pydantic.Field(ge=0, lt=1)
+    scaling: Literal["none", "rms", "standardise"]
+    optimiser: Optimiser
+    learning_rate: float = pydantic.Field(gt=0)
+    momentum: float = pydantic.Field(ge=0, lt=1)
+    weight_decay: float = pydantic.Field(ge=0)
+    schedule: Schedule
+    epochs: int = pydantic.Field(ge=1)
+    batch: int = pydantic.Field(ge=1)
+    threads: int = pydantic.Field(ge=1)
+    seed: int = pydantic.Field(ge=0)
+
+
+def main(params: Params, *, features: Path, index: Path, labels: Path, out: Path, metrics: Path, curve: Path) -> None:
+    device = set_up(threads=params.threads, seed=params.seed)
+    image_index, cached = ImageIndex.read(index), Artifact(features / "features.safetensors")
+    seen = SeenLabels.of(image_index, read_label_vectors(labels), device)
+    trainer = Trainer(params, cached.memmap("features"), image_index, seen, device)
+    with scratch_folder("train_devise", params=params, features=cached.sha256, labels=seen.seal) as scratch:
+        trainer.checkpoint = scratch / "last.pt"
+        history = run_epochs(params.epochs, trainer.train_epoch,
+                             {"map": trainer.map, "optimiser": trainer.optimiser}, trainer.checkpoint)
+        write_map(out, unscaled(trainer.map, trainer.scaling).cpu(),
+                  {"tap": cached.meta["tap"], "labels": seen.seal, "features": cached.sha256})
+        write_curve(curve, history)
+        write_json(metrics, {**history[-1], "epochs": params.epochs, **seen.counts(image_index)})
+
+
+class Scaling(NamedTuple):
+    """v is taken as (v - mean) / deviation while M is learnt; M then absorbs both."""
+
+    mean: Float[Tensor, "dim"]
+    deviation: Float[Tensor, "dim"]
+
+
+class Trainer:
+    """M, the cached features and the optimiser."""
+
+    def __init__(self, params: Params, features: np.ndarray, index: ImageIndex, seen: SeenLabels,
+                 device: torch.device):
+        self.params, self.features, self.seen, self.device = params, features, seen, device
+        self.train_rows, self.val_rows = seen.with_vector(index, TRAIN), index.rows(VAL)
+        self.targets = seen.targets(index)
+        self.scaling = measure_scaling(params.scaling, features, self.train_rows, device)
+        self.map = nn.Linear(features.shape[1], seen.vectors.shape[1], bias=params.bias).to(device)
+        self.dropout = nn.Dropout(params.dropout)
+        self.optimiser = make_optimiser(params.optimiser, self.map, momentum=params.momentum,
+                                        weight_decay=params.weight_decay)
+        self.checkpoint = Path()
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        params = self.params
+        batches = epoch_batches(self.train_rows, params.batch, params.seed, epoch)
+        steps = len(batches)
+
+        def rate(step: int) -> float:
+            return params.learning_rate * rate_factor(params.schedule, epoch * steps + step, params.epochs * steps)
+
+        loss = train_pass(batches, map(self.read, batches), self._loss, self.optimiser, rate=rate, seed=params.seed,
+                          epoch=epoch, checkpoint=self.checkpoint)
+        return {"train_loss": loss, **self.validate()}
+
+    def validate(self) -> dict[str, float]:
+        """Share of the seen classes' validation images whose label is the nearest, or among the nearest 5."""
+        with torch.no_grad():
+            points = (self.map(self.read(rows)) for rows in chunks(self.val_rows))
+            return nearest_hits(points, self.val_rows, self.targets, self.seen.vectors)
+
+    def read(self, rows: Int[np.ndarray, "images"]) -> Float[Tensor, "images dim"]:
+        """Features of these rows, scaled."""
+        v = torch.from_numpy(self.features[rows]).to(self.device).float()
+        return (v - self.scaling.mean) / self.scaling.deviation
+
+    def _loss(self, rows: Int[np.ndarray, "images"], v: Float[Tensor, "images dim"]) -> Float[Tensor, ""]:
+        params = self.params
+        return rank_loss(self.map(self.dropout(v)), torch.from_numpy(self.targets[rows]).to(self.device),
+                         self.seen.vectors, loss=params.loss, margin=params.margin, false_labels=params.false_labels,
+                         samples=params.samples).mean()
+
+
+def measure_scaling(kind: str, features: np.ndarray, rows: Int[np.ndarray, "images"], device: torch.device) -> Scaling:
+    """Mean and deviation by which features are scaled, measured on `rows`.
+
+    `none`; `rms`: one number, the root mean square length of v; `standardise`: each dimension's own.
+    """
+    dim = features.shape[1]
+    mean, square = torch.zeros(dim, dtype=torch.float64), torch.zeros(dim, dtype=torch.float64)
+    if kind != "none":
+        for chunk in chunks(rows):
+            v = torch.from_numpy(features[chunk]).double()
+            mean += v.sum(0) / len(rows)
+            square += v.square().sum(0) / len(rows)
+    if kind == "none":
+        deviation = torch.ones(dim)
+    elif kind == "rms":
+        mean, deviation = torch.zeros(dim), square.sum().sqrt().expand(dim)
+    else:
+        deviation = (square - mean.square()).clamp_min(0).sqrt()
+    deviation = torch.where(deviation > 0, deviation, 1)  # a dimension that never varies
+    return Scaling(mean.float().to(device), deviation.float().to(device))
+
+
+def unscaled(linear: nn.Linear, scaling: Scaling) -> nn.Linear:
+    """The map on raw v that equals `linear` on scaled v; it has a bias if one is needed."""
+    shift = bool(scaling.mean.any())
+    result = nn.Linear(linear.in_features, linear.out_features, bias=linear.bias is not None or shift)
+    with torch.no_grad():
+        weight = linear.weight / scaling.deviation
+        result.weight.copy_(weight)
+        if result.bias is not None:
+            result.bias.copy_((0 if linear.bias is None else linear.bias) - weight @ scaling.mean)
+    return result
+
+
+def chunks(rows: Int[np.ndarray, "images"]) -> list[Int[np.ndarray, "some"]]:
+    return [rows[start:start + CHUNK] for start in range(0, len(rows), CHUNK)]
+
+
+if __name__ == "__main__":
+    run_stage(main)
