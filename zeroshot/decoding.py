@@ -35,7 +35,8 @@ def decode_rgb(data: bytes, *, least_side: int | None = None) -> Image.Image:
             if least_side is not None:
                 image.draft(None, (least_side, least_side))
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image)
     except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes
         raise UnreadableImage(_reason(error, data)) from None
 
@@ -69,7 +70,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         image = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _reason(error: Exception, data: bytes) -> str:

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from zeroshot.artifacts import Artifact
@@ -20,9 +21,8 @@ class ImageFiles:
         self._index, self._root = index, images_root
         artifact = Artifact(index, verify=False)
         self._containers: list[str] = artifact.meta["containers"]
-        self._container, self._offset = artifact.memmap("container"), artifact.memmap("offset")
-        self._size = artifact.memmap("size")
-        self._names, self._name_end = artifact.memmap("names"), artifact.memmap("name_end")
+        self._container, self._offset, self._size, self._names, self._name_end = (
+            np.asarray(artifact.memmap(name)) for name in ("container", "offset", "size", "names", "name_end"))
         self._open: dict[int, io.BufferedReader] = {}
 
     def __len__(self) -> int:
