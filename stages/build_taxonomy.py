@@ -1,8 +1,8 @@
 """WordNet 3.0 -> noun graph, lemmas, glosses.
 
 Reads data/wordnet.zip once, through NLTK, and writes data/taxonomy: `nouns.tsv` (82,115 noun synsets with their
-75,850 hypernym and 8,577 instance edges) for every later stage, and `glosses.txt`, the definitions and example
-sentences of nouns, verbs, adjectives and adverbs (about 1.5 M words), which is the demo's text. About 10 s on one core.
+75,850 hypernym and 8,577 instance edges) for every later stage, and `glosses.txt`, the definitions, each after its
+lemmas, and example sentences of nouns, verbs, adjectives and adverbs, which are the demo's text. 10 s on one core.
 """
 
 import tempfile

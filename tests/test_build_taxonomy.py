@@ -25,8 +25,8 @@ def test_mini(tmp_path, mini_zip):
     assert nouns.definitions[3] == "barks"
     assert (tmp_path / "taxonomy" / "glosses.txt").read_text().splitlines() == [
         "entity: that which is", "an entity", "animal, living beast: a living beast", "pet: kept at home",
-        "a cat is a pet", "so is a dog", "dog, domestic dog: barks", "Laika: a dog in space", "bark: speak as dogs do", "big: of size",
-        "huge: of great size", "hugely: very much"]
+        "a cat is a pet", "so is a dog", "dog, domestic dog: barks", "Laika: a dog in space", "bark: speak as dogs do",
+        "big: of size", "huge: of great size", "hugely: very much"]
 
 
 def test_refusals(tmp_path, mini_zip, mini_wordnet):

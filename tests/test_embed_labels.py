@@ -1,0 +1,130 @@
+import json
+
+import numpy as np
+import pytest
+
+from stages.embed_labels import Params, Terms, ancestors, embed, main, wanted_terms
+from zeroshot.errors import InputError
+from zeroshot.label_sets import write_label_sets
+from zeroshot.label_vectors import read_label_vectors
+from zeroshot.taxonomy import make_taxonomy, write_taxonomy
+from zeroshot.term_vectors import TermVectors, write_term_vectors
+
+ANIMAL, BIRD, CRANE, MACHINE, KIT, LAIKA, ROC = (f"n0000000{number}" for number in range(1, 8))
+NOUNS = make_taxonomy({
+    ANIMAL: (["animal"], [], [], "a living being"), BIRD: (["bird"], [ANIMAL], [], "has feathers"),
+    CRANE: (["crane", "Grus grus"], [BIRD], [], "a bird | long-legged"), MACHINE: (["crane"], [], [], "lifts"),
+    KIT: (["kit fox", "Vulpes macrotis", "desert Fox"], [ANIMAL], [], "small fox"),
+    LAIKA: (["Laika"], [ROC], [ROC], "a dog"), ROC: (["roc"], [BIRD, ANIMAL], [], "no real bird")})
+VECTORS = {"animal": [2, 0], "crane": [0, 3], "grus_grus": [5, 0], "desert_fox": [3, 4], "kit": [1, 0], "fox": [0, 1]}
+
+
+def term_vectors(vectors: dict[str, list[float]]) -> TermVectors:
+    return TermVectors(list(vectors), np.arange(len(vectors), 0, -1), np.array(list(vectors.values()), np.float32))
+
+
+def embedded(wnid: str, synonyms: str = "first", fallback: str = "none", vectors=VECTORS) -> tuple[list, str, list]:
+    found = embed(NOUNS, Terms(term_vectors(vectors), wanted_terms(NOUNS)), wnid, synonyms, fallback)
+    return found.vectors.astype(float).round(4).tolist(), found.way, found.terms
+
+
+R = round(0.5 ** 0.5, 4)
+
+
+@pytest.mark.parametrize("wnid, how, expected", [
+    (CRANE, ("first",), ([[0, 1]], "term", ["crane"])),
+    (CRANE, ("mean",), ([[R, R]], "term", ["crane", "grus_grus"])),
+    (CRANE, ("best",), ([[0, 1], [1, 0]], "term", ["crane", "grus_grus"])),
+    (KIT, ("first",), ([[0.6, 0.8]], "term", ["desert_fox"])),  # the first that has a vector
+    (BIRD, ("first",), ([], "without", [])),
+    (BIRD, ("best", "words"), ([], "without", [])),
+    (BIRD, ("first", "hypernym"), ([[1, 0]], "hypernym", ["animal"])),
+    (LAIKA, ("first", "hypernym"), ([[1, 0]], "hypernym", ["animal"])),
+    (MACHINE, ("first", "hypernym"), ([[0, 1]], "term", ["crane"])),
+])
+def test_ways(wnid, how, expected):
+    vectors, way, terms = embedded(wnid, *how)
+    assert way == expected[1] and terms == expected[2]
+    assert np.allclose(vectors, expected[0], atol=1e-4) and len(vectors) == len(expected[0])
+
+
+def test_words_need_every_word():
+    assert embedded(KIT, "first", "words", {"kit": [9, 0], "fox": [0, 1]}) == ([[R, R]], "words", ["kit", "fox"])
+    assert embedded(KIT, "best", "words", {"kit": [9, 0], "fox": [0, 1], "desert": [1, 0], "vulpes": [1, 1]}) == (
+        [[R, R], [R, R]], "words", ["kit", "fox", "desert", "fox"])
+    assert embedded(KIT, "first", "words", {"kit": [9, 0]}) == ([], "without", [])
+
+
+def test_opposites_have_no_mean():
+    assert embedded(CRANE, "mean", vectors={"crane": [0, 1e-9], "grus_grus": [0, -7]}) == ([], "without", [])
+
+
+def test_other_spellings():
+    spelt = {"Crane": [1, 0], "crane": [0, 1], "Desert_Fox": [1, 0], "desert-fox": [0, 1]}
+    assert embedded(CRANE, vectors=spelt)[0] == [[0, 1]]  # ours wins
+    assert embedded(KIT, vectors=spelt)[0] == [[1, 0]]  # else the first
+
+
+def test_ancestors_nearest_first():
+    assert list(ancestors(NOUNS, LAIKA)) == [ROC, ANIMAL, BIRD]
+    assert list(ancestors(NOUNS, CRANE)) == [BIRD, ANIMAL]
+
+
+@pytest.fixture
+def inputs(tmp_path):
+    write_taxonomy(tmp_path / "taxonomy", NOUNS)
+    write_label_sets(tmp_path / "splits", {"seen": [ANIMAL, CRANE], "unseen": [KIT, MACHINE], "2-hops": [BIRD],
+                                           "3-hops": [BIRD, KIT], "21k": [BIRD, KIT, MACHINE]})
+    write_term_vectors(tmp_path / "terms", term_vectors(VECTORS))
+    return tmp_path
+
+
+def run(folder, vectors="terms", **changed):
+    params = {"vectors": vectors, "synonyms": "first", "fallback": "none", "center": False, "seed": 0} | changed
+    main(Params(**params), taxonomy=folder / "taxonomy", splits=folder / "splits", vectors=folder / vectors,
+         out=folder / "labels", metrics=folder / "m.json", ambiguous=folder / "a.md")
+    return [read_label_vectors(folder / "labels" / f"{name}.safetensors") for name in ("terms", "random")]
+
+
+def test_main(inputs):
+    labels, random = run(inputs)
+    assert labels.wnids == random.wnids == [ANIMAL, BIRD, CRANE, MACHINE, KIT]
+    assert labels.row_label.tolist() == random.row_label.tolist() == [0, 2, 3, 4]
+    assert np.allclose(labels.vectors, [[1, 0], [0, 1], [0, 1], [0.6, 0.8]])
+    assert np.allclose(np.linalg.norm(random.vectors, axis=1), 1)
+    metrics = json.loads((inputs / "m.json").read_text())
+    assert [metrics[f"21k/{key}"] for key in ("labels", "term", "words", "hypernym", "without")] == [3, 2, 0, 0, 1]
+    assert metrics["ambiguous_terms"] == 1 and metrics["labels_of_ambiguous_terms"] == 2
+    assert f"| crane | 2 | {CRANE} a bird / long-legged; {MACHINE} lifts |" in (inputs / "a.md").read_text()
+
+
+def test_best_has_a_row_a_synonym_and_random_one_a_label(inputs):
+    labels, random = run(inputs, synonyms="best")
+    assert labels.row_label.tolist() == [0, 2, 2, 3, 4] and random.row_label.tolist() == [0, 2, 3, 4]
+
+
+def test_random_vectors_stay_when_coverage_grows(inputs):
+    few, many = run(inputs)[1], run(inputs, fallback="hypernym")[1]
+    assert len(many.vectors) == 5 and (few.vectors == many.targets([few.wnids[i] for i in few.row_label])[0]).all()
+    assert not np.allclose(run(inputs, seed=1)[1].vectors, few.vectors)
+
+
+def test_centred_by_seen_labels_alone(inputs):
+    labels, _ = run(inputs, center=True)  # the seen ones' mean: (1/2, 1/2)
+    assert np.allclose(labels.vectors[:3], [[R, -R], [-R, R], [-R, R]], atol=1e-4)
+    assert np.allclose(labels.vectors[3], np.array([0.1, 0.3]) / 0.1 ** 0.5, atol=1e-4)
+
+
+def test_users_own_file(inputs):
+    (inputs / "glove.txt").write_text("Crane 0 2\nanimal 1 0\nkit_fox 3 4\n")
+    assert np.allclose(run(inputs, "glove.txt")[0].vectors, [[1, 0], [0, 1], [0, 1], [0.6, 0.8]])
+
+
+def test_refusals(inputs):
+    for content, fault in (("animal 1 0\nkite 1 2\n", "no class with a vector among the 2 of label set `unseen`"),
+                           ("haus 1 2\nhof 2 3\n", "no class with a vector among the 2 of label set `seen`"),
+                           ("crane nan 2\nanimal 1 0\n", "NaN"), ("crane 0 0\nanimal 1 0\n", "all zero"),
+                           ("crane 1 2\nanimal 1\n", "line 2")):
+        (inputs / "glove.txt").write_text(content)
+        with pytest.raises(InputError, match=fault):
+            run(inputs, "glove.txt")
