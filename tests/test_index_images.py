@@ -121,6 +121,12 @@ def test_unreadable_images_are_skipped_listed_and_capped(run, images, tmp_path):
         ["train", CAT, f"{images}/train/{CAT}/{name}"] for name in ("b.JPEG", "cut.JPEG")]
 
 
+def test_a_class_without_a_readable_image_is_an_error(run, images):
+    put_folder(images / "train" / HORSE, {"b.JPEG": b"<html>"})
+    with pytest.raises(InputError, match=f"none of the train images of class {HORSE}"):
+        run(images, max_unreadable=0.9)
+
+
 @pytest.mark.parametrize(("check", "found"), [("none", 7), ("header", 6), ("decode", 5)])
 def test_unpacked_sets_are_checked_as_closely_as_asked(run, images, check, found):
     put_folder(images / "train" / CAT, {"b.JPEG": b"<html>", "cut.JPEG": jpeg((0, 0, 0), (200, 200))[:-50]})
