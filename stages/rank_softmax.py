@@ -1,0 +1,43 @@
+"""Softmax baseline: the classifier's own ranking of the seen labels.
+
+It can name the seen labels only, so it stands in `seen` and, as in the papers' hierarchical tables, in the `+seen` sets,
+where it never hits but may come near. Reads the logits of data/features, writes data/rankings/softmax.safetensors.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pydantic
+
+from zeroshot.artifacts import Artifact
+from zeroshot.compute import set_up
+from zeroshot.errors import InputError
+from zeroshot.images import ImageIndex
+from zeroshot.label_sets import read_label_sets
+from zeroshot.params import StageParams
+from zeroshot.ranking import OutputScores, lay_out
+from zeroshot.rankings import all_labels, memberships, write_rankings
+from zeroshot.stage import run_stage
+
+
+class Params(StageParams):
+    threads: int = pydantic.Field(ge=1)
+
+
+def main(params: Params, *, features: Path, index: Path, splits: Path, out: Path) -> None:
+    device = set_up(threads=params.threads)
+    logits, image_index, label_sets = Artifact(features / "logits.safetensors"), ImageIndex.read(index), read_label_sets(splits)
+    labels = all_labels(label_sets)
+    outputs = logits.meta["wnids"]
+    unknown = sorted(set(outputs) - set(labels))
+    if unknown:
+        raise InputError(f"{logits.path}: {len(unknown)} of the {len(outputs)} classes are in no label set of {splits}, "
+                         f"{unknown[0]} for one; expected all of them in seen.txt")
+    layout = lay_out(memberships(label_sets), np.isin(labels, outputs), device)
+    score = OutputScores(np.searchsorted(labels, outputs), layout)
+    write_rankings(out, logits, "logits", score, layout, index=image_index, label_sets=label_sets, model="softmax",
+                   counts={}, made_from={"logits": logits.sha256, "index": image_index.sha256})
+
+
+if __name__ == "__main__":
+    run_stage(main)
