@@ -6,7 +6,7 @@ skipped.tsv, and with `pack` the pixels of every image, decoded once. Unreadable
 capped; everything else that is wrong ends the stage before any image is decoded.
 
 Cost: the demo 5 s; tars listed at 25,000 images/s a core, checked by header at some 5,000; packed to 64x64 at 5,000
-(64x64 JPEGs) or 1,000 (photographs). Memory: some 200 bytes an image while listing (14 M images: 2.9 GB), else constant.
+(64x64 JPEGs) or 1,000 (photographs). Memory while listing: 200 bytes an image (14 M: 2.9 GB).
 """
 
 import tempfile
