@@ -37,7 +37,7 @@ def build_pretrained(arch: str, seen: list[str], *, pretrained: Pretrained, weig
         return build_visual(arch, classes=len(seen), stem=stem, dropout=dropout)
     if pretrained == "file":
         state = _read_weights(weights, sha256)
-        model = build_visual(arch, classes=_outputs_in(state, weights), stem=stem, dropout=dropout, state=state)
+        model = build_visual(arch, classes=len(seen), stem=stem, dropout=dropout, state=state)
     else:
         if not arch.startswith(pretrained + "/"):
             raise InputError(f"params.yaml: `pretrain_cnn.pretrained` is {pretrained!r}, which has no weights for arch "
@@ -92,10 +92,3 @@ def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
         return load_file(path)
     except SafetensorError as error:
         raise InputError(f"{path}: not a safetensors file, or cut short ({error})") from None
-
-
-def _outputs_in(state: dict[str, Tensor], path: Path) -> int:
-    matrices = [tensor for tensor in state.values() if tensor.ndim >= 2]
-    if not matrices:
-        raise InputError(f"{path}: holds no weights of a network")
-    return len(matrices[-1])

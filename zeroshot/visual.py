@@ -14,6 +14,8 @@ Taps, that is what v(image) may be (`extract_features.tap`):
 
 import zeroshot.torchvision_guard  # noqa: F401  isort: skip  (before torchvision and timm)
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -78,31 +80,22 @@ def build_visual(arch: str, *, classes: int, stem: Stem, dropout: float, pretrai
 
     Args:
         arch: `alexnet`, a CIFAR ResNet `resnet<6n + 2>`, `torchvision/<name>` or `timm/<name>`.
-        classes: outputs.
+        classes: outputs; weights from elsewhere keep their own number.
         stem: `standard`; `small`: first convolution 3x3 of stride 1 and no pooling after it, for images up to 64
             pixels (ResNets of torchvision and timm); `strided`: stride 2 at the start of a CIFAR ResNet.
         dropout: before each of AlexNet's and VGG's large layers, or before the classifier; 0..1.
-        pretrained: weights that the library downloads, with their own number of classes.
+        pretrained: take the weights that the library downloads.
         state: weights under the library's names (of a CIFAR ResNet: VisualModel's).
 
     Raises:
         InputError: unknown name, a stem that it does not have, or weights that do not fit.
     """
-    library, _, name = arch.rpartition("/")
-    if library == "" and name.startswith("resnet") and name[6:].isdigit():
-        model = _cifar_resnet(int(name[6:]), classes, stem, dropout)
-        return model if state is None else _load(model, state, arch)
-    if library == "timm":
-        net, cut = _timm(name, classes, dropout, pretrained), _cut_timm
-    elif library == "torchvision" or arch == "alexnet":
-        net, cut = _torchvision(name, classes, pretrained), _cut_torchvision
-    else:
-        raise InputError(f"params.yaml: `pretrain_cnn.arch` is {arch!r}; known: {KNOWN}")
-    if stem == "small":
-        _small_stem(net, arch)
-    elif stem == "strided":
-        raise InputError(f"params.yaml: `pretrain_cnn.stem` is 'strided', which is for CIFAR ResNets, not {arch}")
-    return cut(name, net if state is None else _load(net, state, arch), dropout)
+    net, cut = _uncut(arch, classes, stem, dropout, pretrained)
+    if state is not None:
+        if (outputs := _outputs_in(state, net)) != classes:
+            net, cut = _uncut(arch, outputs, stem, dropout, pretrained)
+        _load(net, state, arch)
+    return cut(net)
 
 
 def check_size(model: VisualModel, image_size: int) -> None:
@@ -113,6 +106,31 @@ def check_size(model: VisualModel, image_size: int) -> None:
     except RuntimeError as error:
         raise InputError(f"params.yaml: `pretrain_cnn.image_size` is {image_size}, which this network cannot take: "
                          f"{str(error).splitlines()[0]}") from None
+
+
+def _uncut(arch: str, classes: int, stem: Stem, dropout: float, pretrained: bool
+           ) -> tuple[nn.Module, Callable[[nn.Module], VisualModel]]:
+    """The network as its library builds it, and what cuts it into a VisualModel."""
+    library, _, name = arch.rpartition("/")
+    if library == "" and name.startswith("resnet") and name[6:].isdigit():
+        return _cifar_resnet(int(name[6:]), classes, stem, dropout), lambda model: model
+    if library == "timm":
+        net, cut = _timm(name, classes, dropout, pretrained), partial(_cut_timm, name)
+    elif library == "torchvision" or arch == "alexnet":
+        net, cut = _torchvision(name, classes, pretrained), partial(_cut_torchvision, name, dropout)
+    else:
+        raise InputError(f"params.yaml: `pretrain_cnn.arch` is {arch!r}; known: {KNOWN}")
+    if stem == "small":
+        _small_stem(net, arch)
+    elif stem == "strided":
+        raise InputError(f"params.yaml: `pretrain_cnn.stem` is 'strided', which is for CIFAR ResNets, not {arch}")
+    return net, cut
+
+
+def _outputs_in(state: dict[str, Tensor], net: nn.Module) -> int:
+    """Number of classes of the weights: rows of the last layer, which all these networks register last."""
+    last = [name for name, module in net.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1]
+    return len(state[last + ".weight"]) if last + ".weight" in state else 0
 
 
 @torch.no_grad()
@@ -147,7 +165,7 @@ def _torchvision(name: str, classes: int, pretrained: bool) -> nn.Module:
                          f"known: {', '.join(models.list_models(module=models))}") from None
 
 
-def _cut_torchvision(name: str, net: nn.Module, dropout: float) -> VisualModel:
+def _cut_torchvision(name: str, dropout: float, net: nn.Module) -> VisualModel:
     """Cut a torchvision classification network; here stands where each family's global pooling is."""
     flatten = nn.Flatten()
     if name.startswith(("alexnet", "vgg")):  # the last max pooling belongs to the head
@@ -208,7 +226,7 @@ def _timm(name: str, classes: int, dropout: float, pretrained: bool) -> nn.Modul
                              **({} if pretrained else {"num_classes": classes}))
 
 
-def _cut_timm(name: str, net: nn.Module, dropout: float) -> VisualModel:
+def _cut_timm(name: str, net: nn.Module) -> VisualModel:
     classifier = net.get_classifier()
     if not isinstance(classifier, nn.Linear):
         raise InputError(f"params.yaml: `pretrain_cnn.arch`: timm/{name} does not end in one linear layer")
@@ -226,9 +244,8 @@ def _small_stem(net: nn.Module, arch: str) -> None:
     net.maxpool = nn.Identity()
 
 
-def _load(net: nn.Module, state: dict[str, Tensor], arch: str) -> nn.Module:
+def _load(net: nn.Module, state: dict[str, Tensor], arch: str) -> None:
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f"`pretrain_cnn.weights` do not fit {arch}: {str(error)[:300]}") from None
-    return net

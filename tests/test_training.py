@@ -1,0 +1,106 @@
+import errno
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from zeroshot import training
+from zeroshot.errors import InputError
+from zeroshot.training import epoch_batches, hits_at, make_optimiser, rate_factor, run_epochs, train_pass, write_curve
+
+
+def make_run(folder, *, epochs=4, stop_at=None, scale=1.0):
+    """Train a linear map on noise, with dropout, so that every source of randomness counts."""
+    torch.manual_seed(0)
+    model = nn.Linear(4, 2)
+    optimiser = make_optimiser("sgd", model, momentum=0.9, weight_decay=0.01)
+    inputs = torch.randn(20, 4, generator=torch.Generator().manual_seed(1))
+
+    def loss_of(rows, x):
+        return scale * (model(nn.functional.dropout(x, 0.5)) - 1).square().mean()
+
+    def train_epoch(epoch):
+        if epoch == stop_at:
+            raise KeyboardInterrupt
+        batches = epoch_batches(np.arange(20), 8, 3, epoch)
+        loss = train_pass(batches, (inputs[rows] for rows in batches), loss_of, optimiser, rate=lambda step: 0.1,
+                          seed=3, epoch=epoch, checkpoint=folder / "last.pt")
+        return {"train_loss": loss}
+
+    history = run_epochs(epochs, train_epoch, {"model": model, "optimiser": optimiser}, folder / "last.pt")
+    return model, history
+
+
+def test_resumed_run_ends_with_the_same_bits(tmp_path, capsys):
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+    whole, history = make_run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        make_run(tmp_path / "cut", stop_at=2)
+    resumed, again = make_run(tmp_path / "cut")
+    assert "continuing after epoch 2 of 4" in capsys.readouterr().out
+    assert torch.equal(whole.weight, resumed.weight) and torch.equal(whole.bias, resumed.bias) and history == again
+
+
+def test_damaged_checkpoint_starts_anew_and_says_so(tmp_path, capsys):
+    (tmp_path / "other").mkdir()
+    expected, _ = make_run(tmp_path / "other")
+    with pytest.raises(KeyboardInterrupt):
+        make_run(tmp_path, stop_at=2)
+    data = bytearray((tmp_path / "last.pt").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "last.pt").write_bytes(data)
+    model, _ = make_run(tmp_path)
+    assert "damaged" in capsys.readouterr().err and torch.equal(model.weight, expected.weight)
+
+
+def test_loss_that_is_not_finite_stops_and_keeps_the_last_good_state(tmp_path):
+    make_run(tmp_path, epochs=2)
+    good = (tmp_path / "last.pt").read_bytes()
+    with pytest.raises(InputError, match=r"epoch 3: the training loss became nan.*learning_rate.*after epoch 2"):
+        make_run(tmp_path, epochs=4, scale=math.nan)
+    assert (tmp_path / "last.pt").read_bytes() == good
+
+
+def test_full_disk_is_a_clear_error(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(training, "save_checkpoint", full)
+    with pytest.raises(InputError, match="the disk is full"):
+        make_run(tmp_path)
+
+
+def test_epoch_batches_partition_and_differ_by_epoch():
+    rows = np.arange(100, 120)
+    batches = epoch_batches(rows, 6, 0, 0)
+    assert [len(batch) for batch in batches] == [6, 6, 6]
+    assert len(set(np.concatenate(batches))) == 18 and set(np.concatenate(batches)) <= set(rows)
+    assert not np.array_equal(batches[0], epoch_batches(rows, 6, 0, 1)[0])
+    assert np.array_equal(batches[0], epoch_batches(rows, 6, 0, 0)[0])
+    assert [len(batch) for batch in epoch_batches(rows, 50, 0, 0)] == [20]
+
+
+def test_schedules_by_hand():
+    assert rate_factor("constant", 5, 10) == 1
+    assert rate_factor("cosine", 0, 10) == 1 and rate_factor("cosine", 5, 10) == pytest.approx(0.5)
+    assert rate_factor("onecycle", 0, 10) == pytest.approx(1 / 3) and rate_factor("onecycle", 2, 10) == 1
+    assert rate_factor("onecycle", 6, 10) == pytest.approx(0.5)
+
+
+def test_hits_count_equals_against_the_label():
+    scores = torch.tensor([[0.5, 0.2, 0.5], [0.1, 0.9, 0.2]])
+    assert hits_at(scores, torch.tensor([0, 1]), (1, 2)).tolist() == [[0, 1], [1, 1]]
+
+
+def test_weight_decay_spares_biases_and_norms():
+    groups = make_optimiser("sgd", nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)), momentum=0.9,
+                            weight_decay=0.1).param_groups
+    assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(1, 0.1), (3, 0.0)]
+
+
+def test_curve(tmp_path):
+    write_curve(tmp_path / "curve.csv", [{"train_loss": 0.5}, {"train_loss": 0.25}])
+    assert (tmp_path / "curve.csv").read_text() == "epoch,train_loss\n1,0.5\n2,0.25\n"
