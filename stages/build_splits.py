@@ -177,8 +177,8 @@ def measures(sets: dict[str, list[str]], lists: dict[str, list[str]], distances:
 
 
 def distance_counts(distances: np.ndarray) -> dict[str, int]:
-    """Distance (as text; "disconnected" last, if there are any) -> how many classes."""
-    counts = {str(hop): int(count) for hop, count in enumerate(np.bincount(distances[distances >= 0]))}
+    """Distance (two digits, for plots that sort text; "disconnected" last, if there are any) -> how many classes."""
+    counts = {f"{hop:02d}": int(count) for hop, count in enumerate(np.bincount(distances[distances >= 0]))}
     lost = int((distances < 0).sum())
     return counts | ({"disconnected": lost} if lost else {})
 

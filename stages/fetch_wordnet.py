@@ -127,7 +127,7 @@ def read_files(path: Path) -> dict[str, bytes]:
         files = _read_folder(path) if path.is_dir() else _read_zip(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file or folder; expected one that holds data.noun and the rest") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # the last: encrypted
         raise InputError(f"{path}: no whole zip file ({error})") from None
     missing = [name for name in FILES if name not in files]
     if missing:

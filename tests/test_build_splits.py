@@ -177,7 +177,7 @@ def test_published_lists_of_imagenet(real, imagenet):
 
 def test_plain_hops_of_imagenet(real, imagenet):
     counts = distance_counts(universe_distances(real, imagenet["seen"], imagenet["universe"], True))
-    assert list(counts.items())[:4] == [("0", 999), ("1", 1_548), ("2", 4_442), ("3", 3_721)]
+    assert list(counts.items())[:4] == [("00", 999), ("01", 1_548), ("02", 4_442), ("03", 3_721)]
     sets = tree_sets(real, imagenet["seen"], imagenet["21k"], PLAIN)
     assert (len(sets["2-hops"]), len(sets["3-hops"])) == (5_990, 9_711)
 
@@ -207,7 +207,7 @@ def test_main(small):
     sets = read_label_sets(small / "splits")
     assert sets["2-hops"] == [wnid(1), wnid(2)] and sets["3-hops+seen"] == [wnid(n) for n in (1, 2, 3, 4)]
     assert sets["21k"] == [wnid(n) for n in (1, 2, 3, 9)] and sets["unseen"] == [wnid(5), wnid(9)]
-    assert (small / "h.csv").read_text() == "distance,classes\n0,1\n1,1\n2,1\n3,1\ndisconnected,1\n"
+    assert (small / "h.csv").read_text() == "distance,classes\n00,1\n01,1\n02,1\n03,1\ndisconnected,1\n"
     report = (small / "r.md").read_text()
     for line in ("| 2-hops | 1 | 2 | 1 | 0 | 1 |",
                  f"- 1 of the universe are no nouns of WordNet 3.0: in no set: {wnid(77)}",
