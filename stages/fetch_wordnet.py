@@ -133,7 +133,7 @@ def read_files(path: Path) -> dict[str, bytes]:
     if missing:
         raise InputError(f"{path}: lacks {', '.join(missing)}; expected {', '.join(FILES)}")
     check(files, path)
-    return files | {"lexnames": _lexnames()}
+    return files | {"lexnames": lexnames_file()}
 
 
 def _read_folder(path: Path) -> dict[str, bytes]:
@@ -182,7 +182,7 @@ def hierarchy(data_noun: bytes) -> bytes:
     return b"\n".join(sorted(rows))
 
 
-def _lexnames() -> bytes:
+def lexnames_file() -> bytes:
     """NLTK's file `lexnames`: number, name, part of speech. Debian's packages lack it."""
     return "".join(f"{number:02d}\t{row.replace(' ', chr(9))}\n" for number, row in enumerate(LEXNAMES)).encode()
 

@@ -3,7 +3,7 @@ import zipfile
 import pytest
 
 from stages.build_taxonomy import main
-from stages.fetch_wordnet import _lexnames
+from stages.fetch_wordnet import lexnames_file
 from zeroshot.errors import InputError
 from zeroshot.taxonomy import read_taxonomy
 
@@ -12,7 +12,7 @@ from zeroshot.taxonomy import read_taxonomy
 def mini_zip(tmp_path, mini_wordnet):
     path = tmp_path / "wordnet.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        for name, content in (mini_wordnet | {"lexnames": _lexnames()}).items():
+        for name, content in (mini_wordnet | {"lexnames": lexnames_file()}).items():
             archive.writestr(name, content)
     return path
 
