@@ -27,7 +27,8 @@ def truncated_by_loop(scores, label, margin, order):
 def test_all_by_hand():
     vectors = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     points = torch.tensor([[0.5, 0.45], [0.0, 2.0]])
-    loss = rank_loss(points, torch.tensor([0, 0]), vectors, loss="hinge_rank", margin=0.1, false_labels="all", samples=1)
+    loss = rank_loss(points, torch.tensor([0, 0]), vectors, loss="hinge_rank", margin=0.1, false_labels="all",
+                     samples=1)
     # image 1: label 1 gives 0.1 - 0.5 + 0.45, label 2 gives 0.1 - 0.5 - 0.5 < 0; image 2: 0.1 - 0 + 2 and 0.1 - 0 + 0
     torch.testing.assert_close(loss, torch.tensor([0.05, 2.2]))
 

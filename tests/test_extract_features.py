@@ -1,0 +1,83 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stages import extract_features
+from tests.vision import EXTRACT, SIDE, WNIDS, make_index
+from zeroshot.artifacts import Artifact
+from zeroshot.augment import Preprocessing
+from zeroshot.batches import SquareSource, padded_batches
+from zeroshot.errors import InputError
+from zeroshot.images import open_pixels
+from zeroshot.networks import read_cnn, write_cnn
+from zeroshot.visual import build_visual
+
+
+def make_cnn(path, wnids=WNIDS[:4]):
+    torch.manual_seed(0)
+    model = build_visual("resnet8", classes=len(wnids), stem="strided", dropout=0)
+    preprocessing = Preprocessing(SIDE, SIDE, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
+    write_cnn(path, model, arch="resnet8", stem="strided", dropout=0.0, wnids=wnids, preprocessing=preprocessing,
+              made_from={})
+    return path
+
+
+def extract(folder, out, **changed):
+    extract_features.main(extract_features.Params(**{**EXTRACT, **changed}), index=folder / "index",
+                          images=Path("none"), cnn=folder / "cnn.safetensors", out=folder / out)
+    return Artifact(folder / out / "features.safetensors"), Artifact(folder / out / "logits.safetensors")
+
+
+@pytest.mark.parametrize("tap", ["pooled", "activation", "normalised", "penultimate"])
+def test_rows_are_the_networks_own_output(tmp_path, tap):
+    index = make_index(tmp_path / "index")
+    cnn = read_cnn(make_cnn(tmp_path / "cnn.safetensors"))
+    features, logits = extract(tmp_path, "out", tap=tap)
+    pixels = torch.from_numpy(open_pixels(tmp_path / "index", Path("none")).read(np.arange(len(index))))
+    with torch.no_grad():
+        v, scores = cnn.model.features_and_logits(cnn.preprocessing.normalise(pixels), tap)
+    np.testing.assert_allclose(features["features"], v.numpy(), atol=2e-3, rtol=2e-3)
+    test = np.concatenate([index.rows(1), index.rows(2)])
+    np.testing.assert_array_equal(logits["row"], test)
+    np.testing.assert_allclose(logits["logits"], scores.numpy()[test], atol=1e-4)
+    assert features.meta["tap"] == tap and features.meta["wnids"] == WNIDS[:4]
+    assert features["features"].dtype == np.float16
+
+
+def test_the_other_images_of_a_batch_change_no_bit(tmp_path):
+    """Each row alone, in a batch filled up with itself, gives the same bits: the ground for sharding."""
+    index = make_index(tmp_path / "index")
+    cnn = read_cnn(make_cnn(tmp_path / "cnn.safetensors"))
+    features, _ = extract(tmp_path, "out")
+    source = SquareSource(tmp_path / "index", Path("none"), side=SIDE, device=torch.device("cpu"), workers=0)
+    rows = np.arange(0, len(index), 7)
+    with torch.no_grad():
+        for row, squares in zip(rows, source.squares([np.repeat(row, 8) for row in rows]), strict=True):
+            v = cnn.model.to(memory_format=torch.channels_last).features(cnn.preprocessing.normalise(squares), "pooled")
+            np.testing.assert_array_equal(v[0].half().numpy(), features["features"][row])
+
+
+def test_two_runs_give_the_same_bytes(tmp_path):
+    make_index(tmp_path / "index")
+    make_cnn(tmp_path / "cnn.safetensors")
+    for name in ("features.safetensors", "logits.safetensors"):
+        extract(tmp_path, "a"), extract(tmp_path, "b")
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_padded_batches():
+    assert [batch.tolist() for batch in padded_batches(np.array([4, 5, 6]), 2)] == [[4, 5], [6, 6]]
+
+
+def test_cnn_of_other_labels(tmp_path):
+    make_index(tmp_path / "index")
+    make_cnn(tmp_path / "cnn.safetensors", WNIDS[:3])
+    with pytest.raises(InputError, match="dvc repro pretrain_cnn"):
+        extract(tmp_path, "out")
+
+
+def test_features_too_large_for_half_precision():
+    with pytest.raises(InputError, match="does not fit half precision"):
+        extract_features._half(np.array([[1e6]], np.float32))

@@ -1,0 +1,107 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from stages import embed_images, extract_features, finetune_devise
+from tests.test_extract_features import make_cnn
+from tests.vision import EMBED, EXTRACT, FINETUNE, make_index, make_labels
+from zeroshot.artifacts import Artifact
+from zeroshot.errors import InputError
+from zeroshot.label_vectors import read_label_vectors
+from zeroshot.networks import read_cnn, read_devise, write_map
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZEROSHOT_SCRATCH", str(tmp_path / "scratch"))
+
+
+def make_world(folder, **index):
+    make_index(folder / "index", **index)
+    make_cnn(folder / "cnn.safetensors")
+    make_labels(folder / "labels.safetensors")
+    torch.manual_seed(0)
+    write_map(folder / "map.safetensors", torch.nn.Linear(64, 5, bias=False),
+              {"tap": "pooled", "labels": read_label_vectors(folder / "labels.safetensors").sha256})
+    return folder
+
+
+def finetune(folder, out="out", **changed):
+    params = finetune_devise.Params(**{**FINETUNE, **changed})
+    finetune_devise.main(params, index=folder / "index", images=Path("none"), cnn=folder / "cnn.safetensors",
+                         map=folder / "map.safetensors", labels=folder / "labels.safetensors",
+                         out=folder / out / "network.safetensors", metrics=folder / out / "metrics.json",
+                         curve=folder / out / "curve.csv")
+    return folder / out / "network.safetensors"
+
+
+def embed(folder, network):
+    extract_features.main(extract_features.Params(**EXTRACT), index=folder / "index", images=Path("none"),
+                          cnn=folder / "cnn.safetensors", out=folder / "features")
+    embed_images.main(embed_images.Params(**EMBED), index=folder / "index", images=Path("none"), network=network,
+                      features=folder / "features", out=folder / "points.safetensors")
+    return Artifact(folder / "points.safetensors")
+
+
+def test_loss_falls_and_trunk_moves(tmp_path):
+    world = make_world(tmp_path)
+    path = finetune(world, epochs=6, learning_rate=0.01)
+    losses = [float(line.split(",")[1]) for line in (world / "out" / "curve.csv").read_text().splitlines()[1:]]
+    assert losses[-1] < losses[0] and json.loads((world / "out" / "metrics.json").read_text())["train_images"] == 48
+    before, after = read_cnn(world / "cnn.safetensors").model, read_devise(path).network
+    assert not torch.equal(before.body[0].weight, after.trunk.body[0].weight)
+    assert torch.equal(before.body[1].running_mean, after.trunk.body[1].running_mean)  # frozen_norms
+    moved = read_devise(finetune(world, "moved", frozen_norms=False)).network
+    assert not torch.equal(before.body[1].running_mean, moved.trunk.body[1].running_mean)
+
+
+def test_epochs_0_leaves_the_trunk_frozen_and_points_come_from_features(tmp_path):
+    world = make_world(tmp_path)
+    path = finetune(world, epochs=0)
+    assert Artifact(path).names() == ["map.weight"] and Artifact(path).meta["trunk"] == "frozen"
+    points = embed(world, path)
+    features = Artifact(world / "features" / "features.safetensors")["features"].astype(np.float32)
+    weight = Artifact(world / "map.safetensors")["weight"]
+    np.testing.assert_allclose(points["points"], features[points["row"]] @ weight.T, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(points["row"], Artifact(world / "features" / "logits.safetensors")["row"])
+
+
+def test_points_of_an_untouched_network_are_those_of_its_features(tmp_path):
+    """A rate of almost nothing: through pixels or through cached features, M v is the same up to half precision."""
+    world = make_world(tmp_path)
+    frozen = embed(world, finetune(world, "frozen", epochs=0))["points"]
+    moved = embed(world, finetune(world, "moved", epochs=1, learning_rate=1e-12))["points"]
+    np.testing.assert_allclose(frozen, moved, atol=5e-3)
+
+
+def test_unseen_images_change_nothing(tmp_path):
+    results = [Artifact(finetune(make_world(tmp_path / name, poison_unseen=name == "poisoned"), epochs=1))
+               for name in ("clean", "poisoned")]
+    assert all(np.array_equal(results[0][name], results[1][name]) for name in results[0].names())
+
+
+def test_killed_and_resumed_gives_the_same_bytes(tmp_path, monkeypatch):
+    world = make_world(tmp_path)
+    whole = finetune(world, "whole", dropout=0.2)
+    validate, calls = finetune_devise.Trainer.validate, []
+
+    def killed(self):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return validate(self)
+
+    monkeypatch.setattr(finetune_devise.Trainer, "validate", killed)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(world, "cut", dropout=0.2)
+    assert finetune(world, "cut", dropout=0.2).read_bytes() == whole.read_bytes() and len(calls) == 3
+
+
+def test_map_of_other_label_vectors(tmp_path):
+    world = make_world(tmp_path)
+    make_labels(world / "labels.safetensors", dim=4)
+    with pytest.raises(InputError, match="trained with other label vectors"):
+        finetune(world)
