@@ -19,8 +19,9 @@ LABELS, DIM, IMAGES = 21841, 500, 20000
 def members() -> dict[str, np.ndarray]:
     """The papers' sets by size."""
     label = np.random.default_rng(0).permutation(LABELS)
-    sets = {"seen": label < 1000, "2-hops": (label >= 1000) & (label < 2549), "3-hops": (label >= 1000) & (label < 8860),
-            "21k": label >= 1000, "unseen": (label >= 1000) & (label % 400 == 0)}
+    unseen = label >= 1000
+    sets = {"seen": ~unseen, "2-hops": unseen & (label < 2549), "3-hops": unseen & (label < 8860), "21k": unseen,
+            "unseen": unseen & (label % 400 == 0)}
     return sets | {name + "+seen": member | sets["seen"] for name, member in sets.items() if name != "seen"}
 
 

@@ -33,8 +33,8 @@ class Params(StageParams):
 def main(params: Params, *, t: str, features: Path, labels: Path, index: Path, splits: Path, out: Path) -> None:
     top = _positive(t)
     device = set_up(threads=params.threads)
-    logits, vectors, label_sets = Artifact(features / "logits.safetensors"), read_label_vectors(labels), read_label_sets(splits)
-    image_index = ImageIndex.read(index)
+    logits, image_index = Artifact(features / "logits.safetensors"), ImageIndex.read(index)
+    vectors, label_sets = read_label_vectors(labels), read_label_sets(splits)
     if vectors.wnids != all_labels(label_sets):
         raise InputError(f"{labels}: made for other label sets than {splits} holds; `dvc repro`")
     seen, has = vectors.targets(logits.meta["wnids"])

@@ -1,7 +1,8 @@
 """DeViSE's answer: the labels whose vectors are nearest to M v(image), by cosine (DeViSE section 3.3).
 
-A label with a vector for each synonym counts once, at its best rank. Reads the images' points and the label vectors, writes
-data/rankings/<model>.safetensors. 20,000 images against 21,841 labels at 500-D: about three seconds on two cores.
+A label with a vector for each synonym counts once, at its best rank. Reads the images' points and the label vectors,
+writes data/rankings/<model>.safetensors. 20,000 images against 21,841 labels at 500-D: about three seconds on two
+cores.
 """
 
 from pathlib import Path
@@ -35,8 +36,9 @@ def main(params: Params, *, points: Path, labels: Path, index: Path, splits: Pat
                          f"{vectors.vectors.shape[1]}-D; expected the same space: `dvc repro`")
     layout = lay_out(memberships(label_sets), vectors.has_vector, device)
     score = CosineScores(vectors.vectors, vectors.row_label, layout)
-    write_rankings(out, source, "points", score, layout, index=image_index, label_sets=label_sets, model=out.stem, counts={},
-                   made_from={"points": source.sha256, "labels": vectors.sha256, "index": image_index.sha256})
+    write_rankings(out, source, "points", score, layout, index=image_index, label_sets=label_sets, model=out.stem,
+                   counts={}, made_from={"points": source.sha256, "labels": vectors.sha256,
+                                         "index": image_index.sha256})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Softmax baseline: the classifier's own ranking of the seen labels.
 
-It can name the seen labels only, so it stands in `seen` and, as in the papers' hierarchical tables, in the `+seen` sets,
-where it never hits but may come near. Reads the logits of data/features, writes data/rankings/softmax.safetensors.
+It can name the seen labels only, so it stands in `seen` and, as in the papers' hierarchical tables, in the `+seen`
+sets, where it never hits but may come near. Reads the logits of data/features, writes
+data/rankings/softmax.safetensors.
 """
 
 from pathlib import Path
@@ -26,13 +27,14 @@ class Params(StageParams):
 
 def main(params: Params, *, features: Path, index: Path, splits: Path, out: Path) -> None:
     device = set_up(threads=params.threads)
-    logits, image_index, label_sets = Artifact(features / "logits.safetensors"), ImageIndex.read(index), read_label_sets(splits)
+    logits, label_sets = Artifact(features / "logits.safetensors"), read_label_sets(splits)
+    image_index = ImageIndex.read(index)
     labels = all_labels(label_sets)
     outputs = logits.meta["wnids"]
     unknown = sorted(set(outputs) - set(labels))
     if unknown:
-        raise InputError(f"{logits.path}: {len(unknown)} of the {len(outputs)} classes are in no label set of {splits}, "
-                         f"{unknown[0]} for one; expected all of them in seen.txt")
+        raise InputError(f"{logits.path}: {len(unknown)} of the {len(outputs)} classes are in no label set of "
+                         f"{splits}, {unknown[0]} for one; expected all of them in seen.txt")
     layout = lay_out(memberships(label_sets), np.isin(labels, outputs), device)
     score = OutputScores(np.searchsorted(labels, outputs), layout)
     write_rankings(out, logits, "logits", score, layout, index=image_index, label_sets=label_sets, model="softmax",

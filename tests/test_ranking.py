@@ -24,8 +24,8 @@ def naive(scores, true, members, scored):
 def rank(scores, true, members, scored):
     """scores [images, labels], laid out and ranked."""
     layout = lay_out(members, scored)
-    return layout, rank_chunk(OutputScores(np.arange(scores.shape[1]), layout)(torch.tensor(scores, dtype=torch.float32)),
-                              torch.tensor(true), layout)
+    score = OutputScores(np.arange(scores.shape[1]), layout)
+    return layout, rank_chunk(score(torch.tensor(scores)), torch.tensor(true), layout)
 
 
 @settings(deadline=None, max_examples=60)
@@ -33,7 +33,7 @@ def rank(scores, true, members, scored):
 def test_ranks_and_first_20_are_those_of_a_full_sort(seed, labels, levels, negative):
     """Two levels tie nearly everything, a million nearly nothing; 1,500 labels make atoms of more than 20 blocks."""
     rng = np.random.default_rng(seed)
-    scores = (rng.integers(0, levels, (8, labels)) * (-0.25 if negative else 0.25)).astype(np.float32)  # -0.0 among them
+    scores = (rng.integers(0, levels, (8, labels)) * (-0.25 if negative else 0.25)).astype(np.float32)  # also -0.0
     true = rng.integers(-1, labels, 8)
     scored = rng.random(labels) < 0.9
     seen = rng.random(labels) < 0.2

@@ -17,8 +17,9 @@ SOURCES = 512  # searches at a time: 64 bytes a noun, 5 MB over WordNet, which s
 FAR = 255  # not reached, or farther than anybody asked
 
 
-def hops_and_radii(graph: scipy.sparse.csr_matrix, nodes: Int[np.ndarray, "labels"], sources: Int[np.ndarray, "sources"],
-                   members: Mapping[str, Bool[np.ndarray, "labels"]], ks: Sequence[int]
+def hops_and_radii(graph: scipy.sparse.csr_matrix, nodes: Int[np.ndarray, "labels"],
+                   sources: Int[np.ndarray, "sources"], members: Mapping[str, Bool[np.ndarray, "labels"]],
+                   ks: Sequence[int]
                    ) -> tuple[UInt8[np.ndarray, "sources labels"], dict[str, UInt8[np.ndarray, "sources ks"]]]:
     """How far every label is from each source, and the radius of each source's correct set for each k.
 

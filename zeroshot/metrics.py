@@ -59,8 +59,8 @@ def precision_values(counts: Int64[np.ndarray, "sources ks 21"], reachable: Int[
                      ) -> tuple[Float64[np.ndarray, "values"], Int64[np.ndarray, "values"]]:
     """The distinct values of hierarchical precision@k and how many images have each.
 
-    hp@k = |first k predictions in the correct set| / k; where the true label can reach fewer than k labels of the
-    set, itself included, these are the correct set and their number the divisor, so that a perfect ranking always gives 1.
+    hp@k = |first k predictions in the correct set| / k; where the true label can reach fewer than k labels of the set,
+    itself included, these are the correct set and their number the divisor, so that a perfect ranking always gives 1.
     """
     divisor = np.minimum(k, reachable)
     by_divisor = np.zeros((k + 1, KS[-1] + 1), np.int64)

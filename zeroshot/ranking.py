@@ -3,10 +3,10 @@
 Order of labels: by score, the highest first. **Ties count against us**: every label with the very score of
 the true one comes before it; other equals stand in the order of their wnids. So hit@1 and hp@1 are one number.
 
-Labels that are members of the same sets form an *atom*. Scores are laid out atom by atom in blocks of 16 labels, so that
-one matrix product serves all sets: a set's first 20 are among its atoms' first 20, and ranks add up over atoms.
+Labels that are members of the same sets form an *atom*. Scores are laid out atom by atom in blocks of 16 labels, so
+that one matrix product serves all sets: a set's first 20 are among its atoms' first 20, and ranks add up over atoms.
 Scores stand as [slots, images], label by label: then maxima of blocks and counts run along contiguous memory,
-and all of it costs a tenth of the matrix product (benchmarks/bench_ranking.py).
+and all of it costs a fraction of the matrix product (benchmarks/bench_ranking.py).
 """
 
 from collections.abc import Mapping

@@ -62,6 +62,9 @@ def write_rankings(out: Path, source: Artifact, array: str, score: Callable[[Ten
         InputError: rows of another index, or values that are no finite numbers.
     """
     labels = all_labels(label_sets)
+    if not layout.atoms:
+        raise InputError(f"{source.path}: no label of any label set can be scored by `{model}`; expected at least one "
+                         "with a vector or a softmax output")
     asked = _asked(index, label_sets, layout)
     images = _count_images(source, index, asked)
     names = [name for name in asked if images[name]]
@@ -154,7 +157,8 @@ class Rankings:
     def __init__(self, path: Path, label_sets: Mapping[str, list[str]]):
         self._artifact = artifact = Artifact(path)
         if "label_sets" not in artifact.meta or "model" not in artifact.meta:
-            raise InputError(f"{path}: holds {', '.join(artifact.names())}; expected rankings, as the rank stages write")
+            raise InputError(f"{path}: holds {', '.join(artifact.names())}; expected rankings, as the rank stages "
+                             "write them")
         self.model: str = artifact.meta["model"]
         self.wnids: list[str] = artifact.meta["wnids"]
         self.counts: dict[str, int] = artifact.meta["counts"]
@@ -162,8 +166,8 @@ class Rankings:
         for name, wnids in label_sets.items():
             made_for = self.about.get(name, {})
             if made_for.get("digest") != digest(wnids):
-                raise InputError(f"{path}: made for another label set `{name}` ({made_for.get('labels', 'no')} labels) than "
-                                 f"the one given ({len(wnids)} labels); `dvc repro` ranks anew")
+                raise InputError(f"{path}: made for another label set `{name}` ({made_for.get('labels', 'no')} labels) "
+                                 f"than the one given ({len(wnids)} labels); `dvc repro` ranks anew")
         self.names = [name for name in self.about if f"{name}/rank" in artifact]
 
     def __contains__(self, array: str) -> bool:

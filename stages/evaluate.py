@@ -1,0 +1,129 @@
+"""Rankings of one model -> flat hit@k, hierarchical precision@k and more, a JSON file a label set.
+
+ConSE section 4, DeViSE section 4. Reads data/rankings/<model>.safetensors, the taxonomy and the label sets; writes
+metrics/<model>/<set>.json, flat, fractions, and the same figures as rows of data/scores/<model>.csv. A set without test
+images or candidates gets no file. For all of ImageNet under a minute and 2 GB, mostly distances in WordNet.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pydantic
+
+from zeroshot import metrics
+from zeroshot.errors import InputError
+from zeroshot.files import atomic_write, write_json
+from zeroshot.hierarchy import FAR, hops_and_radii
+from zeroshot.label_sets import PLUS_SEEN, read_label_sets
+from zeroshot.metrics import KS
+from zeroshot.params import StageParams
+from zeroshot.progress import progress
+from zeroshot.rankings import Rankings, memberships
+from zeroshot.stage import run_stage
+from zeroshot.taxonomy import Taxonomy, read_taxonomy
+
+
+class Params(StageParams):
+    resamples: int = pydantic.Field(ge=100)
+    seed: int = pydantic.Field(ge=0)
+
+
+def main(params: Params, *, model: str, rankings: Path, taxonomy: Path, splits: Path, out: Path, scores: Path) -> None:
+    label_sets = read_label_sets(splits)
+    ranked = Rankings(rankings, label_sets)
+    if ranked.model != model:
+        raise InputError(f"{rankings}: holds rankings of `{ranked.model}`; expected those of `{model}`")
+    if not ranked.names:
+        raise InputError(f"{rankings}: no label set has both test images and candidates, so there is nothing to score; "
+                         "expected `val` images of seen classes or `unseen` images of classes in a label set")
+    hierarchy = Hierarchy(read_taxonomy(taxonomy), ranked, label_sets)
+    table = {}
+    for name in progress(ranked.names, unit="sets", desc=f"scoring {model}"):
+        table[name] = score_set(ranked, name, hierarchy, params)
+        write_json(out / f"{name}.json", table[name])
+    _write_scores(scores, model, table)
+
+
+class Hierarchy:
+    """Distances from the true labels to all labels, and what follows from them for each label set."""
+
+    def __init__(self, taxonomy: Taxonomy, ranked: Rankings, label_sets: Mapping[str, list[str]]):
+        members = {name: member for name, member in memberships(label_sets).items() if name in ranked.names}
+        true: set[int] = set()
+        for name in ranked.names:
+            for (labels,) in ranked.chunks(f"{name}/true"):
+                true.update(np.unique(labels).tolist())
+        nodes = np.array([taxonomy.index.get(wnid, -1) for wnid in ranked.wnids], np.int64)
+        sources = np.array(sorted(true), np.int64)
+        self.hops, self.radii = hops_and_radii(taxonomy.graph(), nodes, sources, members, KS)
+        self.source_of = np.full(len(ranked.wnids), -1)
+        self.source_of[sources] = np.arange(len(sources))
+        self.outside = {name: int((nodes[member] < 0).sum()) for name, member in members.items()}
+        self.members = members
+
+    def reachable(self, name: str) -> np.ndarray:
+        """int64 [sources]: how many labels of the set each true label can reach, up to the largest k."""
+        count = np.zeros(len(self.hops), np.int64)
+        for row, hops in enumerate(self.hops):
+            count[row] = np.count_nonzero((hops < FAR) & self.members[name])
+        return np.maximum(count, 1)
+
+
+def score_set(ranked: Rankings, name: str, hierarchy: Hierarchy, params: Params) -> dict[str, float | int]:
+    """All figures of one label set, under the names that they are published by."""
+    about = ranked.about[name]
+    by_rank = np.zeros(about["candidates"] + 1, np.int64)
+    by_class = np.zeros((len(ranked.wnids), 1 + len(KS)), np.int64)
+    correct = np.zeros((len(hierarchy.hops), len(KS), KS[-1] + 1), np.int64)
+    for true, rank, top in ranked.chunks(f"{name}/true", f"{name}/rank", f"{name}/top"):
+        by_rank += metrics.rank_counts(rank, about["candidates"])
+        by_class += metrics.class_counts(rank, true, len(ranked.wnids))
+        correct += metrics.correct_counts(top, hierarchy.source_of[true], hierarchy.hops, hierarchy.radii[name])
+    reachable = hierarchy.reachable(name)
+    precision = {k: metrics.precision_values(correct, reachable, k) for k in KS}
+    hit_values = np.array([0.0, 1.0]), np.array([by_rank.sum() - by_rank[1:2].sum(), by_rank[1:2].sum()])
+    low, high = metrics.bootstrap_interval(*hit_values, params.resamples, params.seed)
+    hp_low, hp_high = metrics.bootstrap_interval(*precision[5], params.resamples, params.seed)
+    return {
+        **{f"hit@{k}": metrics.hit_at(by_rank, k) for k in KS},
+        **{f"hp@{k}": metrics.weighted_mean(*precision[k]) for k in KS},
+        "images": about["images"],
+        "candidates": about["candidates"],
+        "labels": about["labels"],
+        "classes": int((by_class[:, 0] > 0).sum()),
+        "labels_left_out": about["labels"] - about["candidates"],
+        "images_left_out": int(by_rank[0]),
+        "labels_outside_wordnet": hierarchy.outside[name],
+        **ranked.counts,
+        "hit@1_low": low, "hit@1_high": high, "hp@5_low": hp_low, "hp@5_high": hp_high,
+        **{f"macro_hit@{k}": metrics.macro_hit_at(by_class, k) for k in KS},
+        "mrr": metrics.mean_reciprocal_rank(by_rank),
+        **_generalised(ranked, name, metrics.macro_hit_at(by_class, 1)),
+    }
+
+
+def _generalised(ranked: Rankings, name: str, unseen: float) -> dict[str, float]:
+    """Generalised zero-shot: mean per-class accuracy of seen and of unseen classes among the same candidates."""
+    if not name.endswith(PLUS_SEEN) or f"{name}/val_rank" not in ranked:
+        return {}
+    by_class = np.zeros((len(ranked.wnids), 1 + len(KS)), np.int64)
+    for (rank,), (true,) in zip(ranked.chunks(f"{name}/val_rank"), ranked.chunks("seen/true"), strict=True):
+        by_class += metrics.class_counts(rank, true, len(ranked.wnids))
+    seen = metrics.macro_hit_at(by_class, 1)
+    return {"gzsl_seen": seen, "gzsl_unseen": unseen, "gzsl_harmonic": metrics.harmonic_mean(seen, unseen)}
+
+
+def _write_scores(path: Path, model: str, table: Mapping[str, Mapping[str, float | int]]) -> None:
+    """Rows model, label_set, metric, k, value; "hit@1_low" is metric hit_low at k = 1."""
+    with atomic_write(path) as file:
+        file.write("model,label_set,metric,k,value\n")
+        for name, figures in table.items():
+            for key, value in figures.items():
+                stem, k, suffix = re.fullmatch(r"([^@]+)(?:@(\d+))?(.*)", key).groups()
+                file.write(f"{model},{name},{stem}{suffix},{k or ''},{value!r}\n")
+
+
+if __name__ == "__main__":
+    run_stage(main)

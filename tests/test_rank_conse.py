@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stages import rank_conse
+from tests.ranking_world import NOUNS, SEEN, WNID, build
+from zeroshot.artifacts import Artifact
+from zeroshot.errors import InputError
+from zeroshot.label_sets import read_label_sets
+from zeroshot.label_vectors import read_label_vectors
+from zeroshot.rankings import Rankings
+
+
+def run(world, t="2"):
+    out = world / f"conse-{t}.safetensors"
+    rank_conse.main(rank_conse.Params(t=[2], threads=1), t=t, features=world / "features", index=world / "index",
+                    labels=world / "terms.safetensors", splits=world / "splits", out=out)
+    return Rankings(out, read_label_sets(world / "splits"))
+
+
+def test_mixture_by_hand():
+    probabilities = torch.tensor([[0.5, 0.3, 0.2]])
+    vectors = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+    mixed = [rank_conse.conse_mixture(probabilities, vectors, t) for t in (1, 2, 3, 1000)]
+    torch.testing.assert_close(torch.cat(mixed), torch.tensor([[1, 0], [0.625, 0.375], [0.3, 0.3], [0.3, 0.3]]))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 12))
+def test_mixture_against_a_plain_loop(seed, t):
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.ones(8), size=3).astype(np.float32)
+    vectors = rng.normal(size=(8, 5)).astype(np.float32)
+    for image, mixed in enumerate(rank_conse.conse_mixture(torch.tensor(probabilities), torch.tensor(vectors), t)):
+        likeliest = np.argsort(-probabilities[image])[:t]
+        total = sum(probabilities[image, y] * vectors[y] for y in likeliest)
+        np.testing.assert_allclose(mixed, total / probabilities[image, likeliest].sum(), rtol=1e-4, atol=1e-6)
+
+
+def test_conse_of_1_answers_with_the_likeliest_label(tmp_path):
+    world = build(tmp_path)
+    ranked = run(world, "1")
+    logits = Artifact(world / "features" / "logits.safetensors")["logits"]
+    likeliest = [ranked.wnids.index(SEEN[output]) for output in logits[:9].argmax(1)]
+    assert ranked["seen/top"][:, 0].tolist() == likeliest and ranked.model == "conse-1"
+
+
+def test_a_seen_label_without_vector_is_left_out_and_counted(tmp_path):
+    rng = np.random.default_rng(1)
+    world = build(tmp_path, {name: rng.normal(size=4) for name in NOUNS if name != "cat"})
+    ranked = run(world, "1")
+    assert ranked.counts == {"seen_labels_not_mixed": 1}
+    logits = Artifact(world / "features" / "logits.safetensors")["logits"]
+    cat = SEEN.index(WNID["cat"])
+    logits[:, cat] = -np.inf
+    vectors, _ = read_label_vectors(world / "terms.safetensors").targets(SEEN)
+    assert ranked["seen/top"][:, 0].tolist() == [ranked.wnids.index(SEEN[output]) for output in logits[:9].argmax(1)]
+    assert not vectors[cat].any()
+
+
+def test_refusals(tmp_path):
+    world = build(tmp_path, {"dog": np.ones(4)})
+    with pytest.raises(InputError, match="none of the 3 seen labels has a vector"):
+        run(world)
+    with pytest.raises(InputError, match="--t is 'x'"):
+        run(world, "x")

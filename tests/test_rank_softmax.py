@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from stages import rank_softmax
+from tests.ranking_world import SEEN, build
+from zeroshot.artifacts import Artifact, write_artifact
+from zeroshot.errors import InputError
+from zeroshot.label_sets import read_label_sets
+from zeroshot.rankings import Rankings
+
+
+def run(world):
+    rank_softmax.main(rank_softmax.Params(threads=1), features=world / "features", index=world / "index",
+                      splits=world / "splits", out=world / "softmax.safetensors")
+    return Rankings(world / "softmax.safetensors", read_label_sets(world / "splits"))
+
+
+def test_it_names_seen_labels_only(tmp_path):
+    world = build(tmp_path)
+    ranked = run(world)
+    assert set(ranked.names) == {"seen", "unseen+seen", "2-hops+seen", "21k+seen"}
+    seen = [ranked.wnids.index(wnid) for wnid in SEEN]
+    logits = Artifact(world / "features" / "logits.safetensors")["logits"]
+    np.testing.assert_array_equal(ranked["seen/top"][:, :3], np.array(seen)[np.argsort(-logits[:9], axis=1)])
+    np.testing.assert_array_equal(ranked["unseen+seen/top"][:, :3], np.array(seen)[np.argsort(-logits[9:], axis=1)])
+    assert (ranked["unseen+seen/rank"] == 0).all()
+    np.testing.assert_array_equal(ranked["unseen+seen/val_rank"], ranked["seen/rank"])
+
+
+def test_a_class_of_no_label_set_is_refused(tmp_path):
+    world = build(tmp_path)
+    path = world / "features" / "logits.safetensors"
+    logits = Artifact(path)
+    arrays = {"logits": logits["logits"], "row": logits["row"]}
+    write_artifact(path, {"wnids": [*SEEN[:2], "n99999999"]}, arrays)
+    with pytest.raises(InputError, match="n99999999"):
+        run(world)
