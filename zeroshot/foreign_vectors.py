@@ -111,13 +111,14 @@ class _Inert:
 class _ArraysOnly(pickle.Unpickler):
     """Rebuilds numpy arrays and plain values; gensim's classes become _Inert, so that a file can run no code."""
 
-    ALLOWED = {"_reconstruct", "ndarray", "dtype", "_frombuffer", "scalar"}
+    OF_NUMPY = {"_reconstruct", "ndarray", "dtype", "_frombuffer", "scalar"}
+    PLAIN = {("collections", "defaultdict"), ("builtins", "int"), ("builtins", "hash")}  # in models
 
     def find_class(self, module: str, name: str) -> Any:
         package = module.split(".")[0]
         if package == "gensim" or module.startswith("numpy.random"):
             return _Inert
-        if package == "numpy" and name in self.ALLOWED:
+        if (package == "numpy" and name in self.OF_NUMPY) or (module, name) in self.PLAIN:
             return super().find_class(module.replace("numpy.core", "numpy._core"), name)
         raise pickle.UnpicklingError(f"it refers to {module}.{name}, which is not let in")
 

@@ -8,15 +8,17 @@ MAX_PAIRS = 20_000_000  # distinct words and pairs counted at a time, about 2 GB
 
 
 def find_phrases(sentences: Path, min_count: int, threshold: float) -> set[str]:
-    """Terms like "prime_minister" from a file of sentences, one a line.
+    """Terms like "prime_minister" and "bank_of_england" from a file of sentences, one a line.
+
+    "the", "of" and such stand within a phrase only, never at its ends.
 
     Args:
         min_count: occurrences a pair needs.
         threshold: of (pairs - min_count) * distinct terms / (count of first * count of second); higher means fewer.
     """
-    from gensim.models.phrases import Phrases  # here, since few runs ask for it
+    from gensim.models.phrases import ENGLISH_CONNECTOR_WORDS, Phrases  # here, since few runs ask for it
     from gensim.models.word2vec import LineSentence
 
     model = Phrases(LineSentence(str(sentences)), min_count=min_count, threshold=threshold, delimiter=JOINER,
-                    max_vocab_size=MAX_PAIRS)
+                    connector_words=ENGLISH_CONNECTOR_WORDS, max_vocab_size=MAX_PAIRS)
     return set(model.export_phrases())

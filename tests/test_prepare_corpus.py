@@ -1,0 +1,109 @@
+import bz2
+import json
+
+import pytest
+
+from stages import prepare_corpus
+from stages.prepare_corpus import Params
+from zeroshot import text_files
+from zeroshot.errors import InputError
+from zeroshot.taxonomy import make_taxonomy, write_taxonomy
+
+NOUNS = {"n00000001": (["shark"], [], [], "a fish"),
+         "n00000002": (["great white shark", "white shark"], ["n00000001"], [], "a large shark"),
+         "n00000003": (["okapi"], [], [], "never in the text")}
+SETTINGS = {"source": "plain", "text": "unused", "lexicon_size": 100, "min_count": 1, "label_min_count": 1,
+            "multiword": True, "phrase_threshold": 0, "min_article_words": 0, "workers": 1}
+
+
+@pytest.fixture
+def taxonomy(tmp_path):
+    write_taxonomy(tmp_path / "taxonomy", make_taxonomy(NOUNS))
+    return tmp_path / "taxonomy"
+
+
+def prepare(tmp_path, taxonomy, text, **settings):
+    """Sentences, lexicon and metrics of a text (or a path)."""
+    path = tmp_path / "text.txt"
+    if isinstance(text, str):
+        path.write_text(text)
+    else:
+        path = text
+    out = tmp_path / "corpus"
+    prepare_corpus.main(Params(**{**SETTINGS, **settings}), text=path, taxonomy=taxonomy, out=out,
+                        metrics=tmp_path / "metrics.json")
+    assert sorted(file.name for file in out.iterdir()) == ["lexicon.tsv", "sentences.txt"]
+    return ((out / "sentences.txt").read_text().splitlines(), (out / "lexicon.tsv").read_text().split("\n")[:-1],
+            json.loads((tmp_path / "metrics.json").read_text()))
+
+
+def test_a_text_becomes_sentences_of_terms(tmp_path, taxonomy):
+    sentences, lexicon, metrics = prepare(tmp_path, taxonomy, "The Great White Shark is a shark.  It swims!\n\nSharks.\n")
+    assert sentences == ["the great_white_shark is a shark", "it swims", "sharks"]
+    assert lexicon == [f"{term}\t1" for term in ["a", "great_white_shark", "is", "it", "shark", "sharks", "swims", "the"]]
+    assert metrics["words_read"] == metrics["words_kept"] == 10 and metrics["terms"] == 8
+    assert metrics["sentences"] == 3 and metrics["terms_multiword"] == 1
+    assert (metrics["label_lemmas"], metrics["label_lemmas_in_lexicon"]) == (4, 2)
+
+
+def test_terms_outside_the_lexicon_are_dropped_and_counted(tmp_path, taxonomy):
+    text = "the shark\nthe sea\nthe sea\nseldom\n"
+    sentences, lexicon, metrics = prepare(tmp_path, taxonomy, text, min_count=2)
+    assert sentences == ["the shark", "the sea", "the sea"]
+    assert lexicon == ["the\t3", "sea\t2", "shark\t1"]
+    assert (metrics["words_read"], metrics["words_outside_lexicon"]) == (7, 1)
+
+
+def test_a_rare_multiword_lemma_falls_back_to_its_words(tmp_path, taxonomy):
+    text = "great white shark\nwhite shark\nwhite shark\nshark shark\ngreat great\nwhite white\n"
+    sentences, _, _ = prepare(tmp_path, taxonomy, text, label_min_count=2)
+    assert sentences[:3] == ["great white_shark", "white_shark", "white_shark"]
+
+
+def test_single_words_only(tmp_path, taxonomy):
+    sentences, _, _ = prepare(tmp_path, taxonomy, "great white shark\n", multiword=False)
+    assert sentences == ["great white shark"]
+
+
+def test_phrases_by_statistics(tmp_path, taxonomy):
+    text = "".join(f"the prime minister of w{i} met a white shark\n" for i in range(20)) + "the of a met\n" * 20
+    sentences, lexicon, _ = prepare(tmp_path, taxonomy, text, phrase_threshold=1.0, min_count=2)
+    assert "prime_minister\t20" in lexicon and "white_shark\t20" in lexicon
+    assert sentences[0] == "the prime_minister of met a white_shark"
+
+
+def test_short_articles_are_dropped_and_counted(tmp_path, taxonomy):
+    path = tmp_path / "wiki_00.bz2"
+    doc = '<doc id="1">\n{}\n</doc>\n'
+    path.write_bytes(bz2.compress((doc.format("A shark swims") + doc.format("Short")).encode()))
+    sentences, _, metrics = prepare(tmp_path, taxonomy, path, source="wikiextractor", min_article_words=2)
+    assert sentences == ["a shark swims"]
+    assert (metrics["articles"], metrics["articles_too_short"]) == (1, 1)
+    with pytest.raises(InputError, match="no word is left of 2 articles"):
+        prepare(tmp_path, taxonomy, path, source="wikiextractor", min_article_words=9)
+
+
+def test_the_output_does_not_depend_on_the_number_of_workers(tmp_path, taxonomy, monkeypatch):
+    monkeypatch.setattr(text_files, "SMALL", 2_000)
+    monkeypatch.setattr(text_files, "BLOCK", 1_000)
+    folder = tmp_path / "text"
+    folder.mkdir()
+    for number in range(8):
+        text = "".join(f"The white shark {i % 13} of file {number}, word{i % 7}.\n" for i in range(40 * number + 1))
+        (folder / f"{number}.txt").write_text(text)
+    alone = prepare(tmp_path, taxonomy, folder, min_count=3, label_min_count=2, workers=1)
+    assert prepare(tmp_path, taxonomy, folder, min_count=3, label_min_count=2, workers=3) == alone
+
+
+def test_a_truncated_archive_leaves_no_corpus(tmp_path, taxonomy):
+    path = tmp_path / "text.txt.bz2"
+    path.write_bytes(bz2.compress(b"a white shark\n" * 1000)[:-20])
+    with pytest.raises(InputError, match="truncated or corrupt"):
+        prepare(tmp_path, taxonomy, path, workers=2)
+    assert list((tmp_path / "corpus").iterdir()) == []
+
+
+def test_memory_is_bounded_by_forgetting_the_rarest(monkeypatch):
+    monkeypatch.setattr(prepare_corpus, "MAX_DISTINCT", 4)
+    counts = prepare_corpus.Counter({"a": 5, "b": 4, "c": 2, "d": 2, "shark": 1})
+    assert prepare_corpus.forget_rarest(counts, {"shark"}) == {"a": 5, "shark": 1}

@@ -1,0 +1,136 @@
+import gzip
+import pickle
+
+import numpy as np
+import pytest
+from gensim.models import KeyedVectors, Word2Vec
+
+from zeroshot.errors import InputError
+from zeroshot.term_vectors import TermVectors, read_term_vectors, write_term_vectors
+
+NAMES = ["the", "great_white_shark", "façade", "3"]
+VECTORS = np.array([[1, 2, 3], [-0.5, 0.25, 1e-3], [7, 0, 0], [1, 1, 1.5]], np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_term_vectors(tmp_path / "terms", TermVectors(NAMES, np.array([9, 3, 2, 1]), VECTORS))
+    return tmp_path / "terms"
+
+
+@pytest.fixture
+def keyed():
+    vectors = KeyedVectors(3)
+    vectors.add_vectors(NAMES, VECTORS)
+    return vectors
+
+
+def test_a_folder_comes_back_as_it_was_written(folder):
+    terms = read_term_vectors(folder)
+    assert terms.terms == NAMES and terms.counts.tolist() == [9, 3, 2, 1]
+    assert terms.vectors.dtype == np.float32 and np.array_equal(terms.vectors, VECTORS)
+
+
+@pytest.mark.parametrize("name", ["vectors.npy", "vocabulary.tsv"])
+def test_one_flipped_bit_is_found(folder, name):
+    content = bytearray((folder / name).read_bytes())
+    content[-2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}: damaged or edited"):
+        read_term_vectors(folder)
+
+
+def test_a_folder_without_its_seal_is_refused(folder):
+    (folder / "sha256.txt").unlink()
+    with pytest.raises(InputError, match="sha256.txt: no such file"):
+        read_term_vectors(folder)
+
+
+def expect_same(path):
+    terms = read_term_vectors(path)
+    assert terms.terms == NAMES and np.allclose(terms.vectors, VECTORS)
+    assert terms.counts.tolist() == [0] * 4
+
+
+@pytest.mark.parametrize(("binary", "header"), [(False, True), (True, True), (False, False)])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_word2vec_and_glove_files(tmp_path, keyed, binary, header, suffix):
+    path = tmp_path / "vectors"
+    keyed.save_word2vec_format(str(path), binary=binary, write_header=header)
+    if suffix:
+        (tmp_path / "vectors.gz").write_bytes(gzip.compress(path.read_bytes()))
+    expect_same(tmp_path / f"vectors{suffix}")
+
+
+def test_word2vec_binary_with_line_ends(tmp_path):
+    rows = [name.encode() + b" " + row.tobytes() + b"\n" for name, row in zip(NAMES, VECTORS, strict=True)]
+    (tmp_path / "vectors.bin").write_bytes(b"4 3\n" + b"".join(rows))
+    expect_same(tmp_path / "vectors.bin")
+
+
+def test_glove_terms_may_hold_spaces(tmp_path):
+    (tmp_path / "glove.txt").write_text("the 1 2 3\n. . . 4 5 6\n")
+    assert read_term_vectors(tmp_path / "glove.txt").terms == ["the", ". . ."]
+
+
+@pytest.mark.parametrize("separately", [[], None])
+def test_gensim_keyed_vectors(tmp_path, keyed, separately):
+    keyed.save(str(tmp_path / "vectors.kv"), **({"separately": ["vectors"]} if separately is None else {"sep_limit": 1 << 30}))
+    assert (tmp_path / "vectors.kv.vectors.npy").exists() == (separately is None)
+    expect_same(tmp_path / "vectors.kv")
+
+
+def test_a_whole_gensim_model(tmp_path):
+    model = Word2Vec([["shark", "fish"], ["shark", "sea"]], vector_size=3, min_count=1)
+    model.save(str(tmp_path / "model"))
+    terms = read_term_vectors(tmp_path / "model")
+    assert terms.terms == model.wv.index_to_key and np.array_equal(terms.vectors, model.wv.vectors)
+
+
+class Malicious:
+    def __reduce__(self):
+        return print, ("code of the file runs",)
+
+
+def test_a_pickle_runs_no_code(tmp_path, capsys):
+    (tmp_path / "vectors.kv").write_bytes(pickle.dumps(Malicious()))
+    with pytest.raises(InputError, match="refers to builtins.print, which is not let in; .*save_word2vec_format"):
+        read_term_vectors(tmp_path / "vectors.kv")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"the 1 2 3\nof 1 2\n", "line 2 .*expected a term and 3 numbers"),
+    (b"the 1 2 3\nof 1 x 3\n", "line 2 "),
+    (b"the 1 2 3\nof 1 2 3", "line 2 "),
+    (b"3 3\nthe 1 2 3\nof 1 2 3\n", "ends after line 3 with 2 vectors; expected 3"),
+    (b"the 1 2 3\nthe 1 2 4\n", "'the' stands twice, as vectors 1 and 2"),
+    (b"the 1 2 3\nof 0 0 0\n", r"vector 2 \('of'\) is all zero"),
+    (b"the 1 2 3\nof 1 nan 3\n", r"vector 2 \('of'\) holds NaN"),
+    (b"", "line 1|at least one"),
+    (b"2 2\nthe " + np.ones(2, "<f4").tobytes() + b"of " + np.ones(1, "<f4").tobytes(), "truncated in vector 2 of 2"),
+    (b"1 2\nthe " + np.ones(2, "<f4").tobytes() + b"of ", "goes on after its 1 vectors"),
+    (pickle.dumps({"no": "vectors"}), "holds no vectors|no terms"),
+    (pickle.dumps([1, 2, 3])[:-4], "cannot be read safely"),
+])
+def test_faults_of_files_name_the_place(tmp_path, content, message):
+    path = tmp_path / "vectors"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_term_vectors(path)
+
+
+def test_a_missing_or_truncated_file_is_refused(tmp_path, keyed):
+    with pytest.raises(InputError, match="no such file"):
+        read_term_vectors(tmp_path / "absent")
+    (tmp_path / "vectors.gz").write_bytes(gzip.compress(b"the 1 2 3\n" * 50)[:-12])
+    with pytest.raises(InputError, match="truncated or corrupt archive"):
+        read_term_vectors(tmp_path / "vectors.gz")
+    keyed.save(str(tmp_path / "vectors.kv"), separately=["vectors"])
+    beside = tmp_path / "vectors.kv.vectors.npy"
+    beside.write_bytes(beside.read_bytes()[:-8])
+    with pytest.raises(InputError, match="truncated or corrupt"):
+        read_term_vectors(tmp_path / "vectors.kv")
+    beside.unlink()
+    with pytest.raises(InputError, match="does not lie beside it"):
+        read_term_vectors(tmp_path / "vectors.kv")

@@ -1,0 +1,141 @@
+import json
+
+import numpy as np
+import pydantic
+import pytest
+from gensim.models import KeyedVectors
+
+from stages import train_skipgram
+from stages.train_skipgram import Params, line_ends, slices_of
+from zeroshot.errors import InputError
+from zeroshot.lexicon import write_lexicon
+from zeroshot.term_vectors import read_term_vectors
+
+SETTINGS = {"dim": 8, "window": 3, "hierarchical_softmax": True, "negative": 0, "subsample": 1e-2, "epochs": 3, "min_count": 1,
+            "alpha": 0.05, "min_alpha": 0.001, "workers": 1, "seed": 3, "export": "none"}
+
+
+@pytest.fixture
+def corpus(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZEROSHOT_SCRATCH", str(tmp_path / "scratch"))
+    monkeypatch.setattr(train_skipgram, "SLICE", 300)
+    random = np.random.default_rng(0)
+    words = np.array([f"w{i}" for i in range(30)])
+    lines = [" ".join(words[random.integers(30, size=8) // (1 + i % 3)]) for i in range(150)]
+    (tmp_path / "sentences.txt").write_text("\n".join(lines) + "\n")
+    terms, counts = np.unique(" ".join(lines).split(), return_counts=True)
+    order = sorted(range(len(terms)), key=lambda i: (-counts[i], terms[i]))
+    write_lexicon(tmp_path / "lexicon.tsv", {str(terms[i]): int(counts[i]) for i in order})
+    return tmp_path
+
+
+def train(corpus, name="terms", **settings):
+    train_skipgram.main(Params(**{**SETTINGS, **settings}), corpus=corpus, out=corpus / name, metrics=corpus / "metrics.json")
+    return read_term_vectors(corpus / name)
+
+
+@pytest.mark.parametrize("settings", [{}, {"hierarchical_softmax": False, "negative": 5}])
+def test_two_trainings_are_equal_bit_for_bit(corpus, settings):
+    first, second = train(corpus, **settings), train(corpus, "again", **settings)
+    assert np.array_equal(first.vectors, second.vectors) and first.terms == second.terms
+    assert (corpus / "terms" / "sha256.txt").read_text() == (corpus / "again" / "sha256.txt").read_text()
+    assert not np.array_equal(first.vectors, train(corpus, "other", **settings, seed=4).vectors)
+    assert not list(corpus.glob("scratch/train_skipgram/*"))
+
+
+@pytest.mark.parametrize("settings", [{}, {"hierarchical_softmax": False, "negative": 5}])
+@pytest.mark.parametrize("killed_after", [1, 4, 7])
+def test_a_killed_training_goes_on_and_ends_the_same(corpus, monkeypatch, settings, killed_after):
+    whole = train(corpus, "whole", **settings)
+    trained = []
+
+    def counting(*arguments, of=train_skipgram.train_slice):
+        if len(trained) == killed_after:
+            raise KeyboardInterrupt
+        trained.append(arguments)
+        return of(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_skipgram, "CHECKPOINT_SECONDS", -1)
+        patch.setattr(train_skipgram, "train_slice", counting)
+        with pytest.raises(KeyboardInterrupt):
+            train(corpus, **settings)
+        total = len(list(slices_of(corpus / "sentences.txt", 1200, Params(**{**SETTINGS, **settings}))))
+        killed_after = total  # from now on none
+        assert np.array_equal(train(corpus, **settings).vectors, whole.vectors)
+    assert len(trained) == total  # none was trained on twice
+
+
+def test_a_damaged_checkpoint_means_a_new_start(corpus, monkeypatch, capsys):
+    whole = train(corpus, "whole")
+    monkeypatch.setattr(train_skipgram, "CHECKPOINT_SECONDS", -1)
+    with monkeypatch.context() as patch:
+        patch.setattr(train_skipgram, "write_term_vectors", None)
+        with pytest.raises(TypeError):
+            train(corpus)
+    checkpoint = next(corpus.glob("scratch/train_skipgram/*/checkpoint.safetensors"))
+    content = bytearray(checkpoint.read_bytes())
+    content[-5] ^= 1
+    checkpoint.write_bytes(content)
+    assert np.array_equal(train(corpus).vectors, whole.vectors)
+    assert "starts from the beginning" in capsys.readouterr().err
+
+
+def test_slices_cover_every_epoch_and_the_rate_falls_in_a_line(corpus):
+    sentences = corpus / "sentences.txt"
+    slices = list(slices_of(sentences, 1200, Params(**SETTINGS)))
+    size, text = sentences.stat().st_size, sentences.read_bytes()
+    assert len(slices) == 12
+    assert [part.start for part in slices[:4]] + [size] == line_ends(sentences, 4)
+    assert all(text[part.stop - 1:part.stop] == b"\n" for part in slices)
+    assert slices[0].alpha == 0.05 and slices[-1].end_alpha == pytest.approx(0.001)
+    assert [part.alpha for part in slices[1:]] == pytest.approx([part.end_alpha for part in slices[:-1]])
+    assert slices[4].alpha == pytest.approx(0.05 - 0.049 / 3)
+    assert len({part.seed for part in slices}) == 12
+
+
+def test_every_word_is_trained_on(corpus, monkeypatch):
+    trained = []
+    monkeypatch.setattr(train_skipgram, "train_slice",
+                        lambda *arguments, of=train_skipgram.train_slice: trained.append(of(*arguments)) or trained[-1])
+    train(corpus, epochs=2)
+    assert sum(trained) == 2 * 150 * 8
+
+
+def test_terms_of_one_topic_come_together(corpus):
+    lines = ["cat dog cow pig", "car bus van tram"] * 300
+    (corpus / "sentences.txt").write_text("\n".join(lines) + "\n")
+    write_lexicon(corpus / "lexicon.tsv", dict.fromkeys(sorted(" ".join(lines[:2]).split()), 300))
+    terms = train(corpus, epochs=10, subsample=0)
+    rows = {term: vector / np.linalg.norm(vector) for term, vector in zip(terms.terms, terms.vectors, strict=True)}
+    assert rows["cat"] @ rows["dog"] > 0.5 + rows["cat"] @ rows["bus"]
+
+
+def test_rare_terms_get_no_vector_and_are_counted(corpus):
+    everything = train(corpus)
+    terms = train(corpus, "frequent", min_count=20)
+    metrics = json.loads((corpus / "metrics.json").read_text())
+    assert set(terms.terms) == {t for t, c in zip(everything.terms, everything.counts, strict=True) if c >= 20}
+    assert metrics["terms"] == len(terms.terms) and metrics["terms_too_rare"] == 30 - len(terms.terms) > 0
+
+
+@pytest.mark.parametrize("form", ["word2vec-text", "word2vec-binary"])
+def test_the_export_is_what_other_tools_read(corpus, form):
+    terms = train(corpus, export=form)
+    file = corpus / "terms" / {"word2vec-text": "word2vec.txt", "word2vec-binary": "word2vec.bin"}[form]
+    exported = KeyedVectors.load_word2vec_format(str(file), binary=form.endswith("binary"))
+    assert exported.index_to_key == terms.terms and np.allclose(exported.vectors, terms.vectors, atol=1e-6)
+
+
+def test_more_workers_work(corpus):
+    assert np.isfinite(train(corpus, workers=2).vectors).all()
+
+
+def test_settings_under_which_nothing_trains_are_refused(corpus):
+    with pytest.raises(pydantic.ValidationError, match="hierarchical_softmax: true, or negative"):
+        Params(**{**SETTINGS, "hierarchical_softmax": False})
+    with pytest.raises(InputError, match="`train_skipgram.min_count` = 10000 leaves 0 of 30 terms"):
+        train(corpus, min_count=10_000)
+    (corpus / "sentences.txt").write_text("")
+    with pytest.raises(InputError, match="missing or empty"):
+        train(corpus)
