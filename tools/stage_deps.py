@@ -58,7 +58,7 @@ def code_deps(body: dict) -> list[str]:
 
 def _write(path: Path) -> None:
     yaml = ruamel.yaml.YAML()
-    yaml.width, yaml.preserve_quotes = 130, True
+    yaml.width, yaml.preserve_quotes = 4096, True
     yaml.indent(mapping=2, sequence=4, offset=2)
     document = yaml.load(path.read_text(encoding="utf-8"))
     for body in stage_bodies(document).values():
