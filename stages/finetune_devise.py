@@ -16,13 +16,14 @@ from torch import Tensor, nn
 from zeroshot.augment import Augmentation
 from zeroshot.batches import SquareSource
 from zeroshot.compute import set_up
+from zeroshot.devise_map import read_map
 from zeroshot.errors import InputError
 from zeroshot.files import write_json
 from zeroshot.hinge import FalseLabels, Loss, rank_loss
 from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.inference import memory_layout, over_images
 from zeroshot.label_vectors import read_label_vectors
-from zeroshot.networks import Cnn, DeviseNetwork, read_cnn, read_map, write_devise
+from zeroshot.networks import Cnn, DeviseNetwork, read_cnn, write_devise
 from zeroshot.params import StageParams
 from zeroshot.scratch import scratch_folder
 from zeroshot.seen_labels import SeenLabels, nearest_hits

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from zeroshot.artifacts import Artifact
 from zeroshot.compute import set_up
+from zeroshot.devise_map import write_map
 from zeroshot.files import write_json
 from zeroshot.hinge import FalseLabels, Loss, rank_loss
 from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.label_vectors import read_label_vectors
-from zeroshot.networks import write_map
 from zeroshot.params import StageParams
 from zeroshot.scratch import scratch_folder
 from zeroshot.seen_labels import SeenLabels, nearest_hits

@@ -9,9 +9,10 @@ from stages import embed_images, extract_features, finetune_devise
 from tests.test_extract_features import make_cnn
 from tests.vision import EMBED, EXTRACT, FINETUNE, make_index, make_labels
 from zeroshot.artifacts import Artifact
+from zeroshot.devise_map import write_map
 from zeroshot.errors import InputError
 from zeroshot.label_vectors import read_label_vectors
-from zeroshot.networks import read_cnn, read_devise, write_map
+from zeroshot.networks import read_cnn, read_devise
 
 
 @pytest.fixture(autouse=True)

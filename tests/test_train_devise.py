@@ -7,8 +7,8 @@ import torch
 from stages import train_devise
 from tests.vision import MAP, WNIDS, make_index, make_labels
 from zeroshot.artifacts import Artifact, write_artifact
+from zeroshot.devise_map import read_map
 from zeroshot.errors import InputError
-from zeroshot.networks import read_map
 
 DIM = 8
 

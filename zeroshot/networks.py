@@ -1,20 +1,19 @@
-"""What the training stages write, each with its read/write pair: softmax CNN, DeViSE's map, DeViSE's whole network.
+"""The softmax CNN and DeViSE's whole network on disk, each with its read/write pair.
 
     data/cnn.safetensors              state of a VisualModel; meta: how to rebuild it, seen wnids in output order
-    data/devise/<model>/map...        weight float32 [dim_label, dim_feature], bias float32 [dim_label] if any
     data/devise/<model>/network...    map.weight, map.bias; after fine-tuning also trunk.<name>
 """
 
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from zeroshot.artifacts import Artifact, write_artifact
 from zeroshot.augment import Preprocessing
+from zeroshot.devise_map import linear_from, state_arrays
 from zeroshot.errors import InputError
 from zeroshot.visual import Tap, VisualModel, build_visual
 
@@ -43,7 +42,7 @@ def write_cnn(path: Path, model: VisualModel, *, arch: str, stem: str, dropout: 
     """Write a softmax CNN; `made_from`: seals and settings for whoever finds the file."""
     meta = {"arch": arch, "stem": stem, "dropout": dropout, "wnids": wnids, "preprocessing": preprocessing.to_meta(),
             "made_from": made_from}
-    write_artifact(path, meta, _arrays(model))
+    write_artifact(path, meta, state_arrays(model))
 
 
 def read_cnn(path: Path) -> Cnn:
@@ -51,17 +50,6 @@ def read_cnn(path: Path) -> Cnn:
     artifact = Artifact(path)
     return Cnn(_rebuild(artifact.meta, artifact, ""), artifact.meta["wnids"],
                Preprocessing.from_meta(artifact.meta["preprocessing"]), artifact.meta, artifact.sha256)
-
-
-def write_map(path: Path, linear: nn.Linear, meta: dict) -> None:
-    """Write M; meta holds `tap` and the seals `labels` and `features`."""
-    write_artifact(path, meta, _arrays(linear))
-
-
-def read_map(path: Path) -> tuple[nn.Linear, Artifact]:
-    """M, on the CPU, and the opened file for its meta and seal."""
-    artifact = Artifact(path)
-    return _linear(artifact, ""), artifact
 
 
 class DeviseNetwork(nn.Module):
@@ -103,9 +91,9 @@ class Devise:
 
 def write_devise(path: Path, network: DeviseNetwork, *, frozen: bool, cnn: Cnn, made_from: dict) -> None:
     """Write the map, and the trunk unless it is `frozen`."""
-    arrays = {f"map.{name}": array for name, array in _arrays(network.map).items()}
+    arrays = {f"map.{name}": array for name, array in state_arrays(network.map).items()}
     if not frozen:
-        arrays |= {f"trunk.{name}": array for name, array in _arrays(network.trunk).items()}
+        arrays |= {f"trunk.{name}": array for name, array in state_arrays(network.trunk).items()}
     write_artifact(path, {"trunk": "frozen" if frozen else "finetuned", "tap": network.tap, "cnn": cnn.meta,
                           "made_from": {"cnn": cnn.sha256, **made_from}}, arrays)
 
@@ -113,15 +101,11 @@ def write_devise(path: Path, network: DeviseNetwork, *, frozen: bool, cnn: Cnn, 
 def read_devise(path: Path) -> Devise:
     """Raises InputError if the file is missing or damaged."""
     artifact = Artifact(path)
-    cnn, linear, network = artifact.meta["cnn"], _linear(artifact, "map."), None
+    cnn, linear, network = artifact.meta["cnn"], linear_from(artifact, "map."), None
     if artifact.meta["trunk"] != "frozen":
         trunk = _rebuild(cnn, artifact, "trunk.")
         network = DeviseNetwork(trunk, linear, artifact.meta["tap"]).eval()
     return Devise(linear, network, Preprocessing.from_meta(cnn["preprocessing"]), artifact.meta, artifact.sha256)
-
-
-def _arrays(module: nn.Module) -> dict[str, np.ndarray]:
-    return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in module.state_dict().items()}
 
 
 def _rebuild(meta: dict, artifact: Artifact, prefix: str) -> VisualModel:
@@ -135,13 +119,3 @@ def _rebuild(meta: dict, artifact: Artifact, prefix: str) -> VisualModel:
                              "another library version made it: `dvc repro -f pretrain_cnn`")
     model.load_state_dict(state)
     return model.eval()
-
-
-def _linear(artifact: Artifact, prefix: str) -> nn.Linear:
-    weight = torch.from_numpy(artifact[prefix + "weight"])
-    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=prefix + "bias" in artifact)
-    with torch.no_grad():
-        linear.weight.copy_(weight)
-        if linear.bias is not None:
-            linear.bias.copy_(torch.from_numpy(artifact[prefix + "bias"]))
-    return linear
