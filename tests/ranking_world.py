@@ -17,7 +17,7 @@ SETS = {"seen": SEEN, "unseen": sorted([WNID["pug"], WNID["canoe"]]), "2-hops": 
 
 
 def build(folder, vectors=None, images=9, seed=0):
-    """Write taxonomy, index, splits, labels and features; `vectors` maps a name to its rows, none for those left out."""
+    """Write taxonomy, index, splits, labels and features; `vectors` maps names to rows, those left out have none."""
     rng = np.random.default_rng(seed)
     write_taxonomy(folder / "taxonomy", make_taxonomy(
         {WNID[name]: ([name], [WNID[parent] for parent in parents], [], name) for name, parents in NOUNS.items()}))
@@ -26,7 +26,8 @@ def build(folder, vectors=None, images=9, seed=0):
     shown = [SEEN, SEEN, SETS["unseen"]]  # by role: train, val, unseen
     pairs = sorted((role, wnids.index(classes[i % len(classes)])) for role, classes in enumerate(shown)
                    for i in range(images))
-    arrays = {"role": np.array([role for role, _ in pairs], np.uint8), "label": np.array([w for _, w in pairs], np.int32)}
+    roles, shows = np.array(pairs).T
+    arrays = {"role": roles.astype(np.uint8), "label": shows.astype(np.int32)}
     for name, dtype in (("container", np.int32), ("offset", np.int64), ("size", np.int32)):
         arrays[name] = np.zeros(len(pairs), dtype)
     (folder / "index").mkdir()
@@ -41,7 +42,7 @@ def build(folder, vectors=None, images=9, seed=0):
     labels = sorted(set(WNID.values()))
     if vectors is None:
         vectors = {name: rng.normal(size=(1 + (name == "dog"), 4)) for name in NOUNS}
-    rows = [(labels.index(WNID[name]), vector) for name, several in vectors.items() for vector in np.atleast_2d(several)]
+    rows = [(labels.index(WNID[name]), row) for name, several in vectors.items() for row in np.atleast_2d(several)]
     rows.sort(key=lambda pair: pair[0])
     matrix = np.array([vector for _, vector in rows], np.float32)
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
