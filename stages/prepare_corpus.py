@@ -14,7 +14,7 @@ MediaWiki dump; disk for the text twice over.
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pydantic
 
@@ -61,7 +61,8 @@ def main(params: Params, *, text: Path, taxonomy: Path, out: Path, metrics: Path
             counts = count_merged(words, phrases.union(labels if params.multiword else ()), params.workers)
         lexicon = choose_lexicon(counts, labels, size=params.lexicon_size, min_count=params.min_count,
                                  label_min_count=params.label_min_count)
-        kept, sentences = write_sentences(out / "sentences.txt", words, lexicon, bool(phrases), params)
+        merge = bool(phrases) or any(JOINER in term for term in counts.keys() - set(lexicon))
+        kept, sentences = write_sentences(out / "sentences.txt", words, lexicon, params.workers, merge=merge)
     finally:
         words.unlink(missing_ok=True)
     write_lexicon(out / "lexicon.tsv", kept)
@@ -138,24 +139,29 @@ def merged_again(block: Block, multiword: MultiwordTerms) -> Counter:
     return counted(multiword.merge(separated(as_tokens(block.data))))
 
 
-def write_sentences(path: Path, words: Path, lexicon: list[str], merge: bool, params: Params) -> tuple[Counter, int]:
-    """Second pass: the sentences of `words` in terms of the lexicon; returns its terms' counts and the sentences'."""
-    counts, sentences, known = Counter(), 0, frozenset(lexicon)
-    shared = (known, MultiwordTerms(lexicon if params.multiword or merge else ()), merge)
-    blocks = in_order(known_of_block, blocks_of(words, b"\n"), params.workers, *shared)
-    with atomic_write(path, "wb") as file:
-        for _, piece in progress(blocks, total=None, unit="blocks", desc="writing sentences"):
+def write_sentences(path: Path, words: Path, lexicon: list[str], workers: int, *, merge: bool) -> tuple[Counter, int]:
+    """Second pass: the sentences of `words` in terms of the lexicon; returns its terms' counts and the sentences'.
+
+    Args:
+        merge: the words must be merged anew, since the lexicon's multi-word terms are others than they were merged by.
+    """
+    counts, sentences = Counter(), 0
+    blocks, shared = blocks_of(words, b"\n"), (frozenset(lexicon), merge and MultiwordTerms(lexicon))
+    with atomic_write(path, "wb") as file, \
+            progress(total=words.stat().st_size, unit="B", desc="writing sentences", scale=True) as bar:
+        for block, piece in in_order(known_of_block, blocks, workers, *shared):
             file.write(piece.lines)
             counts.update(piece.counts)
             sentences += piece.tally["sentences"]
+            bar.update(block.packed)
     ordered = sorted(counts, key=lambda term: (-counts[term], term))
     return Counter({term: counts[term] for term in ordered}), sentences
 
 
-def known_of_block(block: Block, known: frozenset[str], multiword: MultiwordTerms, merge: bool) -> Piece:
+def known_of_block(block: Block, known: frozenset[str], multiword: MultiwordTerms | Literal[False]) -> Piece:
     """The lines of a block in terms of the lexicon. A multi-word term that is not in it falls back to its words."""
     tokens = as_tokens(block.data)
-    if merge or any(JOINER in term for term in set(tokens) - known):
+    if multiword:
         tokens = multiword.merge(separated(tokens))
     tokens = [term for term in tokens if term in known or term == SENTENCE_END]
     lines = as_lines(tokens)

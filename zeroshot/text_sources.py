@@ -15,7 +15,7 @@ BOUNDARY = {"wordnet": b"\n", "plain": b"\n", "wikiextractor": b"</doc>", "media
 HAS_ARTICLES = {"wikiextractor", "mediawiki"}
 MAIN_NAMESPACE = "0"
 
-_DOC = re.compile(r"<doc [^>]*>\n?(.*?)</doc>\s*", re.DOTALL)
+_DOC = re.compile(r"\s*<doc [^>]*>")
 _PAGE = re.compile(rb"<page>.*?</page>", re.DOTALL)
 _REDIRECT = re.compile(r"\s*#redirect", re.IGNORECASE)
 
@@ -72,12 +72,15 @@ def _plain(block: Block) -> Iterator[Article]:
 
 
 def _wikiextractor(block: Block) -> Iterator[Article]:
-    text, end = _decoded(block), 0
-    for match in _DOC.finditer(text):
-        _only_space(text[end:match.start()], block, end, "<doc ...>")
-        body, end = match.group(1), match.end()
+    *documents, rest = _decoded(block).split("</doc>")
+    for document in documents:
+        start = _DOC.match(document)
+        if not start:
+            raise _no_document(block, document)
+        body = document[start.end():]
         yield Article(html.unescape(body) if "&" in body else body)
-    _only_space(text[end:], block, end, "<doc ...> ... </doc>")
+    if rest and not rest.isspace():
+        raise _no_document(block, rest)
 
 
 def _mediawiki(block: Block) -> Iterator[Article]:
@@ -97,9 +100,9 @@ def _page_article(page: ElementTree.Element) -> Article:
         return Article("", "namespace")
     if page.find("redirect") is not None or _REDIRECT.match(markup):
         return Article("", "redirect")
-    from gensim.corpora.wikicorpus import filter_wiki  # here, since only this source needs a second's import
+    from zeroshot.wiki_markup import plain_text  # here, since only this source needs gensim, a second's import
 
-    return Article(filter_wiki(markup))
+    return Article(plain_text(markup))
 
 
 def _check_dump(block: Block) -> None:
@@ -111,10 +114,9 @@ def _check_dump(block: Block) -> None:
                          "without </mediawiki>; fetch it again")
 
 
-def _only_space(between: str, block: Block, position: int, expected: str) -> None:
-    if between and not between.isspace():
-        raise InputError(f"{block.path}: truncated, or no WikiExtractor output: near byte {block.offset + position} "
-                         f"(unpacked) found {between.strip()[:40]!r}, expected {expected}")
+def _no_document(block: Block, found: str) -> InputError:
+    return InputError(f"{block.path}: truncated, or no WikiExtractor output: in the {len(block.data):,} bytes from "
+                      f"{block.offset:,} (unpacked) found {found.strip()[:40]!r}, expected <doc ...> ... </doc>")
 
 
 def _decoded(block: Block) -> str:
