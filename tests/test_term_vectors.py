@@ -73,10 +73,10 @@ def test_glove_terms_may_hold_spaces(tmp_path):
     assert read_term_vectors(tmp_path / "glove.txt").terms == ["the", ". . ."]
 
 
-@pytest.mark.parametrize("separately", [[], None])
+@pytest.mark.parametrize("separately", [[], ["vectors"]])
 def test_gensim_keyed_vectors(tmp_path, keyed, separately):
-    keyed.save(str(tmp_path / "vectors.kv"), **({"separately": ["vectors"]} if separately is None else {"sep_limit": 1 << 30}))
-    assert (tmp_path / "vectors.kv.vectors.npy").exists() == (separately is None)
+    keyed.save(str(tmp_path / "vectors.kv"), separately=separately)
+    assert (tmp_path / "vectors.kv.vectors.npy").exists() == bool(separately)
     expect_same(tmp_path / "vectors.kv")
 
 

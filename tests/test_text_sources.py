@@ -1,5 +1,6 @@
 import bz2
 import re
+from pathlib import Path
 
 import pytest
 from gensim.test.utils import datapath
@@ -15,7 +16,8 @@ DUMP = "<mediawiki version='0.10'>\n{}</mediawiki>\n"
 
 
 def articles(path, source):
-    return [article for task in tasks_of(files_of(path, source), BOUNDARY[source]) for article in articles_of(task, source)]
+    tasks = tasks_of(files_of(path, source), BOUNDARY[source])
+    return [article for task in tasks for article in articles_of(task, source)]
 
 
 def dump(tmp_path, *pages):
@@ -36,9 +38,8 @@ def test_a_dump_gives_its_articles_and_says_what_it_drops(tmp_path):
     assert found[0].text.replace("'", "") == "Sharks are fishes."
 
 
-def test_a_real_dump(monkeypatch):
-    path = files_of(__import__("pathlib").Path(
-        datapath("enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2")), "mediawiki")[0]
+def test_a_real_dump():
+    path = Path(datapath("enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"))
     found = articles(path, "mediawiki")
     assert len(found) == len(re.findall(b"<page>", bz2.open(path).read())) == 206
     kept = [article.text for article in found if not article.dropped]
@@ -76,7 +77,8 @@ def test_wikiextractor_folders(tmp_path):
     (tmp_path / "AB").mkdir()
     (tmp_path / "AA").mkdir()
     (tmp_path / "AB" / "wiki_00").write_text(DOC.format("third"))
-    (tmp_path / "AA" / "wiki_00.bz2").write_bytes(bz2.compress((DOC.format("first &amp; x") + DOC.format("second")).encode()))
+    documents = DOC.format("first &amp; x") + DOC.format("second")
+    (tmp_path / "AA" / "wiki_00.bz2").write_bytes(bz2.compress(documents.encode()))
     (tmp_path / "README").write_text("not part of it")
     assert [article.text.strip() for article in articles(tmp_path, "wikiextractor")] == ["first & x", "second", "third"]
 

@@ -11,8 +11,8 @@ from zeroshot.errors import InputError
 from zeroshot.lexicon import write_lexicon
 from zeroshot.term_vectors import read_term_vectors
 
-SETTINGS = {"dim": 8, "window": 3, "hierarchical_softmax": True, "negative": 0, "subsample": 1e-2, "epochs": 3, "min_count": 1,
-            "alpha": 0.05, "min_alpha": 0.001, "workers": 1, "seed": 3, "export": "none"}
+SETTINGS = {"dim": 8, "window": 3, "hierarchical_softmax": True, "negative": 0, "subsample": 1e-2, "epochs": 3,
+            "min_count": 1, "alpha": 0.05, "min_alpha": 0.001, "workers": 1, "seed": 3, "export": "none"}
 
 
 @pytest.fixture
@@ -30,7 +30,8 @@ def corpus(tmp_path, monkeypatch):
 
 
 def train(corpus, name="terms", **settings):
-    train_skipgram.main(Params(**{**SETTINGS, **settings}), corpus=corpus, out=corpus / name, metrics=corpus / "metrics.json")
+    params = Params(**{**SETTINGS, **settings})
+    train_skipgram.main(params, corpus=corpus, out=corpus / name, metrics=corpus / "metrics.json")
     return read_term_vectors(corpus / name)
 
 

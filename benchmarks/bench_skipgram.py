@@ -1,0 +1,75 @@
+"""How fast train_skipgram trains, beside gensim called directly on the same file, in words/s.
+
+    python -m benchmarks.bench_skipgram [--corpus data/corpus] [--words 2000000] [--dim 500] [--window 20]
+
+Hierarchical softmax, one epoch, one worker, over the corpus's first words. gensim's own pass over the file that counts
+the words is left out of its time (our stage takes the counts from the lexicon). Time is given as elapsed and as CPU
+time, which other programs on the machine disturb less; the two take turns, twice, and the better of each counts.
+"""
+
+import argparse
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from gensim.models import Word2Vec
+
+from stages import train_skipgram
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, default=Path("data/corpus"))
+    parser.add_argument("--words", type=int, default=2_000_000)
+    parser.add_argument("--dim", type=int, default=500)
+    parser.add_argument("--window", type=int, default=20)
+    given = parser.parse_args()
+    params = train_skipgram.Params(dim=given.dim, window=given.window, hierarchical_softmax=True, negative=0,
+                                   subsample=1e-3, epochs=1, min_count=1, alpha=0.025, min_alpha=0.0001, workers=1,
+                                   seed=1, export="none")
+    with tempfile.TemporaryDirectory() as folder:
+        sentences, counts = first_words(given.corpus / "sentences.txt", given.words, Path(folder) / "sentences.txt")
+        times = [[timed(work, sentences, counts, params) for work in (by_stage, by_gensim)] for _ in range(2)]
+    ours, direct = zip(*times, strict=True)
+    (elapsed, cpu), (gensim_elapsed, gensim_cpu) = map(min, *ours), map(min, *direct)
+    words = counts.total()
+    print(f"{words:,} words, {len(counts):,} terms, {given.dim}-D, window {given.window}: words/s (per CPU s)")
+    print(f"train_skipgram       {words / elapsed:10,.0f} ({words / cpu:,.0f})")
+    print(f"gensim called directly {words / gensim_elapsed:8,.0f} ({words / gensim_cpu:,.0f})")
+    print(f"ratio                {gensim_elapsed / elapsed:10.3f} ({gensim_cpu / cpu:.3f})")
+
+
+def first_words(corpus: Path, words: int, path: Path) -> tuple[Path, Counter]:
+    """The corpus's first sentences, to `path`, and the counts of their terms, most frequent first."""
+    counts, taken = Counter(), 0
+    with open(corpus, encoding="utf-8") as source, open(path, "w", encoding="utf-8") as file:
+        for line in source:
+            file.write(line)
+            counts.update(terms := line.split())
+            taken += len(terms)
+            if taken >= words:
+                break
+    return path, Counter({term: counts[term] for term in sorted(counts, key=lambda term: (-counts[term], term))})
+
+
+def timed(work: Callable, sentences: Path, counts: Counter, params: train_skipgram.Params) -> tuple[float, float]:
+    """Seconds elapsed and of CPU that `work` trains for; making the model is not counted, it is the same for both."""
+    model = train_skipgram.new_model(counts, params)
+    elapsed, cpu = time.perf_counter(), time.process_time()
+    work(model, sentences, counts.total(), params)
+    return time.perf_counter() - elapsed, time.process_time() - cpu
+
+
+def by_stage(model: Word2Vec, sentences: Path, words: int, params: train_skipgram.Params) -> None:
+    slices = list(train_skipgram.slices_of(sentences, words, params))
+    train_skipgram.train(model, sentences, slices, words, sentences.parent)
+
+
+def by_gensim(model: Word2Vec, sentences: Path, words: int, params: train_skipgram.Params) -> None:
+    model.train(corpus_file=str(sentences), total_words=words, epochs=params.epochs)
+
+
+if __name__ == "__main__":
+    main()
