@@ -24,7 +24,7 @@ def wnid(number):
 
 @pytest.fixture
 def taxonomy():
-    return make_taxonomy({wnid(n): ([NAMES[n - 1]], list(map(wnid, parents)), [], "") for n, parents in PARENTS.items()})
+    return make_taxonomy({wnid(n): ([NAMES[n - 1]], [*map(wnid, parents)], [], "") for n, parents in PARENTS.items()})
 
 
 def units(*rows):
