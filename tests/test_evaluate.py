@@ -54,7 +54,8 @@ def test_figures_of_a_small_world(tmp_path):
 
 def test_hierarchical_precision_by_hand(tmp_path):
     """Points at the vector of cat, whatever the image shows; seen are cat, husky and car."""
-    world = build(tmp_path, {"cat": [1, 0, 0, 0], "husky": [0.9, 0.1, 0, 0], "car": [0, 1, 0, 0], "pug": [0, 0, 1, 0]})
+    vectors = {"cat": [1, 0, 0, 0], "husky": [0.9, 0.1, 0, 0], "car": [0, 1, 0, 0], "pug": [0, 0, 1, 0]}
+    world = build(tmp_path, vectors, images=12)
     source = Artifact(world / "points.safetensors")
     points = np.tile(np.array([1, 0, 0, 0], np.float32), (len(source["row"]), 1))
     write_artifact(world / "points.safetensors", {}, {"points": points, "row": source["row"]})
