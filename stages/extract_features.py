@@ -4,9 +4,11 @@ In: image index, images, data/cnn.safetensors.  Out: data/features/
     features.safetensors   features float16 [images, dim], row i belongs to row i of the index, all roles
     logits.safetensors     logits float32 [test images, seen labels]; row int64 [test images], the validation and then
                            the unseen images' rows of the index
-Cost: one forward pass, streamed; memory does not grow with the number of images.
+Cost: one forward pass, streamed; memory does not grow with the number of images. Under torchrun the processes share
+the images out (`torchrun --nproc-per-node 8 -m stages.extract_features ...`); the files are the same to the bit.
 """
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from zeroshot.images import UNSEEN, VAL, ImageIndex
 from zeroshot.inference import memory_layout, over_images
 from zeroshot.networks import Cnn, read_cnn
 from zeroshot.params import StageParams
+from zeroshot.processes import process_group
 from zeroshot.stage import run_stage
 from zeroshot.training import Precision
 from zeroshot.visual import Tap, feature_dim
@@ -45,21 +48,30 @@ def main(params: Params, *, index: Path, images: Path, cnn: Path, out: Path) -> 
     source = SquareSource(index, images, side=trained.preprocessing.resize, device=device, workers=params.workers)
     layout = memory_layout(params.channels_last)
     model = trained.model.to(device, memory_format=layout)
-    test = np.concatenate([image_index.rows(VAL), image_index.rows(UNSEEN)])
-    place = np.full(len(image_index), -1)
-    place[test] = np.arange(len(test))
-    with ExitStack() as stack:
-        features, logits = _open_outputs(stack, params, out, image_index, trained, test)
+    with process_group() as rank:
         passes = over_images(lambda batch: model.features_and_logits(batch, params.tap), np.arange(len(image_index)),
                              source, trained.preprocessing, batch=params.batch, precision=params.precision,
                              layout=layout, device=device, desc="features")
+        if rank == 0:
+            _write(params, out, image_index, trained, passes)
+        else:
+            for _ in passes:  # its batches go to rank 0
+                pass
+    if source.unreadable:
+        print(f"{source.unreadable} images could not be decoded; their features are those of a grey image")
+
+
+def _write(params: Params, out: Path, index: ImageIndex, cnn: Cnn, passes: Iterator) -> None:
+    test = np.concatenate([index.rows(VAL), index.rows(UNSEEN)])
+    place = np.full(len(index), -1)
+    place[test] = np.arange(len(test))
+    with ExitStack() as stack:
+        features, logits = _open_outputs(stack, params, out, index, cnn, test)
         for start, (v, scores) in passes:
             features.write("features", start, _half(v.cpu().numpy()))
             places = place[start:start + len(v)]
             if (tested := places >= 0).any():  # contiguous, since the index is sorted by role
                 logits.write("logits", int(places[tested][0]), scores.cpu().numpy()[tested])
-    if source.unreadable:
-        print(f"{source.unreadable} images could not be decoded; their features are those of a grey image")
 
 
 def _open_outputs(stack: ExitStack, params: Params, out: Path, index: ImageIndex, cnn: Cnn,

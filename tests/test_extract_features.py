@@ -1,3 +1,7 @@
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +29,13 @@ def make_cnn(path, wnids=WNIDS[:4]):
 
 
 def extract(folder, out, **changed):
+    run(folder, out, **changed)
+    return Artifact(folder / out / "features.safetensors"), Artifact(folder / out / "logits.safetensors")
+
+
+def run(folder, out, **changed):
     extract_features.main(extract_features.Params(**{**EXTRACT, **changed}), index=folder / "index",
                           images=Path("none"), cnn=folder / "cnn.safetensors", out=folder / out)
-    return Artifact(folder / out / "features.safetensors"), Artifact(folder / out / "logits.safetensors")
 
 
 @pytest.mark.parametrize("tap", ["pooled", "activation", "normalised", "penultimate"])
@@ -65,6 +73,26 @@ def test_two_runs_give_the_same_bytes(tmp_path):
     for name in ("features.safetensors", "logits.safetensors"):
         extract(tmp_path, "a"), extract(tmp_path, "b")
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_two_processes_give_the_same_bytes_as_one(tmp_path):
+    make_index(tmp_path / "index")
+    make_cnn(tmp_path / "cnn.safetensors")
+    extract(tmp_path, "one")
+    code = ("import sys; from pathlib import Path; from tests.test_extract_features import run; "
+            "run(Path(sys.argv[1]), 'two')")
+    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    started = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env={**environment, "RANK": str(rank)})
+               for rank in range(2)]
+    assert [process.wait(120) for process in started] == [0, 0]
+    for name in ("features.safetensors", "logits.safetensors"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 def test_padded_batches():

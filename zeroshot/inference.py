@@ -9,6 +9,7 @@ from torch import Tensor
 
 from zeroshot.augment import Preprocessing
 from zeroshot.batches import SquareSource, padded_batches
+from zeroshot.processes import gather_to_first, rank_and_size
 from zeroshot.progress import progress
 from zeroshot.training import Precision
 
@@ -18,7 +19,10 @@ def over_images(network: Callable[[Float[Tensor, "batch 3 size size"]], tuple[Te
                 rows: Int[np.ndarray, "images"], source: SquareSource, preprocessing: Preprocessing, *, batch: int,
                 precision: Precision, layout: torch.memory_format, device: torch.device, desc: str
                 ) -> Iterator[tuple[int, tuple[Float[Tensor, "some ..."], ...]]]:
-    """Yield (place of the batch's first image in `rows`, the network's outputs as float32).
+    """Yield (place of the batch's first image in `rows`, the network's outputs as float32), batch by batch in order.
+
+    Under torchrun the processes share the batches out; rank 0 yields them all, the others none. What comes out is the
+    same to the bit for any number of processes.
 
     Args:
         network: in evaluation mode and on `device`; central crops -> one or more tensors [batch, ...].
@@ -27,15 +31,21 @@ def over_images(network: Callable[[Float[Tensor, "batch 3 size size"]], tuple[Te
     """
     if not len(rows):
         return
+    rank, processes = rank_and_size()
     batches = padded_batches(rows, batch)
+    batches += batches[-1:] * (-len(batches) % processes)  # all processes take part in every round
+    mine = batches[rank::processes]
     with progress(total=len(rows), unit="img", desc=desc) as bar:
-        for start, squares in zip(range(0, len(rows), batch), source.squares(batches), strict=True):
+        for turn, squares in enumerate(source.squares(mine)):
             images = preprocessing.normalise(preprocessing.central(squares)).contiguous(memory_format=layout)
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 outputs = network(images)
-            kept = min(batch, len(rows) - start)
-            yield start, tuple(output[:kept].float() for output in outputs)
-            bar.update(kept)
+            gathered = [gather_to_first(output.float()) for output in outputs]
+            for number, parts in enumerate(zip(*gathered, strict=True), turn * processes):
+                kept = min(batch, len(rows) - number * batch)
+                if kept > 0:
+                    yield number * batch, tuple(part[:kept] for part in parts)
+                    bar.update(kept)
 
 
 def memory_layout(channels_last: bool) -> torch.memory_format:
