@@ -1,6 +1,6 @@
 """Draws the demo's images: each class gets a look that is inherited down its WordNet hypernym path.
 
-A look is a point of TRAITS standard normal numbers (colours, outline, markings, ground ...). Down the noun graph it
+A look is a point of TRAITS standard normal numbers (ground, outline, markings, limbs ...). Down the noun graph it
 walks like an autoregressive process: look(synset) = sqrt(likeness) * mean of its hypernyms' looks
 + sqrt(1 - likeness) * a touch of its own. So two classes' looks correlate by likeness^(edges between them / 2):
 near relatives look alike, whether seen or unseen, as DeViSE and ConSE need it of real images.
@@ -9,16 +9,21 @@ Everything derives from (seed, wnid) by hashing: adding a class changes no other
 """
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 HARMONICS = 6  # Fourier terms of the outline
-COLOURS = ("ground", "body", "marking", "limb")
-SCALARS = ("length", "girth", "limb_reach", "limb_sharpness", "head_size", "head_place", "stripe_pitch", "stripe_slant",
-           "stripe_bend", "stripe_weight", "patch_weight", "ground_pitch", "ground_slant", "ground_weight")
-TRAITS = 3 * len(COLOURS) + 2 * HARMONICS + len(SCALARS)
+GROUND_WAVES = ((1, 0), (0, 1), (1, 1), (1, -1))  # half periods across and down, of the ground's pattern
+BODY_WAVES = (*GROUND_WAVES, (2, 0), (0, 2), (2, 1), (1, 2))  # the same, of the body's markings
+SCALARS = ("length", "girth", "limb_reach", "limb_sharpness", "head_size", "head_place",
+           "stripe_pitch", "stripe_slant", "stripe_bend", "stripe_weight")
+BLOCKS = {  # what a look consists of: name -> shape; a pattern is a flat colour and two phases of each wave, in RGB
+    "ground": (1 + 2 * len(GROUND_WAVES), 3), "body": (1 + 2 * len(BODY_WAVES), 3), "limb": (1, 3), "stripe": (1, 3),
+    "outline": (2, HARMONICS), "scalars": (len(SCALARS),)}
+TRAITS = sum(math.prod(shape) for shape in BLOCKS.values())  # many, so that looks tell who is whose relative
 
 
 def random_of(*key: object) -> np.random.Generator:
@@ -56,24 +61,38 @@ def draw_images(look: Float32[np.ndarray, " traits"], count: int, rng: np.random
         variation: how far single images stray from the class's look, in units of the looks' own spread;
             place, scale, turn, light, clutter and noise vary besides.
     """
-    looks = look + variation * rng.standard_normal((count, TRAITS), np.float32)
-    colours, outline, trait = _split(looks)
-    pose = _poses(count, rng)
-    x, y = _canvas(size, pose)
-    image = _ground(colours["ground"], trait, size, rng)
-    image = _paint(image, colours["limb"], _limbs(x, y, trait))
-    image = _paint(image, _markings(x, y, colours, trait), _body(x, y, outline, trait))
+    look = look + variation * rng.standard_normal((count, TRAITS), np.float32)
+    traits = _split(look)
+    scalar = {name: traits["scalars"][:, i, None, None] for i, name in enumerate(SCALARS)}
+    x, y = _canvas(size, _poses(count, rng))
+    image = _ground(traits["ground"], size, rng)
+    image = _paint(image, _squash(1.3 * traits["limb"][:, None]), _limbs(x, y, scalar))
+    image = _paint(image, _markings(x, y, traits, scalar), _body(x, y, traits["outline"], scalar))
     return _photograph(image, rng)
 
 
-def _split(looks: np.ndarray):
-    """Colours in 0..1 by name [images, 1, 1, 3], the outline's complex coefficients, scalars by name [images, 1, 1]."""
-    count = len(looks)
-    coloured, waves, scalars = np.split(looks, [3 * len(COLOURS), 3 * len(COLOURS) + 2 * HARMONICS], axis=1)
-    chroma = _squash(1.3 * coloured).reshape(count, len(COLOURS), 1, 1, 3)
-    outline = waves[:, :HARMONICS] + 1j * waves[:, HARMONICS:]
-    return ({name: chroma[:, i] for i, name in enumerate(COLOURS)}, outline.astype(np.complex64),
-            {name: scalars[:, i, None, None] for i, name in enumerate(SCALARS)})
+def _split(look: np.ndarray) -> dict[str, np.ndarray]:
+    """A look [images, traits] as its blocks, each [images, *shape]."""
+    ends = np.cumsum([math.prod(shape) for shape in BLOCKS.values()])
+    parts = np.split(look, ends[:-1], axis=1)
+    return {name: part.reshape(len(look), *shape) for (name, shape), part in zip(BLOCKS.items(), parts, strict=True)}
+
+
+def _pattern(x: np.ndarray, y: np.ndarray, waves: tuple[tuple[int, int], ...], weights: np.ndarray) -> np.ndarray:
+    """A field of colours 0..1 [images, size, size, 3]: a flat one and waves, weighted by a block of traits."""
+    across, down = np.exp(0.5j * np.pi * x), np.exp(0.5j * np.pi * y)
+    across, down = ({0: 1, 1: wave, 2: wave * wave, -1: wave.conj()} for wave in (across, down))
+    fields = [np.ones_like(x)]
+    for right, below in waves:
+        wave = np.broadcast_to(across[right] * down[below], x.shape)
+        fields += [wave.real, wave.imag]
+    waving = np.stack(fields, -1).reshape(len(x), -1, len(fields)) @ (weights * _falling(len(fields)))
+    return _squash(1.3 * waving).reshape(*waving.shape[:1], *x.shape[1:], 3)
+
+
+def _falling(fields: int) -> np.ndarray:
+    """Weight of the flat colour (1) and of each wave's phases, [fields, 1]."""
+    return np.array([1.0] + [0.5] * (fields - 1), np.float32)[:, None]
 
 
 def _squash(values: np.ndarray) -> np.ndarray:
@@ -95,41 +114,41 @@ def _canvas(size: int, pose) -> tuple[np.ndarray, np.ndarray]:
     return x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
 
 
-def _ground(colour: np.ndarray, trait, size: int, rng: np.random.Generator) -> np.ndarray:
-    """The habitat: a colour with waves, their phase at random, and some blotches of clutter."""
-    count = len(colour)
-    phase, *place = rng.uniform(-1, 1, (7, count, 1, 1)).astype(np.float32)
+def _ground(weights: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """The habitat: its pattern, seen from a place nearby, and some blotches of clutter."""
+    count = len(weights)
+    x, y, *place = rng.uniform(-1, 1, (8, count, 1, 1)).astype(np.float32)
     axis = np.linspace(-1, 1, size, dtype=np.float32)
-    along = axis[None, None, :] * np.cos(trait["ground_slant"]) + axis[None, :, None] * np.sin(trait["ground_slant"])
-    waves = np.sin(np.exp(1.6 + 0.5 * trait["ground_pitch"]) * along + np.pi * phase)
-    image = colour + (0.25 * _squash(trait["ground_weight"]) * waves)[..., None]
+    right, below = np.broadcast_arrays(axis[None, None, :] + 0.2 * x, axis[None, :, None] + 0.2 * y)
+    image = _pattern(right, below, GROUND_WAVES, weights)
     for left, top in zip(place[::2], place[1::2], strict=True):
         near = np.exp(-((axis[None, None, :] - left) ** 2 + (axis[None, :, None] - top) ** 2) / 0.03)
         image = _paint(image, rng.uniform(0, 1, (count, 1, 1, 3)).astype(np.float32), 0.7 * near)
     return image
 
 
-def _limbs(x: np.ndarray, y: np.ndarray, trait) -> np.ndarray:
+def _limbs(x: np.ndarray, y: np.ndarray, scalar) -> np.ndarray:
     """Cover 0..1 of limbs: spokes around the body, and a head beside it."""
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
-    spokes = 2 + 3 * _squash(2 * trait["limb_sharpness"])
-    reach = 0.95 * _squash(trait["limb_reach"] - 0.3) * np.abs(np.cos(spokes * angle / 2)) ** 4 + 0.1
-    head = 0.12 + 0.3 * _squash(trait["head_size"] - 0.5)
-    towards = 1.2 * trait["head_place"]
+    spokes = 2 + 3 * _squash(2 * scalar["limb_sharpness"])
+    reach = 0.95 * _squash(scalar["limb_reach"] - 0.3) * np.abs(np.cos(spokes * angle / 2)) ** 4 + 0.1
+    head = 0.12 + 0.3 * _squash(scalar["head_size"] - 0.5)
+    towards = 1.2 * scalar["head_place"]
     off = np.hypot(x - 0.6 * np.cos(towards), y + 0.6 * np.sin(towards))
     return np.maximum(_soft(reach - radius), _soft(head - off))
 
 
-def _body(x: np.ndarray, y: np.ndarray, outline: np.ndarray, trait) -> np.ndarray:
+def _body(x: np.ndarray, y: np.ndarray, outline: np.ndarray, scalar) -> np.ndarray:
     """Cover 0..1 of the body: r(angle) = 1 + sum of Fourier terms, stretched by length and girth."""
-    x, y = x / (0.55 * np.exp(0.3 * trait["length"])), y / (0.45 * np.exp(0.3 * trait["girth"]))
+    x, y = x / (0.55 * np.exp(0.3 * scalar["length"])), y / (0.45 * np.exp(0.3 * scalar["girth"]))
     point = x + 1j * y
     radius = np.abs(point)
     turn = point / np.maximum(radius, 1e-6)
+    bends = outline[:, 0] + 1j * outline[:, 1]
     edge, power = np.ones_like(radius), turn
     for k in range(HARMONICS):
         power = power * turn  # the first term would only move the body
-        edge = edge + 0.3 / (k + 2) ** 0.8 * (outline[:, k, None, None] * power).real
+        edge = edge + 0.3 / (k + 2) ** 0.8 * (bends[:, k, None, None] * power).real
     return _soft(np.maximum(edge, 0.2) - radius)
 
 
@@ -137,14 +156,13 @@ def _soft(inside: np.ndarray) -> np.ndarray:
     return _squash(np.clip(18 * inside, -20, 20))
 
 
-def _markings(x: np.ndarray, y: np.ndarray, colours, trait) -> np.ndarray:
-    """The body's own colours: stripes that may bend into rings, and a patch on one half."""
-    along = x * np.cos(1.2 * trait["stripe_slant"]) + y * np.sin(1.2 * trait["stripe_slant"])
-    bent = along + 0.6 * trait["stripe_bend"] * (x * x + y * y)
-    waves = np.sin(np.exp(2 + 0.45 * trait["stripe_pitch"]) * bent)
-    stripes = _squash(4 * waves) * _squash(1.5 * trait["stripe_weight"])
-    patch = _soft(0.25 * y + 0.1 * trait["patch_weight"]) * _squash(1.5 * trait["patch_weight"])
-    return _paint(colours["body"], colours["marking"], np.maximum(stripes, patch))
+def _markings(x: np.ndarray, y: np.ndarray, traits, scalar) -> np.ndarray:
+    """The body's own colours: its pattern, and stripes over it that may bend into rings."""
+    along = x * np.cos(1.2 * scalar["stripe_slant"]) + y * np.sin(1.2 * scalar["stripe_slant"])
+    bent = along + 0.6 * scalar["stripe_bend"] * (x * x + y * y)
+    waves = np.sin(np.exp(2 + 0.45 * scalar["stripe_pitch"]) * bent)
+    stripes = _squash(4 * waves) * _squash(1.5 * scalar["stripe_weight"] - 1)
+    return _paint(_pattern(x, y, BODY_WAVES, traits["body"]), _squash(1.3 * traits["stripe"][:, None]), stripes)
 
 
 def _paint(image: np.ndarray, colour: np.ndarray, cover: np.ndarray) -> np.ndarray:
