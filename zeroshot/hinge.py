@@ -1,4 +1,4 @@
-"""The hinge rank loss of DeViSE (equation 1) over points M v(image), and seed variants of it.
+"""The hinge rank loss of DeViSE (equation 1) over points M v(image), and its Euclidean variant.
 
     loss(image, label) = sum over false labels j of max(0, margin - t_label . Mv + t_j . Mv)
 
@@ -22,7 +22,7 @@ def rank_loss(points: Float[Tensor, "images dim"], targets: Int[Tensor, "images"
     Args:
         points: M v(image), any length.
         targets: the true label, an index into `vectors`.
-        vectors: t, unit length; none of them is a candidate that must not be seen.
+        vectors: t, unit length, of the seen labels only.
         loss: the paper's, or with the Euclidean distance between t_label and Mv added (no square).
         false_labels: which j are summed over. `truncated` is the paper's: in random order up to and including the
             first that violates the margin; `sampled`: `samples` others, drawn with replacement; `all`.
