@@ -12,9 +12,9 @@ MediaWiki dump; disk for the text twice over.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import pydantic
 
@@ -61,8 +61,10 @@ def main(params: Params, *, text: Path, taxonomy: Path, out: Path, metrics: Path
             counts = count_merged(words, phrases.union(labels if params.multiword else ()), params.workers)
         lexicon = choose_lexicon(counts, labels, size=params.lexicon_size, min_count=params.min_count,
                                  label_min_count=params.label_min_count)
-        merge = bool(phrases) or any(JOINER in term for term in counts.keys() - set(lexicon))
-        kept, sentences = write_sentences(out / "sentences.txt", words, lexicon, params.workers, merge=merge)
+        rare = any(JOINER in term for term in counts.keys() - set(lexicon))  # multi-word terms that fall back to words
+        again = bool(phrases or tally["forgotten"] or rare)
+        recounted, sentences = write_sentences(out / "sentences.txt", words, lexicon, params.workers, again=again)
+        kept = sorted_counts(recounted if again else {term: counts[term] for term in lexicon})
     finally:
         words.unlink(missing_ok=True)
     write_lexicon(out / "lexicon.tsv", kept)
@@ -95,7 +97,7 @@ def write_words(path: Path, files: list[Path], labels: set[str], params: Params)
             counts.update(piece.counts)
             tally.update(piece.tally)
             if len(counts) > MAX_DISTINCT:
-                counts = forget_rarest(counts, labels)
+                counts, tally["forgotten"] = forget_rarest(counts, labels), 1
             bar.update(task.packed)
             bar.set_postfix(words=f"{tally['words'] / 1e6:.1f}M", refresh=False)
     return counts, tally
@@ -139,14 +141,15 @@ def merged_again(block: Block, multiword: MultiwordTerms) -> Counter:
     return counted(multiword.merge(separated(as_tokens(block.data))))
 
 
-def write_sentences(path: Path, words: Path, lexicon: list[str], workers: int, *, merge: bool) -> tuple[Counter, int]:
+def write_sentences(path: Path, words: Path, lexicon: list[str], workers: int, *, again: bool) -> tuple[Counter, int]:
     """Second pass: the sentences of `words` in terms of the lexicon; returns its terms' counts and the sentences'.
 
     Args:
-        merge: the words must be merged anew, since the lexicon's multi-word terms are others than they were merged by.
+        again: merge and count anew, since the lexicon's multi-word terms are others than the words were merged by;
+            without, the counts stay empty: they are those of the first pass.
     """
     counts, sentences = Counter(), 0
-    blocks, shared = blocks_of(words, b"\n"), (frozenset(lexicon), merge and MultiwordTerms(lexicon))
+    blocks, shared = blocks_of(words, b"\n"), (frozenset(lexicon), MultiwordTerms(lexicon) if again else None)
     with atomic_write(path, "wb") as file, \
             progress(total=words.stat().st_size, unit="B", desc="writing sentences", scale=True) as bar:
         for block, piece in in_order(known_of_block, blocks, workers, *shared):
@@ -154,18 +157,17 @@ def write_sentences(path: Path, words: Path, lexicon: list[str], workers: int, *
             counts.update(piece.counts)
             sentences += piece.tally["sentences"]
             bar.update(block.packed)
-    ordered = sorted(counts, key=lambda term: (-counts[term], term))
-    return Counter({term: counts[term] for term in ordered}), sentences
+    return counts, sentences
 
 
-def known_of_block(block: Block, known: frozenset[str], multiword: MultiwordTerms | Literal[False]) -> Piece:
+def known_of_block(block: Block, known: frozenset[str], multiword: MultiwordTerms | None) -> Piece:
     """The lines of a block in terms of the lexicon. A multi-word term that is not in it falls back to its words."""
     tokens = as_tokens(block.data)
     if multiword:
         tokens = multiword.merge(separated(tokens))
     tokens = [term for term in tokens if term in known or term == SENTENCE_END]
     lines = as_lines(tokens)
-    return Piece(lines, counted(tokens), Counter(sentences=lines.count(b"\n")))
+    return Piece(lines, counted(tokens) if multiword else Counter(), Counter(sentences=lines.count(b"\n")))
 
 
 def as_lines(tokens: list[str]) -> bytes:
@@ -182,6 +184,11 @@ def as_tokens(lines: bytes) -> list[str]:
 def separated(tokens: list[str]) -> list[str]:
     """Terms taken apart into their words."""
     return " ".join(tokens).replace(JOINER, " ").split()
+
+
+def sorted_counts(counts: Mapping[str, int]) -> Counter:
+    """The same counts, most frequent term first, equals by name."""
+    return Counter({term: counts[term] for term in sorted(counts, key=lambda term: (-counts[term], term))})
 
 
 def counted(tokens: list[str]) -> Counter:

@@ -104,6 +104,15 @@ def test_a_truncated_archive_leaves_no_corpus(tmp_path, taxonomy):
     assert list((tmp_path / "corpus").iterdir()) == []
 
 
+def test_counts_are_exact_even_of_terms_that_were_forgotten_on_the_way(tmp_path, taxonomy, monkeypatch):
+    monkeypatch.setattr(text_files, "SMALL", 10)
+    monkeypatch.setattr(text_files, "BLOCK", 200)
+    monkeypatch.setattr(prepare_corpus, "MAX_DISTINCT", 20)
+    text = "often\n" + "".join(f"w{i} a white shark often\n" for i in range(50)) + "w0 often\n" * 5
+    _, lexicon, _ = prepare(tmp_path, taxonomy, text, min_count=2)
+    assert lexicon == ["often\t56", "a\t50", "white_shark\t50", "w0\t6"]
+
+
 def test_memory_is_bounded_by_forgetting_the_rarest(monkeypatch):
     monkeypatch.setattr(prepare_corpus, "MAX_DISTINCT", 4)
     counts = prepare_corpus.Counter({"a": 5, "b": 4, "c": 2, "d": 2, "shark": 1})
