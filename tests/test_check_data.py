@@ -60,7 +60,7 @@ def test_costs_are_the_products_of_counts_and_rates():
     assert disk[:5] == [1300 * 60, 1300 * 300, 1300 * 128, 300 * 20, 2 * 300 * 400]
     seconds = list(run_seconds(params, found, training).values())
     assert seconds[0] == pytest.approx(1300 / 65 / 2)
-    assert seconds[1] == pytest.approx(2 * 1_200_000 / 600_000)  # a tenth of the work a word of 500-D, window 20
+    assert seconds[1] == pytest.approx(2 * 1_200_000 / 60_000)
     assert seconds[2:5] == pytest.approx([3 * 100, 1300 / 30, 2 * 100])
     unpacked = {**params, "index_images": {"pack": None, "workers": 2}}
     slower = list(run_seconds(unpacked, Found(found.classes, found.images, 500.0, 4.0, 0), training).values())

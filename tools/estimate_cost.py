@@ -11,8 +11,8 @@ from zeroshot.visual import build_visual
 
 LABELS, MODELS, LABEL_SETS = 21_841, 6, 9  # candidates of 21k+seen; models that are ranked; label sets of each
 RANKED = 20_000 / 2.5  # images/s of one model: 500-D, 21,841 labels, 2 CPU cores, chunked product and top 20
-SKIPGRAM_WORDS = 60_000 * 500 * 20  # words/s x dimensions x window of one core, with hierarchical softmax
-DRAWN = 5_000  # images/s of one core that the demo's renderer draws
+SKIPGRAM_WORDS = 60_000  # words/s of one core at 500-D and window 20; hardly more at smaller sizes
+DRAWN = 3_000  # images/s of one core that the demo's renderer draws
 INDEX_BYTES = 60  # of an image's row: label, place, name
 TRAINED = 8.0  # seconds that training is measured for
 DECODER_BYTES = 300e6  # memory of one decoding process
@@ -59,7 +59,7 @@ def measure_training(cnn: Mapping, classes: int) -> Training:
     torch.set_num_threads(cnn["threads"])
     model = build_visual(cnn["arch"], classes=classes, stem=cnn["stem"], dropout=cnn["dropout"]).to(device)
     layout = torch.channels_last if cnn["channels_last"] else torch.contiguous_format
-    batch = cnn["batch"] if device.type == "cuda" else min(cnn["batch"], 32)
+    batch = cnn["batch"] if device.type == "cuda" else min(cnn["batch"], 128)
     images = torch.rand(batch, 3, cnn["image_size"], cnn["image_size"], device=device).to(memory_format=layout)
     labels, model = torch.zeros(batch, dtype=torch.long, device=device), model.to(memory_format=layout)
     optimiser = torch.optim.SGD(model.parameters(), 0.01)
@@ -101,10 +101,10 @@ def run_seconds(params: Mapping[str, Mapping], found: Found, training: Training)
     loading = 0 if index["pack"] else 1 / found.decoded / max(cnn["workers"], 1)  # seconds an image
     epoch = found.images["train"] * max(1 / training.rate, loading)
     indexed = found.decoded if index["pack"] else found.listed
-    skipgram_work = found.words * skipgram["epochs"] * skipgram["dim"] * skipgram["window"]
+    read = found.words * skipgram["epochs"]
     return {
         "index_images": found.total / indexed / index["workers"],
-        f"train_skipgram ({found.words:,} words an epoch)": skipgram_work / SKIPGRAM_WORDS / skipgram["workers"],
+        f"train_skipgram ({found.words:,} words an epoch)": read / SKIPGRAM_WORDS / skipgram["workers"],
         f"pretrain_cnn ({cnn['epochs']} epochs)": cnn["epochs"] * epoch,
         "extract_features": found.total * max(1 / (3 * training.rate), loading),
         f"finetune_devise ({finetuning} epochs, two models)": 2 * finetuning * epoch,
@@ -124,5 +124,5 @@ def basis(params: Mapping[str, Mapping], found: Found, training: Training) -> st
     how = "drawn (taken, not measured)" if params["index_images"]["source"] == "demo" else "decoded (measured)"
     return (f"Basis: {found.decoded:,.0f} images/s {how} a core; {training.rate:,.0f} images/s trained on "
             f"{pick_device()} (measured, without\n  loading), extraction 3 times as fast; ranking "
-            f"{RANKED:,.0f} images/s at 500-D on 2 cores; skip-gram 60,000 words/s\n  a core at 500-D and window 20; "
+            f"{RANKED:,.0f} images/s at 500-D on 2 cores; skip-gram 60,000 words/s\n  a core; "
             "300 MB a decoding process; features as wide as the classifier's input.")
