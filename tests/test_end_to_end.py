@@ -1,0 +1,155 @@
+"""The whole pipeline on a miniature of real input: folders and tars of image files, plain text, dvc.yaml's commands.
+
+Stages run in this process, in the order and with the arguments that DVC resolves, so the two runs take seconds.
+"""
+
+import io
+import json
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from zeroshot.files import sha256_of
+from zeroshot.label_sets import read_wnids
+from zeroshot.scratch import PROJECT
+
+SEEN = ["n02084071", "n02121620", "n01503061", "n02512053", "n02958343", "n02691156"]  # dog cat bird fish car airplane
+UNSEEN = ["n02123394", "n02129165", "n01613294", "n02924116"]  # Persian cat, lion, eagle, bus
+COLOUR = {wnid: np.array(colour) for wnid, colour in zip(
+    [*SEEN, *UNSEEN], np.random.default_rng(0).integers(40, 215, (10, 3)), strict=True)}
+SMALL = {
+    "index_images": {"source": "folders", "images": "pictures", "pack": 16, "workers": 1, "max_unreadable": 0.1},
+    "prepare_corpus": {"source": "plain", "text": "text", "workers": 1},
+    "train_skipgram": {"dim": 16, "epochs": 2, "window": 5},
+    "pretrain_cnn": {"resize": 16, "image_size": 16, "epochs": 2, "batch": 16, "arch": "resnet8", "threads": 1,
+                     "workers": 0},
+    "finetune_devise": {"epochs": 1, "batch": 16},
+}
+
+
+def image_file(wnid: str, seed: int, kind: str) -> bytes:
+    """A plain colour with noise: enough for a CNN to learn something."""
+    rng = np.random.default_rng([seed, int(wnid[1:])])
+    pixels = np.clip(COLOUR[wnid] + rng.normal(0, 20, (24, 20, 3)), 0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).convert("L" if kind == "grey" else "RGB").save(buffer, "JPEG" if kind == "grey" else kind)
+    return buffer.getvalue()
+
+
+def write_images(root: Path) -> None:
+    """train/ as tars, val/ and unseen/ as folders; a greyscale JPEG, PNGs, WebPs; one file that is no image."""
+    for role, wnids, count in (("train", SEEN, 12), ("val", SEEN, 4), ("unseen", UNSEEN, 4)):
+        for wnid in wnids:
+            files = {f"{i}.img": image_file(wnid, i + 100 * len(role), ("JPEG", "PNG", "WEBP", "grey")[i % 4])
+                     for i in range(count)}
+            (root / role).mkdir(parents=True, exist_ok=True)
+            if role == "train":
+                with tarfile.open(root / role / f"{wnid}.tar", "w") as tar:
+                    for name, content in files.items():
+                        member = tarfile.TarInfo(name)
+                        member.size = len(content)
+                        tar.addfile(member, io.BytesIO(content))
+            else:
+                (root / role / wnid).mkdir()
+                for name, content in files.items():
+                    (root / role / wnid / name).write_bytes(content)
+    (root / "val" / SEEN[0] / "0.img").write_bytes(b"this is no image")
+
+
+def merged(base: Mapping, changes: Mapping) -> dict:
+    return {**base, **{key: merged(base[key], value) if isinstance(value, Mapping) else value
+                       for key, value in changes.items()}}
+
+
+def make_project(folder: Path, taxonomy: Path) -> None:
+    """A copy of the project's tracked and new files, with small input and small params."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in filter(None, subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True).stdout.split("\0")):
+        if (PROJECT / name).is_file() and not name.startswith(("tests/", "metrics/", "results/", ".git")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, folder / name)
+    shutil.copytree(taxonomy, folder / "data" / "taxonomy")
+    shutil.rmtree(folder / "plots", ignore_errors=True)
+    write_images(folder / "pictures")
+    glosses = (taxonomy / "glosses.txt").read_text().splitlines()[::40]
+    (folder / "text").mkdir()
+    (folder / "text" / "a.txt").write_text("\n".join([*glosses, *(
+        f"a {name} is seen" for name in ("dog", "cat", "bird", "fish", "car", "airplane", "lion", "eagle", "bus"))]))
+    demo = yaml.safe_load((PROJECT / "presets" / "demo.yaml").read_text())
+    (folder / "params.yaml").write_text(yaml.safe_dump(merged(demo, SMALL)))
+
+
+def resolved_commands(folder: Path) -> list[str]:
+    """Every stage's command in an order that respects the graph, as DVC resolves params and foreach."""
+    from dvc.repo import Repo
+    from networkx import topological_sort
+
+    if not (folder / ".dvc" / "tmp").exists():
+        subprocess.run([sys.executable, "-m", "dvc", "init", "--no-scm", "--force", "--quiet"], cwd=folder, check=True)
+    with Repo(str(folder)) as repo:
+        order = reversed(list(topological_sort(repo.index.graph)))
+        return [stage.cmd for stage in order if "fetch_wordnet" not in stage.cmd and "build_taxonomy" not in stage.cmd]
+
+
+def run_all(folder: Path) -> None:
+    for command in resolved_commands(folder):
+        _, _, module, *arguments = shlex.split(command)  # python -m stages.x ...
+        sys.argv = [module, *arguments]
+        runpy.run_module(module, run_name="__main__", alter_sys=False)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory, taxonomy_folder):
+    folders = [tmp_path_factory.mktemp("run one"), tmp_path_factory.mktemp("run two")]
+    patch = pytest.MonkeyPatch()
+    patch.setattr(sys, "argv", sys.argv)
+    patch.setenv("ZEROSHOT_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
+    for folder in folders:
+        make_project(folder, taxonomy_folder)
+        patch.chdir(folder)
+        run_all(folder)
+    patch.undo()
+    return folders
+
+
+def made(folder: Path) -> list[Path]:
+    tops = (folder / top for top in ("data", "metrics", "plots"))
+    return [path for top in tops for path in sorted(top.rglob("*")) if path.is_file()]
+
+
+def test_every_model_has_metrics_for_every_set_that_it_can_rank(runs):
+    for model in ("devise", "random", "conse-1", "conse-10", "conse-1000"):
+        for label_set in ("seen", "unseen", "unseen+seen"):
+            metrics = json.loads((runs[0] / "metrics" / model / f"{label_set}.json").read_text())
+            assert {f"{kind}@{k}" for kind in ("hit", "hp") for k in (1, 2, 5, 10, 20)} <= set(metrics)
+            assert metrics["hit@1"] == metrics["hp@1"] and metrics["images"] == (23 if label_set == "seen" else 16)
+    assert (runs[0] / "metrics" / "softmax" / "seen.json").exists()
+
+
+def test_an_unreadable_image_is_counted_and_listed(runs):
+    assert SEEN[0] in (runs[0] / "data" / "index" / "skipped.tsv").read_text()
+
+
+def test_the_tables_hold_what_the_metrics_hold(runs):
+    results = pd.read_csv(runs[0] / "metrics" / "tables" / "results.csv")
+    assert list(results.columns) == ["model", "label_set", "metric", "k", "value"]
+    row = results.query("model == 'conse-10' and label_set == 'unseen' and metric == 'hit' and k == 5")
+    metrics = json.loads((runs[0] / "metrics" / "conse-10" / "unseen.json").read_text())
+    assert row["value"].item() == pytest.approx(metrics["hit@5"])
+    assert read_wnids(runs[0] / "data" / "splits" / "unseen.txt") == sorted(UNSEEN)
+
+
+def test_two_runs_give_the_same_bytes_everywhere(runs):
+    first, second = ({str(path.relative_to(folder)): sha256_of(path) for path in made(folder)} for folder in runs)
+    assert first == second and len(first) > 60
