@@ -21,7 +21,7 @@ from gensim.test.utils import datapath
 from stages import prepare_corpus
 
 DUMP = "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
-REPEATS = 8
+REPEATS = 16
 
 
 def main() -> None:

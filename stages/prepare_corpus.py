@@ -98,12 +98,12 @@ def write_words(path: Path, files: list[Path], labels: set[str], params: Params)
             tally.update(piece.tally)
             if len(counts) > MAX_DISTINCT:
                 counts, tally["forgotten"] = forget_rarest(counts, labels), 1
-            bar.update(task.packed)
+            bar.update(sum(block.packed for block in task))
             bar.set_postfix(words=f"{tally['words'] / 1e6:.1f}M", refresh=False)
     return counts, tally
 
 
-def words_of_task(task: Block, params: Params, multiword: MultiwordTerms) -> Piece:
+def words_of_task(task: list[Block], params: Params, multiword: MultiwordTerms) -> Piece:
     """The articles of a task, without those that are too short, as lines of terms."""
     kept, tally = [], Counter()
     for article in articles_of(task, params.source):
@@ -149,7 +149,7 @@ def write_sentences(path: Path, words: Path, lexicon: list[str], workers: int, *
             without, the counts stay empty: they are those of the first pass.
     """
     counts, sentences = Counter(), 0
-    blocks, shared = blocks_of(words, b"\n"), (frozenset(lexicon), MultiwordTerms(lexicon) if again else None)
+    blocks, shared = blocks_of(words, b"\n"), (frozenset([*lexicon, SENTENCE_END]), MultiwordTerms(lexicon) if again else None)
     with atomic_write(path, "wb") as file, \
             progress(total=words.stat().st_size, unit="B", desc="writing sentences", scale=True) as bar:
         for block, piece in in_order(known_of_block, blocks, workers, *shared):
@@ -161,11 +161,11 @@ def write_sentences(path: Path, words: Path, lexicon: list[str], workers: int, *
 
 
 def known_of_block(block: Block, known: frozenset[str], multiword: MultiwordTerms | None) -> Piece:
-    """The lines of a block in terms of the lexicon. A multi-word term that is not in it falls back to its words."""
+    """The lines of a block in terms that are `known`. A multi-word term that is not falls back to its words."""
     tokens = as_tokens(block.data)
     if multiword:
         tokens = multiword.merge(separated(tokens))
-    tokens = [term for term in tokens if term in known or term == SENTENCE_END]
+    tokens = list(filter(known.__contains__, tokens))
     lines = as_lines(tokens)
     return Piece(lines, counted(tokens) if multiword else Counter(), Counter(sentences=lines.count(b"\n")))
 

@@ -86,6 +86,7 @@ def test_short_articles_are_dropped_and_counted(tmp_path, taxonomy):
 
 def test_the_output_does_not_depend_on_the_number_of_workers(tmp_path, taxonomy, monkeypatch):
     monkeypatch.setattr(text_files, "SMALL", 2_000)
+    monkeypatch.setattr(text_files, "TASK", 3_000)
     monkeypatch.setattr(text_files, "BLOCK", 1_000)
     folder = tmp_path / "text"
     folder.mkdir()
@@ -106,6 +107,7 @@ def test_a_truncated_archive_leaves_no_corpus(tmp_path, taxonomy):
 
 def test_counts_are_exact_even_of_terms_that_were_forgotten_on_the_way(tmp_path, taxonomy, monkeypatch):
     monkeypatch.setattr(text_files, "SMALL", 10)
+    monkeypatch.setattr(text_files, "TASK", 300)
     monkeypatch.setattr(text_files, "BLOCK", 200)
     monkeypatch.setattr(prepare_corpus, "MAX_DISTINCT", 20)
     text = "often\n" + "".join(f"w{i} a white shark often\n" for i in range(50)) + "w0 often\n" * 5

@@ -82,6 +82,9 @@ def test_small_files_are_tasks_and_large_ones_are_cut(tmp_path, monkeypatch):
     small, large = tmp_path / "small.txt", tmp_path / "large.txt"
     small.write_bytes(LINES[:50])
     large.write_bytes(LINES)
+    monkeypatch.setattr(text_files, "TASK", 25_000)
     tasks = list(tasks_of([small, large], b"\n"))
-    assert tasks[0].data is None and all(task.data is not None for task in tasks[1:])
+    blocks = [block for task in tasks for block in task]
+    assert blocks[0].data is None and all(block.data is not None for block in blocks[1:])
+    assert 3 <= len(tasks) < len(blocks)
     assert b"".join(block.data for task in tasks for block in opened(task, b"\n")) == LINES[:50] + LINES

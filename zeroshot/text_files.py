@@ -11,8 +11,9 @@ import zstandard
 from zeroshot.errors import InputError
 
 READ = 1 << 18  # bytes read from disk at a time
-BLOCK = 1 << 20  # unpacked bytes of a block, about 170,000 words
-SMALL = 3 << 19  # a file of at most this many bytes on disk is one task: a worker reads and unpacks it itself
+BLOCK = 1 << 18  # unpacked bytes of a block, about 40,000 words: small enough for a processor's cache
+SMALL = 3 << 19  # a file of at most this many bytes on disk is left to a worker to read and unpack
+TASK = 3 << 19  # bytes of the blocks or small files of a task: many, since counts are merged task by task
 LONGEST = 64 << 20  # unpacked bytes without a boundary after which a block ends anyway
 
 UNPACKERS = {
@@ -32,21 +33,25 @@ class Block(NamedTuple):
     last: bool  # the file ends here
 
 
-def tasks_of(paths: list[Path], boundary: bytes) -> Iterator[Block]:
-    """Small files untouched, large ones cut into blocks, in the order of `paths`."""
+def tasks_of(paths: list[Path], boundary: bytes) -> Iterator[list[Block]]:
+    """The files in the order of `paths`, small ones untouched, large ones cut into blocks, some blocks a task."""
+    task, size = [], 0
     for path in paths:
-        size = path.stat().st_size
-        if size <= SMALL:
-            yield Block(path, 0, None, size, True)
-        else:
-            yield from blocks_of(path, boundary)
+        whole = path.stat().st_size
+        for block in [Block(path, 0, None, whole, True)] if whole <= SMALL else blocks_of(path, boundary):
+            task.append(block)
+            size += block.packed if block.data is None else len(block.data)
+            if size >= TASK:
+                yield task
+                task, size = [], 0
+    if task:
+        yield task
 
 
-def opened(task: Block, boundary: bytes) -> Iterator[Block]:
-    """The blocks of a task: itself, or those of the small file it stands for."""
-    if task.data is not None:
-        return iter([task])
-    return blocks_of(task.path, boundary)
+def opened(task: list[Block], boundary: bytes) -> Iterator[Block]:
+    """The blocks of a task, those of its small files too."""
+    for block in task:
+        yield from [block] if block.data is not None else blocks_of(block.path, boundary)
 
 
 def blocks_of(path: Path, boundary: bytes) -> Iterator[Block]:

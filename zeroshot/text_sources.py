@@ -56,7 +56,7 @@ def _looks_like(file: Path, source: Source) -> bool:
     return name.endswith(".txt") or (file.suffix in UNPACKERS and "." not in name)
 
 
-def articles_of(task: Block, source: Source) -> Iterator[Article]:
+def articles_of(task: list[Block], source: Source) -> Iterator[Article]:
     """The articles of a task in their order; for text without articles, a block is one.
 
     Raises:
