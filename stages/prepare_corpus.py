@@ -7,7 +7,7 @@ frequent other terms. Second pass: what is outside the lexicon is dropped. Both 
 output does not depend on their number, nor memory on the text's length.
 
 Inputs: `prepare_corpus.text`, of kind `source`; data/taxonomy. Outputs: data/corpus/sentences.txt and lexicon.tsv
-(term, count); metrics of what was kept and dropped. Cost: a second for a million words on a core, twice that for a
+(term, count); metrics of what was kept and dropped. Cost: a second for a million words on a core, thrice that for a
 MediaWiki dump; disk for the text twice over.
 """
 
@@ -20,7 +20,7 @@ import pydantic
 
 from zeroshot.errors import InputError
 from zeroshot.files import atomic_write, write_json
-from zeroshot.lexicon import MultiwordTerms, choose_lexicon, write_lexicon
+from zeroshot.lexicon import MultiwordTerms, choose_lexicon
 from zeroshot.ordered_pool import in_order
 from zeroshot.params import StageParams
 from zeroshot.phrases import find_phrases
@@ -31,6 +31,7 @@ from zeroshot.taxonomy import read_taxonomy
 from zeroshot.terms import JOINER, term_of
 from zeroshot.text_files import Block, blocks_of, tasks_of
 from zeroshot.text_sources import BOUNDARY, HAS_ARTICLES, Source, articles_of, text_files
+from zeroshot.vocabulary import write_counts
 
 MAX_DISTINCT = 10_000_000  # distinct terms counted at a time, about 1 GB; beyond, the rarest are forgotten
 
@@ -67,7 +68,7 @@ def main(params: Params, *, text: Path, taxonomy: Path, out: Path, metrics: Path
         kept = sorted_counts(recounted if again else {term: counts[term] for term in lexicon})
     finally:
         words.unlink(missing_ok=True)
-    write_lexicon(out / "lexicon.tsv", kept)
+    write_counts(out / "lexicon.tsv", kept)
     write_json(metrics, summary(tally, kept, sentences, labels))
 
 
@@ -149,7 +150,8 @@ def write_sentences(path: Path, words: Path, lexicon: list[str], workers: int, *
             without, the counts stay empty: they are those of the first pass.
     """
     counts, sentences = Counter(), 0
-    blocks, shared = blocks_of(words, b"\n"), (frozenset([*lexicon, SENTENCE_END]), MultiwordTerms(lexicon) if again else None)
+    blocks = blocks_of(words, b"\n")
+    shared = frozenset([*lexicon, SENTENCE_END]), MultiwordTerms(lexicon) if again else None
     with atomic_write(path, "wb") as file, \
             progress(total=words.stat().st_size, unit="B", desc="writing sentences", scale=True) as bar:
         for block, piece in in_order(known_of_block, blocks, workers, *shared):

@@ -24,12 +24,12 @@ from gensim.models import Word2Vec
 from zeroshot.artifacts import Artifact, write_artifact
 from zeroshot.errors import InputError
 from zeroshot.files import sha256_of, write_json
-from zeroshot.lexicon import read_lexicon
 from zeroshot.params import StageParams
 from zeroshot.progress import progress
 from zeroshot.scratch import scratch_folder
 from zeroshot.stage import run_stage
 from zeroshot.term_vectors import TermVectors, write_term_vectors
+from zeroshot.vocabulary import read_counts
 
 SLICE = 2_000_000  # words a worker trains on between two looks at the clock: half a minute at the paper's setting
 CHECKPOINT_SECONDS = 300  # how much work a kill can cost, besides the slice in hand
@@ -57,7 +57,7 @@ class Params(StageParams):
 
 
 def main(params: Params, *, corpus: Path, out: Path, metrics: Path) -> None:
-    sentences, lexicon = corpus / "sentences.txt", read_lexicon(corpus / "lexicon.tsv")
+    sentences, lexicon = corpus / "sentences.txt", read_counts(corpus / "lexicon.tsv")
     if not sentences.is_file() or not sentences.stat().st_size:
         raise InputError(f"{sentences}: missing or empty; `dvc repro prepare_corpus` makes it")
     counts = {term: count for term, count in lexicon.items() if count >= params.min_count}

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroshot.errors import InputError
-from zeroshot.lexicon import MultiwordTerms, choose_lexicon, read_lexicon, write_lexicon
+from zeroshot.lexicon import MultiwordTerms, choose_lexicon
 
 SHARKS = MultiwordTerms(["white_shark", "great_white_shark", "great_white_way", "shark", "great_white"])
 
@@ -55,17 +55,3 @@ def test_the_lexicon_holds_the_labels_then_the_most_frequent_others():
 def test_a_lexicon_too_small_for_its_labels_is_refused():
     with pytest.raises(InputError, match="lexicon_size` is 2, but 3 label lemmas"):
         choose_lexicon(COUNTS, {"dog", "tiger_shark", "zebra"}, size=2, min_count=1, label_min_count=1)
-
-
-def test_a_lexicon_comes_back_as_it_was_written(tmp_path):
-    write_lexicon(tmp_path / "lexicon.tsv", COUNTS)
-    assert list(read_lexicon(tmp_path / "lexicon.tsv").items()) == list(COUNTS.items())
-
-
-@pytest.mark.parametrize(("content", "message"), [
-    ("", "no term"), ("dog\n", "line 1"), ("dog\t2\ncat\tmany\n", "line 2"), ("dog\t2\ndog\t1\n", "line 2.*twice")])
-def test_a_broken_lexicon_is_refused(tmp_path, content, message):
-    path = tmp_path / "lexicon.tsv"
-    path.write_text(content)
-    with pytest.raises(InputError, match=message):
-        read_lexicon(path)

@@ -8,8 +8,8 @@ from gensim.models import KeyedVectors
 from stages import train_skipgram
 from stages.train_skipgram import Params, line_ends, slices_of
 from zeroshot.errors import InputError
-from zeroshot.lexicon import write_lexicon
 from zeroshot.term_vectors import read_term_vectors
+from zeroshot.vocabulary import write_counts
 
 SETTINGS = {"dim": 8, "window": 3, "hierarchical_softmax": True, "negative": 0, "subsample": 1e-2, "epochs": 3,
             "min_count": 1, "alpha": 0.05, "min_alpha": 0.001, "workers": 1, "seed": 3, "export": "none"}
@@ -25,7 +25,7 @@ def corpus(tmp_path, monkeypatch):
     (tmp_path / "sentences.txt").write_text("\n".join(lines) + "\n")
     terms, counts = np.unique(" ".join(lines).split(), return_counts=True)
     order = sorted(range(len(terms)), key=lambda i: (-counts[i], terms[i]))
-    write_lexicon(tmp_path / "lexicon.tsv", {str(terms[i]): int(counts[i]) for i in order})
+    write_counts(tmp_path / "lexicon.tsv", {str(terms[i]): int(counts[i]) for i in order})
     return tmp_path
 
 
@@ -106,7 +106,7 @@ def test_every_word_is_trained_on(corpus, monkeypatch):
 def test_terms_of_one_topic_come_together(corpus):
     lines = ["cat dog cow pig", "car bus van tram"] * 300
     (corpus / "sentences.txt").write_text("\n".join(lines) + "\n")
-    write_lexicon(corpus / "lexicon.tsv", dict.fromkeys(sorted(" ".join(lines[:2]).split()), 300))
+    write_counts(corpus / "lexicon.tsv", dict.fromkeys(sorted(" ".join(lines[:2]).split()), 300))
     terms = train(corpus, epochs=10, subsample=0)
     rows = {term: vector / np.linalg.norm(vector) for term, vector in zip(terms.terms, terms.vectors, strict=True)}
     assert rows["cat"] @ rows["dog"] > 0.5 + rows["cat"] @ rows["bus"]

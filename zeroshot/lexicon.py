@@ -2,10 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from itertools import compress, count, pairwise
-from pathlib import Path
 
 from zeroshot.errors import InputError
-from zeroshot.files import atomic_write
 from zeroshot.terms import JOINER
 
 
@@ -61,31 +59,3 @@ def choose_lexicon(counts: Mapping[str, int], labels: set[str], *, size: int, mi
     others = (term for term, count in counts.items() if term not in labels and count >= min_count)
     kept += sorted(others, key=lambda term: (-counts[term], term))[:size - len(kept)]
     return sorted(kept, key=lambda term: (-counts[term], term))
-
-
-def write_lexicon(path: Path, counts: Mapping[str, int]) -> None:
-    """Write `term <tab> count` lines in the order of `counts`."""
-    with atomic_write(path) as file:
-        file.writelines(f"{term}\t{count}\n" for term, count in counts.items())
-
-
-def read_lexicon(path: Path) -> dict[str, int]:
-    """Read what write_lexicon wrote: term -> count, in the file's order.
-
-    Raises:
-        InputError: missing, empty, or a line that is no `term <tab> count`, or a term twice; names the line.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; `dvc repro` makes it")
-    counts: dict[str, int] = {}
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            term, _, count = line.rstrip("\n").partition("\t")
-            if not term or not count.isdecimal():
-                raise InputError(f"{path}: line {number} is {line[:60]!r}; expected: term <tab> count")
-            if term in counts:
-                raise InputError(f"{path}: line {number}: term {term!r} stands twice")
-            counts[term] = int(count)
-    if not counts:
-        raise InputError(f"{path}: no term in it")
-    return counts

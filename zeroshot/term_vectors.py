@@ -13,7 +13,7 @@ from jaxtyping import Float32, Int64
 from zeroshot.errors import InputError
 from zeroshot.files import atomic_write, sha256_of
 from zeroshot.foreign_vectors import read_foreign_vectors
-from zeroshot.lexicon import read_lexicon, write_lexicon
+from zeroshot.vocabulary import read_counts, write_counts
 
 SEALED = ("vectors.npy", "vocabulary.tsv")
 REMEDY = "delete the folder and `dvc repro train_skipgram`"
@@ -31,7 +31,7 @@ def write_term_vectors(folder: Path, terms: TermVectors) -> None:
     """Write the folder, its seal last."""
     with atomic_write(folder / "vectors.npy", "wb") as file:
         np.save(file, np.ascontiguousarray(terms.vectors, np.float32), allow_pickle=False)
-    write_lexicon(folder / "vocabulary.tsv", dict(zip(terms.terms, map(int, terms.counts), strict=True)))
+    write_counts(folder / "vocabulary.tsv", dict(zip(terms.terms, map(int, terms.counts), strict=True)))
     with atomic_write(folder / "sha256.txt") as file:
         file.writelines(f"{sha256_of(folder / name)}  {name}\n" for name in SEALED)
 
@@ -65,7 +65,7 @@ def _read_folder(folder: Path) -> TermVectors:
         if f"{sha256_of(folder / name)}  {name}" not in seals:
             raise InputError(f"{folder / name}: damaged or edited: its checksum is not the one in sha256.txt; "
                              f"{REMEDY}")
-    counts = read_lexicon(folder / "vocabulary.tsv")
+    counts = read_counts(folder / "vocabulary.tsv")
     return TermVectors(list(counts), np.array(list(counts.values()), np.int64),
                        np.load(folder / "vectors.npy", allow_pickle=False))
 
