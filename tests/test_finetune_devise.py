@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from stages import embed_images, extract_features, finetune_devise
+from stages import finetune_devise
 from tests.test_extract_features import make_cnn
-from tests.vision import EMBED, EXTRACT, FINETUNE, make_index, make_labels
+from tests.vision import FINETUNE, make_index, make_labels
 from zeroshot.artifacts import Artifact
 from zeroshot.devise_map import write_map
 from zeroshot.errors import InputError
@@ -39,14 +39,6 @@ def finetune(folder, out="out", **changed):
     return folder / out / "network.safetensors"
 
 
-def embed(folder, network):
-    extract_features.main(extract_features.Params(**EXTRACT), index=folder / "index", images=Path("none"),
-                          cnn=folder / "cnn.safetensors", out=folder / "features")
-    embed_images.main(embed_images.Params(**EMBED), index=folder / "index", images=Path("none"), network=network,
-                      features=folder / "features", out=folder / "points.safetensors")
-    return Artifact(folder / "points.safetensors")
-
-
 def test_loss_falls_and_trunk_moves(tmp_path):
     world = make_world(tmp_path)
     path = finetune(world, epochs=6, learning_rate=0.01)
@@ -57,25 +49,6 @@ def test_loss_falls_and_trunk_moves(tmp_path):
     assert torch.equal(before.body[1].running_mean, after.trunk.body[1].running_mean)  # frozen_norms
     moved = read_devise(finetune(world, "moved", frozen_norms=False)).network
     assert not torch.equal(before.body[1].running_mean, moved.trunk.body[1].running_mean)
-
-
-def test_epochs_0_leaves_the_trunk_frozen_and_points_come_from_features(tmp_path):
-    world = make_world(tmp_path)
-    path = finetune(world, epochs=0)
-    assert Artifact(path).names() == ["map.weight"] and Artifact(path).meta["trunk"] == "frozen"
-    points = embed(world, path)
-    features = Artifact(world / "features" / "features.safetensors")["features"].astype(np.float32)
-    weight = Artifact(world / "map.safetensors")["weight"]
-    np.testing.assert_allclose(points["points"], features[points["row"]] @ weight.T, rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(points["row"], Artifact(world / "features" / "logits.safetensors")["row"])
-
-
-def test_points_of_an_untouched_network_are_those_of_its_features(tmp_path):
-    """A rate of almost nothing: through pixels or through cached features, M v is the same up to half precision."""
-    world = make_world(tmp_path)
-    frozen = embed(world, finetune(world, "frozen", epochs=0))["points"]
-    moved = embed(world, finetune(world, "moved", epochs=1, learning_rate=1e-12))["points"]
-    np.testing.assert_allclose(frozen, moved, atol=5e-3)
 
 
 def test_unseen_images_change_nothing(tmp_path):

@@ -25,9 +25,9 @@ def eszsl(gram: Float[Tensor, "dim dim"], sums: Float[Tensor, "classes dim"], ve
           strength: float, label_strength: float) -> Float[Tensor, "space dim"]:
     """The map of ESZSL (Romera-Paredes and Torr 2015, equation 5), transposed.
 
-    V = (G + strength I)^-1 X Y T (T' T + label_strength I)^-1; scores are x' V t, and W = V'. Y[image, class] is 1 for the
-    true class and 0 for the others, so that X Y = S': with the authors' -1 for the others, nearly all of the fit
-    goes to that constant where classes are many (held-out hit@1 of the demo: 6 % instead of 24 %).
+    V = (G + strength I)^-1 X Y T (T' T + label_strength I)^-1; scores are x' V t, and W = V'. Y[image, class] is 1
+    for the true class and 0 for the others, so that X Y = S': with the authors' -1 for the others, nearly all of the
+    fit goes to that constant where classes are many (held-out hit@1 of the demo: 6 % instead of 24 %).
     """
     left = torch.linalg.solve(_regularised(gram, strength), sums.T @ vectors)
     return torch.linalg.solve(_regularised(vectors.T @ vectors, label_strength), left.T)
