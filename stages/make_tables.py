@@ -20,6 +20,7 @@ from zeroshot.stage import run_stage
 
 COLUMNS = ["model", "label_set", "metric", "k", "value"]
 NAMES = {"softmax": "Softmax baseline", "random": "Random embedding", "devise": "DeViSE"}  # and their order
+BESIDE = {"ridge": "Ridge regression", "eszsl": "ESZSL"}  # models that the papers lack
 PAPER_SETS = {"seen": "ImageNet 2011 1K", "21k": "ImageNet 2011 21K"}
 OVERVIEW = {"seen": (1, 5, 20), "unseen": KS, "unseen+seen": (1, 5, 20)}
 
@@ -79,7 +80,9 @@ def _place(model: str) -> tuple:
 
 
 def _name(model: str) -> str:
-    return NAMES.get(model) or re.sub(r"^conse-(\d+)$", r"ConSE(\1)", model)
+    base = model.removesuffix("-calibrated")
+    shown = NAMES.get(base) or BESIDE.get(base) or re.sub(r"^conse-(\d+)$", r"ConSE(\1)", base)
+    return f"{shown}, calibrated" if base != model else shown
 
 
 def _write(path: Path, title: str, results: pd.DataFrame, metric: str, paper: pd.DataFrame, paper_metric: str,

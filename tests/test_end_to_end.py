@@ -32,7 +32,7 @@ SMALL = {
     "index_images": {"source": "folders", "images": "pictures", "pack": 16, "workers": 1, "max_unreadable": 0.1},
     "prepare_corpus": {"source": "plain", "text": "text", "workers": 1},
     "train_skipgram": {"dim": 16, "epochs": 2, "window": 5},
-    "pretrain_cnn": {"resize": 16, "image_size": 16, "epochs": 2, "batch": 16, "arch": "resnet8", "threads": 1,
+    "pretrain_cnn": {"resize": 16, "image_size": 16, "epochs": 2, "batch": 16, "arch": "resnet8",
                      "workers": 0},
     "finetune_devise": {"epochs": 1, "batch": 16},
 }
@@ -87,6 +87,7 @@ def make_project(folder: Path, taxonomy: Path) -> None:
     (folder / "text" / "a.txt").write_text("\n".join([*glosses, *(
         f"a {name} is seen" for name in ("dog", "cat", "bird", "fish", "car", "airplane", "lion", "eagle", "bus"))]))
     demo = yaml.safe_load((PROJECT / "presets" / "demo.yaml").read_text())
+    demo = {name: section | ({"threads": 1} if "threads" in section else {}) for name, section in demo.items()}
     (folder / "params.yaml").write_text(yaml.safe_dump(merged(demo, SMALL)))
 
 
