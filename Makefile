@@ -18,6 +18,7 @@ help:
 	@echo 'make clean-scratch      remove the checkpoints of runs that never finished'
 
 run: env
+	@python -m tools.check_params
 	dvc repro
 	@python -m tools.show_results
 
@@ -30,9 +31,10 @@ env: .venv/installed
 # Debian's Python has no ensurepip of its own; any pip can then fill the environment from outside.
 .venv/installed: requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=")'
-	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv .venv; else $(PYTHON) -m venv --without-pip .venv; fi
-	@if [ -x .venv/bin/pip ]; then pip='.venv/bin/python -m pip'; else pip='$(PYTHON) -m pip --python .venv/bin/python'; fi; \
-	  $$pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@base=$$($(PYTHON) -c 'import sys; print(sys._base_executable)') || exit 1; \
+	  if "$$base" -c 'import ensurepip' 2>/dev/null; then "$$base" -m venv .venv; else "$$base" -m venv --without-pip .venv; fi || exit 1; \
+	  if [ -x .venv/bin/pip ]; then set -- .venv/bin/python -m pip; else set -- "$$base" -m pip --python .venv/bin/python; fi; \
+	  "$$@" install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch .venv/installed
 
 preset:

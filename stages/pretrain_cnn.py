@@ -181,4 +181,4 @@ class Trainer:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, check_all_params=True)

@@ -4,7 +4,7 @@ Calibrated stacking (Chao et al. 2016): where seen labels are candidates too, th
 fitted to them. So their cosines are lowered by the handicap that fit_linear chose on held-out seen classes.
 Hubs: some labels are near to every image. Cross-domain similarity local scaling (CSLS, Conneau et al. 2018)
 lowers each label's cosine by half its mean cosine to its nearest images; images here are the validation images of seen
-classes, so no test image tells about another.
+classes, so no unseen image tells about another. The figures on seen images are transductive then.
 """
 
 from pathlib import Path

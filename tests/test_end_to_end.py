@@ -5,6 +5,7 @@ Stages run in this process, in the order and with the arguments that DVC resolve
 
 import io
 import json
+import os
 import runpy
 import shlex
 import shutil
@@ -115,6 +116,7 @@ def runs(tmp_path_factory, taxonomy_folder):
     folders = [tmp_path_factory.mktemp("run one"), tmp_path_factory.mktemp("run two")]
     patch = pytest.MonkeyPatch()
     patch.setattr(sys, "argv", sys.argv)
+    patch.setattr("stages.PARENT", os.getppid())
     patch.setenv("ZEROSHOT_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
     for folder in folders:
         make_project(folder, taxonomy_folder)

@@ -5,9 +5,6 @@ decodes some of their images, and trains the CNN for some seconds; the rest is m
 Exit status 1 if something is missing or wrong.
 """
 
-import importlib
-import inspect
-import re
 import resource
 import shutil
 import sys
@@ -19,14 +16,14 @@ import numpy as np
 import yaml
 
 from stages.index_images import Params, choose_sources, list_source, read_demo_classes
+from tools.check_params import check_params, missing_inputs
 from tools.estimate_cost import DRAWN, Found, basis, disk_bytes, measure_training, memory_bytes, run_seconds
-from tools.stage_deps import PROJECT, stage_bodies, stage_module
+from tools.stage_deps import PROJECT, stage_bodies
 from zeroshot.decoding import UnreadableImage, decode_square
 from zeroshot.errors import InputError
 from zeroshot.image_archives import Listing
 from zeroshot.image_layout import Source
 from zeroshot.images import ROLES
-from zeroshot.params import load_params
 from zeroshot.scratch import scratch_root
 from zeroshot.taxonomy import read_taxonomy
 
@@ -52,34 +49,6 @@ def main() -> int:
         print("All that params.yaml names is there.")
         print_costs(params, found)
     return 1 if faults else 0
-
-
-def check_params(bodies: dict[str, dict]) -> tuple[dict[str, dict], list[str]]:
-    """Every valid section of params.yaml, and what is wrong with the others."""
-    params: dict[str, dict] = {}
-    faults = []
-    for module in dict.fromkeys(map(stage_module, bodies.values())):
-        arguments = inspect.signature(importlib.import_module(module).main).parameters
-        section = module.removeprefix("stages.")
-        if "params" in arguments:
-            try:
-                params[section] = load_params(section, arguments["params"].annotation).model_dump()
-            except InputError as error:
-                faults.append(str(error))
-    return params, faults
-
-
-def missing_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> list[str]:
-    """Files and folders that stages take from params.yaml, that no stage makes, and that are not there."""
-    outs = [out for body in bodies.values() for out in body.get("outs", [])]
-    made = [out if isinstance(out, str) else next(iter(out)) for out in outs]
-    named = {key for body in bodies.values() for dep in body["deps"] for key in re.findall(r"\$\{(\w+)\.(\w+)\}", dep)}
-    faults = []
-    for section, key in sorted(named):
-        path = params.get(section, {}).get(key)
-        if path and not Path(path).exists() and not any(f"{path}/".startswith(f"{out}/") for out in made):
-            faults.append(f"{path}: no such file or folder (params.yaml: {section}.{key})")
-    return faults
 
 
 def look_at_data(params: dict[str, dict]) -> Found:

@@ -59,8 +59,10 @@ def write_rankings(out: Path, source: Artifact, array: str, score: Callable[[Ten
         made_from: seals of the inputs.
 
     Raises:
-        InputError: rows of another index, or values that are no finite numbers.
+        InputError: made from another index, or values that are no finite numbers.
     """
+    if source.meta.get("index", index.sha256) != index.sha256:
+        raise InputError(f"{source.path}: made from another image index than the one given; `dvc repro`")
     labels = all_labels(label_sets)
     if not layout.atoms:
         raise InputError(f"{source.path}: no label of any label set can be scored by `{model}`; expected at least one "

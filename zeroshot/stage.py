@@ -3,7 +3,9 @@
 import argparse
 import ctypes
 import inspect
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,14 +16,19 @@ from zeroshot.params import load_params
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
 
-def run_stage(main: Callable[..., None]) -> None:
+def run_stage(main: Callable[..., None], *, check_all_params: bool = False) -> None:
     """Call `main(params, *, flag: Path | str, ...)` as a program and exit.
 
     `params`, where main takes it, is the section of params.yaml named like main's file, checked by the
     class that annotates it; each other argument becomes a `--flag` (underscores as dashes).
     A flag with a default may be left out.
+
+    `check_all_params`, for the long stages that others wait for: have the other stages' sections checked too, so that
+    a slip there is told now and not after hours; in a process of its own, since this one loads no other stage's code.
     """
     die_with_parent()
+    if "stages" in sys.modules and os.getppid() != sys.modules["stages"].PARENT:
+        sys.exit("the process that started this stage is gone; so is the stage")
     name = Path(inspect.getfile(main)).stem
     arguments = inspect.signature(main).parameters
     flags = [argument for argument in arguments.values() if argument.name != "params"]
@@ -33,6 +40,8 @@ def run_stage(main: Callable[..., None]) -> None:
         parser.add_argument("--" + flag.name.replace("_", "-"), type=kind, required=not optional,
                             default=flag.default if optional else None, metavar=flag.name.upper())
     paths = vars(parser.parse_args())
+    if check_all_params and (fault := subprocess.run([sys.executable, "-m", "tools.check_params"]).returncode):
+        sys.exit(fault)
     try:
         settings = {"params": load_params(name, arguments["params"].annotation)} if "params" in arguments else {}
         main(**settings, **paths)

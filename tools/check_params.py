@@ -1,0 +1,53 @@
+"""Every section of params.yaml, checked before hours are spent: `make run` and the long stages call this."""
+
+import importlib
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+from tools.stage_deps import stage_bodies, stage_module
+from zeroshot.errors import InputError
+from zeroshot.params import load_params
+
+
+def main() -> None:
+    """Exit with status 1 and all faults of settings and named inputs, if there are any."""
+    bodies = stage_bodies(yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8")))
+    params, faults = check_params(bodies)
+    if faults := faults + missing_inputs(bodies, params):
+        sys.exit("\n".join(faults))
+
+
+def check_params(bodies: dict[str, dict]) -> tuple[dict[str, dict], list[str]]:
+    """Every valid section of params.yaml, and what is wrong with the others."""
+    params: dict[str, dict] = {}
+    faults = []
+    for module in dict.fromkeys(map(stage_module, bodies.values())):
+        arguments = inspect.signature(importlib.import_module(module).main).parameters
+        section = module.removeprefix("stages.")
+        if "params" in arguments:
+            try:
+                params[section] = load_params(section, arguments["params"].annotation).model_dump()
+            except InputError as error:
+                faults.append(str(error))
+    return params, faults
+
+
+def missing_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> list[str]:
+    """Files and folders that stages take from params.yaml, that no stage makes, and that are not there."""
+    outs = [out for body in bodies.values() for out in body.get("outs", [])]
+    made = [out if isinstance(out, str) else next(iter(out)) for out in outs]
+    named = {key for body in bodies.values() for dep in body["deps"] for key in re.findall(r"\$\{(\w+)\.(\w+)\}", dep)}
+    faults = []
+    for section, key in sorted(named):
+        path = params.get(section, {}).get(key)
+        if path and not Path(path).exists() and not any(f"{path}/".startswith(f"{out}/") for out in made):
+            faults.append(f"{path}: no such file or folder (params.yaml: {section}.{key})")
+    return faults
+
+
+if __name__ == "__main__":
+    main()
