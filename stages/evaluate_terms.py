@@ -133,7 +133,7 @@ def label_space(wnids: list[str], taxonomy: Taxonomy, rows: dict[str, int], unit
     pairs = np.random.default_rng(params.seed).integers(len(nouns), size=(params.label_pairs, 2))
     similarity = path_similarities(taxonomy, nouns[pairs])
     spearman = correlation("labels", cosines(vectors, pairs), similarity, len(pairs))
-    return {**counts, "labels_near": near, "labels_spearman": spearman.get("labels_spearman", 0.0)}
+    return {**counts, "labels_near": near} | spearman | counts  # labels_oov is of the labels, not of the pairs
 
 
 def first_known(lemmas: list[str], rows: dict[str, int]) -> int | None:

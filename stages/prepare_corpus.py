@@ -55,11 +55,11 @@ def main(params: Params, *, text: Path, taxonomy: Path, out: Path, metrics: Path
     try:
         counts, tally = write_words(words, files, labels, params)
         if not counts:
-            raise InputError(f"{text}: no word is left of {tally['articles_short']} articles shorter than "
-                             f"`prepare_corpus.min_article_words` = {params.min_article_words} words; lower it")
+            raise nothing_left(text, tally, params)
         phrases = find_phrases(words, params.min_count, params.phrase_threshold) if params.phrase_threshold else set()
         if phrases:
-            counts = count_merged(words, phrases.union(labels if params.multiword else ()), params.workers)
+            counts = count_merged(words, phrases, labels, params)
+        fall_back(counts, phrases, labels, params)
         lexicon = choose_lexicon(counts, labels, size=params.lexicon_size, min_count=params.min_count,
                                  label_min_count=params.label_min_count)
         rare = any(JOINER in term for term in counts.keys() - set(lexicon))  # multi-word terms that fall back to words
@@ -75,6 +75,14 @@ def main(params: Params, *, text: Path, taxonomy: Path, out: Path, metrics: Path
 def label_terms(lemmas: Iterable[list[str]]) -> set[str]:
     """The terms of all labels' lemmas."""
     return {term for synonyms in lemmas for lemma in synonyms if (term := term_of(lemma))}
+
+
+def nothing_left(text: Path, tally: Counter, params: Params) -> InputError:
+    if short := tally["articles_short"]:
+        return InputError(f"{text}: no word is left of {short} articles shorter than "
+                          f"`prepare_corpus.min_article_words` = {params.min_article_words} words; lower it")
+    return InputError(f"{text}: the text holds no words; expected some, of letters or digits, as "
+                      f"`prepare_corpus.source` = {params.source!r} has them")
 
 
 class Piece(NamedTuple):
@@ -130,16 +138,36 @@ def forget_rarest(counts: Counter, labels: set[str]) -> Counter:
     return Counter({term: count for term, count in counts.items() if count > bar or term in labels})
 
 
-def count_merged(words: Path, multiword: set[str], workers: int) -> Counter:
-    """Counts of the terms when `multiword` are merged as well."""
+def multiword_terms(phrases: set[str], labels: set[str], params: Params) -> MultiwordTerms:
+    """All terms of several words that may enter the lexicon."""
+    return MultiwordTerms(phrases.union(labels if params.multiword else ()))
+
+
+def count_merged(words: Path, phrases: set[str], labels: set[str], params: Params) -> Counter:
+    """Counts of the terms when `phrases` are merged as well; beyond MAX_DISTINCT the rarest are forgotten."""
     counts = Counter()
-    for _, piece in in_order(merged_again, blocks_of(words, b"\n"), workers, MultiwordTerms(multiword)):
+    multiword = multiword_terms(phrases, labels, params)
+    for _, piece in in_order(merged_again, blocks_of(words, b"\n"), params.workers, multiword):
         counts.update(piece)
+        if len(counts) > MAX_DISTINCT:
+            counts = forget_rarest(counts, labels)
     return counts
 
 
 def merged_again(block: Block, multiword: MultiwordTerms) -> Counter:
     return counted(multiword.merge(separated(as_tokens(block.data))))
+
+
+def fall_back(counts: Counter, phrases: set[str], labels: set[str], params: Params) -> None:
+    """Count multi-word terms that are too rare for the lexicon as the shorter terms and words they fall back to."""
+    multiword = multiword_terms(phrases, labels, params)
+    longest_first = sorted(filter(multiword.terms.__contains__, counts), key=lambda term: -term.count(JOINER))
+    for term in longest_first:
+        count = counts[term]
+        if count < (params.label_min_count if term in labels else params.min_count):
+            multiword.terms.discard(term)
+            for shorter in multiword.merge(term.split(JOINER)):
+                counts[shorter] += count
 
 
 def write_sentences(path: Path, words: Path, lexicon: list[str], workers: int, *, again: bool) -> tuple[Counter, int]:
@@ -222,4 +250,4 @@ def summary(tally: Counter, kept: Counter, sentences: int, labels: set[str]) -> 
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, check_all_params=True)

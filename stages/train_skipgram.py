@@ -1,10 +1,10 @@
 """Sentences -> term vectors: the skip-gram language model of DeViSE section 3.1, by gensim.
 
 Each term's vector learns to predict the terms within `window` of it, through hierarchical softmax (the paper's way) or
-negative sampling. The corpus is trained on in slices of a few million words; after some minutes of slices the state
-is kept, so that a killed training goes on from there. With `workers: 1` a resumed training ends bit for bit where an
-uninterrupted one does (a slice's random numbers depend on seed, epoch and slice alone); with more, threads race
-for the same vectors, no two runs are equal, and a resumed one is as good as any other.
+negative sampling. The corpus is trained on in slices of a few million words; after some minutes of slices, and after
+each epoch, the state is kept, so that a killed training goes on from there. With `workers: 1` a resumed training ends
+bit for bit where an uninterrupted one does (a slice's random numbers depend on seed, epoch and slice alone); with more,
+threads race for the same vectors, no two runs are equal, and a resumed one is as good as any other.
 
 Input: data/corpus. Outputs: data/terms (zeroshot.term_vectors says what it holds) with an optional export to word2vec's
 format. Cost: about 60,000 words/s a core at the paper's setting (500-D, window 20); memory 8 * dim * terms bytes.
@@ -49,6 +49,13 @@ class Params(StageParams):
     seed: int = pydantic.Field(ge=0)
     export: Literal["none", "word2vec-text", "word2vec-binary"]
 
+    @pydantic.field_validator("min_alpha")
+    @classmethod
+    def _rate_falls(cls, min_alpha: float, info: pydantic.ValidationInfo) -> float:
+        if min_alpha > info.data.get("alpha", math.inf):
+            raise ValueError(f"at most `alpha` = {info.data['alpha']}, from which the learning rate falls to it")
+        return min_alpha
+
     @pydantic.model_validator(mode="after")
     def _something_trains(self) -> "Params":
         if not self.hierarchical_softmax and not self.negative:
@@ -70,10 +77,10 @@ def main(params: Params, *, corpus: Path, out: Path, metrics: Path) -> None:
                         lexicon=sha256_of(corpus / "lexicon.tsv")) as scratch:
         train(model, sentences, slices, sum(lexicon.values()) * params.epochs, scratch)
         write_term_vectors(out, TermVectors(list(counts), np.array(list(counts.values())), model.wv.vectors))
-    export(out, model, params)
-    write_json(metrics, {"terms": len(counts), "terms_too_rare": len(lexicon) - len(counts), "dim": params.dim,
-                         "epochs": params.epochs, "words_in_corpus": sum(lexicon.values()),
-                         "words_too_rare": sum(lexicon.values()) - sum(counts.values())})
+        export(out, model, params)
+        write_json(metrics, {"terms": len(counts), "terms_too_rare": len(lexicon) - len(counts), "dim": params.dim,
+                             "epochs": params.epochs, "words_in_corpus": sum(lexicon.values()),
+                             "words_too_rare": sum(lexicon.values()) - sum(counts.values())})
 
 
 def new_model(counts: dict[str, int], params: Params) -> Word2Vec:
@@ -119,7 +126,7 @@ def line_ends(path: Path, parts: int) -> list[int]:
 
 
 def train(model: Word2Vec, sentences: Path, slices: list[Slice], words: int, scratch: Path) -> None:
-    """Train on all slices, `words` words, from the last checkpoint on."""
+    """Train on all slices, `words` words, from the last checkpoint on; the end of every epoch is one."""
     checkpoint = scratch / "checkpoint.safetensors"
     state, saved = restore(model, checkpoint), time.monotonic()
     with progress(total=words, unit="words", desc="skip-gram", scale=True, initial=state["words"]) as bar:
@@ -127,7 +134,9 @@ def train(model: Word2Vec, sentences: Path, slices: list[Slice], words: int, scr
             trained = train_slice(model, sentences, part, scratch / "slice.txt")
             state = {"slices": state["slices"] + 1, "words": state["words"] + trained}
             bar.update(trained)
-            if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            following = slices[state["slices"]:state["slices"] + 1]
+            epoch_ends = not following or following[0].start == 0
+            if epoch_ends or time.monotonic() - saved > CHECKPOINT_SECONDS:
                 write_artifact(checkpoint, state, weights(model))
                 saved = time.monotonic()
 

@@ -99,6 +99,12 @@ def test_the_stage(tmp_path, taxonomy):
     assert "| unicorn | 0 | not in the vocabulary |" in nearest
 
 
+def test_without_differences_between_labels_there_is_no_correlation(tmp_path, taxonomy):
+    metrics, _ = run(tmp_path, taxonomy, ["cat", "toy_dog", "car", "bus"], [[1, 0]] * 4)
+    assert metrics["labels"] == 4 and metrics["labels_oov"] == 0
+    assert "labels_near" in metrics and "labels_spearman" not in metrics
+
+
 def test_a_vocabulary_without_the_words_leaves_figures_out(tmp_path, taxonomy):
     metrics, _ = run(tmp_path, taxonomy, ["zzz", "cat"], [[1, 0], [0, 1]])
     assert metrics == {"terms": 2, "wordsim353_oov": 1.0, "simlex999_oov": 1.0, "analogies_oov": 1.0, "labels": 4,

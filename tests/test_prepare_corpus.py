@@ -61,6 +61,21 @@ def test_a_rare_multiword_lemma_falls_back_to_its_words(tmp_path, taxonomy):
     assert sentences[:3] == ["great white_shark", "white_shark", "white_shark"]
 
 
+def test_the_words_of_rare_multiword_lemmas_count_as_words(tmp_path, taxonomy):
+    sentences, lexicon, _ = prepare(tmp_path, taxonomy, "white shark\n" * 4, min_count=3, label_min_count=5)
+    assert sentences == ["white"] * 4 and lexicon == ["white\t4"]  # "shark" is a label itself, and too rare
+    text = "great white shark\n" * 2 + "white shark\n" * 3
+    sentences, lexicon, _ = prepare(tmp_path, taxonomy, text, min_count=2, label_min_count=4)
+    assert sentences == ["great white_shark"] * 2 + ["white_shark"] * 3
+    assert lexicon == ["white_shark\t5", "great\t2"]
+
+
+def test_the_words_of_a_rare_lemma_without_labels_among_them(tmp_path):
+    write_taxonomy(tmp_path / "taxonomy", make_taxonomy({"n00000001": (["sea cow", "chow chow"], [], [], "")}))
+    _, lexicon, _ = prepare(tmp_path, tmp_path / "taxonomy", "sea cow\nchow chow\n" * 4, min_count=3, label_min_count=5)
+    assert lexicon == ["chow\t8", "cow\t4", "sea\t4"]
+
+
 def test_single_words_only(tmp_path, taxonomy):
     sentences, _, _ = prepare(tmp_path, taxonomy, "great white shark\n", multiword=False)
     assert sentences == ["great white shark"]
@@ -73,6 +88,15 @@ def test_phrases_by_statistics(tmp_path, taxonomy):
     assert sentences[0] == "the prime_minister of met a white_shark"
 
 
+def test_counting_with_phrases_is_bounded_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(text_files, "BLOCK", 20)
+    monkeypatch.setattr(prepare_corpus, "MAX_DISTINCT", 4)
+    words = tmp_path / "words"
+    words.write_text("prime minister\n" * 30 + "".join(f"w{i} shark\n" for i in range(30)))
+    counts = prepare_corpus.count_merged(words, {"prime_minister"}, {"shark"}, Params(**SETTINGS))
+    assert len(counts) <= 4 and counts["prime_minister"] == counts["shark"] == 30
+
+
 def test_short_articles_are_dropped_and_counted(tmp_path, taxonomy):
     path = tmp_path / "wiki_00.bz2"
     doc = '<doc id="1">\n{}\n</doc>\n'
@@ -82,6 +106,11 @@ def test_short_articles_are_dropped_and_counted(tmp_path, taxonomy):
     assert (metrics["articles"], metrics["articles_too_short"]) == (1, 1)
     with pytest.raises(InputError, match="no word is left of 2 articles"):
         prepare(tmp_path, taxonomy, path, source="wikiextractor", min_article_words=9)
+
+
+def test_a_text_without_words_is_refused_for_what_it_is(tmp_path, taxonomy):
+    with pytest.raises(InputError, match="text.txt: the text holds no words; .*`prepare_corpus.source` = 'plain'"):
+        prepare(tmp_path, taxonomy, "... !\n")
 
 
 def test_the_output_does_not_depend_on_the_number_of_workers(tmp_path, taxonomy, monkeypatch):

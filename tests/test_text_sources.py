@@ -38,7 +38,10 @@ def test_a_dump_gives_its_articles_and_says_what_it_drops(tmp_path):
     assert found[0].text.replace("'", "") == "Sharks are fishes."
 
 
-def test_a_real_dump():
+@pytest.mark.parametrize("block", [text_files.BLOCK, 1000])
+def test_a_real_dump(monkeypatch, block):
+    monkeypatch.setattr(text_files, "SMALL", 10)
+    monkeypatch.setattr(text_files, "BLOCK", block)
     path = Path(datapath("enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"))
     found = articles(path, "mediawiki")
     assert len(found) == len(re.findall(b"<page>", bz2.open(path).read())) == 206
@@ -62,6 +65,9 @@ def test_several_dumps_and_multistream(tmp_path, monkeypatch):
     (DUMP.format(PAGE.format("A", 0, "", "text"))[:-20], "truncated.*</mediawiki>"),
     ("<html></html>", "no MediaWiki dump"),
     (DUMP.format("<page><title>A</page>"), "corrupt page at byte 27"),
+    (DUMP.format("<pXge><title>A</title></page>"), "page at byte 49 .*: </page> without its <page> before it"),
+    (DUMP.format("<page></page><page></pXge><page></page>"), "page at byte 53 .*: <page> without the </page> before"),
+    (DUMP.format("<page></page><page></pXge>"), "page at byte 40 .*: <page> without its </page>"),
 ])
 def test_a_broken_dump_is_refused(tmp_path, content, message):
     path = tmp_path / "dump.xml"

@@ -67,6 +67,27 @@ def test_a_killed_training_goes_on_and_ends_the_same(corpus, monkeypatch, settin
     assert len(trained) == total  # none was trained on twice
 
 
+@pytest.mark.parametrize(("killed_after", "trained_twice"), [(4, 0), (9, 1), (12, 0)])  # an epoch has 4 slices
+def test_the_end_of_an_epoch_is_a_checkpoint(corpus, monkeypatch, killed_after, trained_twice):
+    trained = []
+
+    def counting(*arguments, of=train_skipgram.train_slice):
+        if len(trained) == killed_after:
+            raise KeyboardInterrupt
+        trained.append(arguments[2].seed)
+        return of(*arguments)
+
+    monkeypatch.setattr(train_skipgram, "train_slice", counting)
+    with monkeypatch.context() as patch:
+        patch.setattr(train_skipgram, "export", None)  # the training of 12 slices fails here
+        with pytest.raises((KeyboardInterrupt, TypeError)):
+            train(corpus)
+    killed_after = -1
+    train(corpus)
+    assert len(trained) == 12 + trained_twice
+    assert not list(corpus.glob("scratch/train_skipgram/*"))
+
+
 def test_a_damaged_checkpoint_means_a_new_start(corpus, monkeypatch, capsys):
     whole = train(corpus, "whole")
     monkeypatch.setattr(train_skipgram, "CHECKPOINT_SECONDS", -1)
@@ -135,6 +156,8 @@ def test_more_workers_work(corpus):
 def test_settings_under_which_nothing_trains_are_refused(corpus):
     with pytest.raises(pydantic.ValidationError, match="hierarchical_softmax: true, or negative"):
         Params(**{**SETTINGS, "hierarchical_softmax": False})
+    with pytest.raises(pydantic.ValidationError, match="at most `alpha` = 0.05, from which the learning rate falls"):
+        Params(**{**SETTINGS, "min_alpha": 0.06})
     with pytest.raises(InputError, match="`train_skipgram.min_count` = 10000 leaves 0 of 30 terms"):
         train(corpus, min_count=10_000)
     (corpus / "sentences.txt").write_text("")

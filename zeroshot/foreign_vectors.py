@@ -3,7 +3,7 @@
 import gzip
 import pickle
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,8 +12,12 @@ import numpy as np
 from zeroshot.errors import InputError
 
 HEADER = re.compile(rb"(\d+) +(\d+)\s*\n")  # of word2vec: how many terms, of what width
+EXPORT = "in gensim, export it with `.save_word2vec_format(path, binary=True)`"
 PICKLE = b"\x80"  # how gensim's files begin
+BOM = b"\xef\xbb\xbf"
 LONGEST_TERM = 10_000  # bytes
+WIDEST = 100_000  # numbers of a vector
+GROWTH = 64 << 20  # bytes by which the matrix grows while it is read
 
 
 def read_foreign_vectors(path: Path) -> tuple[list[str], np.ndarray]:
@@ -24,16 +28,20 @@ def read_foreign_vectors(path: Path) -> tuple[list[str], np.ndarray]:
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
+            origin = len(BOM) if file.read(len(BOM)) == BOM else 0
+            file.seek(origin)
             first = file.readline(LONGEST_TERM)
             if first.startswith(PICKLE):
                 return _read_gensim(path)
             if not (header := HEADER.fullmatch(first)):
-                return _read_text(path, _again(first, file), None, 1)
+                file.seek(origin)
+                return _read_text(path, file, None, 1)
             count, dim = int(header[1]), int(header[2])
-            if not count or not dim:
-                raise InputError(f"{path}: its first line announces {count} terms of width {dim}")
+            if not count or not 0 < dim <= WIDEST:
+                raise InputError(f"{path}: its first line announces {count} terms of width {dim}; expected at least "
+                                 f"one, of width 1 to {WIDEST}")
             start = file.readline()
-            file.seek(len(first))
+            file.seek(origin + len(first))
             if _is_text(start, dim):
                 return _read_text(path, file, (count, dim), 2)
             return _read_binary(path, file, count, dim)
@@ -41,9 +49,22 @@ def read_foreign_vectors(path: Path) -> tuple[list[str], np.ndarray]:
         raise InputError(f"{path}: truncated or corrupt archive: {error}") from None
 
 
-def _again(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
+class _Matrix:
+    """Float32 rows that come one by one, in memory for about as many as came, whatever a file's header announces."""
+
+    def __init__(self):
+        self._rows, self._filled = np.empty((0, 0), np.float32), 0
+
+    def append(self, row: np.ndarray) -> None:
+        if self._filled == len(self._rows):
+            more = max(1, GROWTH // row.nbytes)
+            self._rows.resize((self._filled + more, len(row)), refcheck=False)  # in place: large blocks are not copied
+        self._rows[self._filled] = row
+        self._filled += 1
+
+    def whole(self) -> np.ndarray:
+        self._rows.resize((self._filled, self._rows.shape[1]), refcheck=False)
+        return self._rows
 
 
 def _is_text(line: bytes, dim: int) -> bool:
@@ -56,7 +77,7 @@ def _is_text(line: bytes, dim: int) -> bool:
 def _read_text(path: Path, lines: Iterable[bytes], expected: tuple[int, int] | None,
                number: int) -> tuple[list[str], np.ndarray]:
     """Lines `term number number ...`; a term may hold spaces (some of GloVe's do) once the width is known."""
-    terms, rows, dim = [], [], expected[1] if expected else None
+    terms, rows, dim = [], _Matrix(), expected[1] if expected else None
     for number, line in enumerate(lines, number):  # noqa: B020
         dim = dim or line.rstrip().count(b" ")
         fields = line.rstrip().rsplit(b" ", dim)
@@ -64,19 +85,19 @@ def _read_text(path: Path, lines: Iterable[bytes], expected: tuple[int, int] | N
             row = np.array(fields[1:], np.float32)
         except ValueError:
             row = np.empty(0, np.float32)
-        if not dim or len(row) != dim or not line.endswith(b"\n"):
+        if not dim or len(row) != dim:
             raise InputError(f"{path}: line {number} is {line[:60]!r}; expected a term and {dim or 'some'} numbers, "
                              "all parted by single spaces")
         terms.append(fields[0].decode("utf-8", "replace"))
         rows.append(row)
-    if not rows or expected and len(rows) != expected[0]:
-        raise InputError(f"{path}: ends after line {number} with {len(rows)} vectors; "
+    if not terms or expected and len(terms) != expected[0]:
+        raise InputError(f"{path}: ends after line {number} with {len(terms)} vectors; "
                          f"expected {expected[0] if expected else 'at least one'}")
-    return terms, np.stack(rows)
+    return terms, rows.whole()
 
 
 def _read_binary(path: Path, file: IO[bytes], count: int, dim: int) -> tuple[list[str], np.ndarray]:
-    terms, rows = [], []
+    terms, rows = [], _Matrix()
     for number in range(1, count + 1):
         term = _until_space(file)
         packed = file.read(4 * dim)
@@ -86,7 +107,7 @@ def _read_binary(path: Path, file: IO[bytes], count: int, dim: int) -> tuple[lis
         rows.append(np.frombuffer(packed, "<f4"))
     if file.read(2).strip():
         raise InputError(f"{path}: goes on after its {count} vectors; expected its end")
-    return terms, np.stack(rows).astype(np.float32)
+    return terms, rows.whole()
 
 
 def _until_space(file: IO[bytes]) -> bytes | None:
@@ -124,27 +145,18 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _read_gensim(path: Path) -> tuple[list[str], np.ndarray]:
-    """KeyedVectors.save or Word2Vec.save, its large arrays beside it as `<name>.vectors.npy`."""
+    """KeyedVectors.save or Word2Vec.save, in one file: one beside it could change unnoticed by DVC."""
     try:
         with open(path, "rb") as file:
             saved = _ArraysOnly(file).load()
     except Exception as error:  # a broken pickle raises nearly anything
-        raise InputError(f"{path}: gensim's file cannot be read safely: {error}; in gensim, export it with "
-                         "`.save_word2vec_format(path, binary=True)`") from None
-    prefix = ""
-    if wv := getattr(saved, "wv", None):
-        saved, prefix = wv, ".wv"
-    fields = getattr(saved, "__dict__", {})
+        raise InputError(f"{path}: gensim's file cannot be read safely: {error}; {EXPORT}") from None
+    fields = getattr(getattr(saved, "wv", saved), "__dict__", {})
     terms = fields.get("index_to_key") or fields.get("index2word")
     vectors = fields.get("vectors", fields.get("syn0"))
     if vectors is None:
-        beside = path.with_name(f"{path.name}{prefix}.vectors.npy")
-        if not beside.is_file():
-            raise InputError(f"{path}: holds no vectors, and {beside.name} does not lie beside it; both are needed")
-        try:
-            vectors = np.load(beside, allow_pickle=False)
-        except ValueError as error:
-            raise InputError(f"{beside}: truncated or corrupt: {error}") from None
+        raise InputError(f"{path}: holds no vectors; gensim keeps large ones in a file of their own (...vectors.npy), "
+                         f"but one file is expected here; {EXPORT}")
     if not terms:
         raise InputError(f"{path}: gensim's file holds no terms; expected KeyedVectors or Word2Vec")
     return list(terms), np.asarray(vectors, np.float32)

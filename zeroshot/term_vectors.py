@@ -16,6 +16,7 @@ from zeroshot.foreign_vectors import read_foreign_vectors
 from zeroshot.vocabulary import read_counts, write_counts
 
 SEALED = ("vectors.npy", "vocabulary.tsv")
+CHUNK = 4096  # rows checked at a time
 REMEDY = "delete the folder and `dvc repro train_skipgram`"
 
 
@@ -39,21 +40,34 @@ def write_term_vectors(folder: Path, terms: TermVectors) -> None:
 def read_term_vectors(path: Path) -> TermVectors:
     """Read our folder, or a file of word2vec (text, binary), GloVe (text) or gensim (KeyedVectors or Word2Vec, saved).
 
-    Terms of foreign files are as they stand there, "New_York" or "new_york".
+    Terms of foreign files are as they stand there, "New_York" or "new_york"; of one that is repeated, the first counts.
 
     Raises:
-        InputError: damaged, cut short, of changing width, with a term twice, a number that is none, or an all-zero
-            vector; names file and line or row.
+        InputError: damaged, cut short, of changing width, a number that is none, an all-zero vector, or, in our folder,
+            a term twice; names file and line or row.
     """
     if path.is_dir():
         terms = _read_folder(path)
     elif path.is_file():
-        names, vectors = read_foreign_vectors(path)
+        names, vectors = _first_of_each(path, *read_foreign_vectors(path))
         terms = TermVectors(names, np.zeros(len(names), np.int64), vectors)
     else:
         raise InputError(f"{path}: no such file or folder; expected term vectors")
     _check(path, terms)
     return terms
+
+
+def _first_of_each(path: Path, names: list[str], vectors: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Without the repeated terms; moves the others up in place."""
+    first: dict[str, int] = {}
+    for row, name in enumerate(names):
+        first.setdefault(name, row)
+    if (repeated := len(names) - len(first)) and len(vectors) == len(names):
+        print(f"{path}: {repeated:,} of {len(names):,} vectors repeat a term; the first of each was kept")
+        for new, old in enumerate(first.values()):
+            vectors[new] = vectors[old]
+        return list(first), vectors[:len(first)]
+    return names, vectors
 
 
 def _read_folder(folder: Path) -> TermVectors:
@@ -79,7 +93,9 @@ def _check(path: Path, terms: TermVectors) -> None:
     for row, name in enumerate(names):
         if seen.setdefault(name, row) != row:
             raise InputError(f"{path}: term {name!r} stands twice, as vectors {seen[name] + 1} and {row + 1}")
-    largest = np.abs(vectors).max(axis=1)  # NaN where any is NaN
+    largest = np.empty(len(vectors), np.float32)  # NaN where any is NaN
+    for start in range(0, len(vectors), CHUNK):
+        largest[start:start + CHUNK] = np.abs(vectors[start:start + CHUNK]).max(axis=1)
     for fault, rows in (("holds NaN or infinity", ~np.isfinite(largest)), ("is all zero", largest == 0)):
         if rows.any():
             row = int(rows.argmax())

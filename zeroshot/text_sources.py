@@ -16,7 +16,7 @@ HAS_ARTICLES = {"wikiextractor", "mediawiki"}
 MAIN_NAMESPACE = "0"
 
 _DOC = re.compile(r"\s*<doc [^>]*>")
-_PAGE = re.compile(rb"<page>.*?</page>", re.DOTALL)
+_PAGE_TAG = re.compile(rb"</?page>")  # in a page's text they are escaped
 _REDIRECT = re.compile(r"\s*#redirect", re.IGNORECASE)
 
 
@@ -85,13 +85,32 @@ def _wikiextractor(block: Block) -> Iterator[Article]:
 
 def _mediawiki(block: Block) -> Iterator[Article]:
     _check_dump(block)
-    for match in _PAGE.finditer(block.data):
+    for start, stop in _pages(block):
         try:
-            page = ElementTree.fromstring(match.group())
+            page = ElementTree.fromstring(block.data[start:stop])
         except ElementTree.ParseError as error:
-            raise InputError(f"{block.path}: corrupt page at byte {block.offset + match.start()} of the unpacked dump: "
-                             f"{error}; fetch it again") from None
+            raise _corrupt_page(block, start, str(error)) from None
         yield _page_article(page)
+
+
+def _pages(block: Block) -> Iterator[tuple[int, int]]:
+    """Where each page starts and stops in the block; a block ends at the end of a page."""
+    start = None
+    for tag in _PAGE_TAG.finditer(block.data):
+        opens = tag.group() == b"<page>"
+        if opens == (start is not None):
+            raise _corrupt_page(block, tag.start(), f"{tag.group().decode()} without "
+                                                    f"{'the </page>' if opens else 'its <page>'} before it")
+        if not opens:
+            yield start, tag.end()
+        start = tag.start() if opens else None
+    if start is not None:
+        raise _corrupt_page(block, start, "<page> without its </page>")
+
+
+def _corrupt_page(block: Block, position: int, fault: str) -> InputError:
+    return InputError(f"{block.path}: corrupt page at byte {block.offset + position} of the unpacked dump: {fault}; "
+                      "fetch it again")
 
 
 def _page_article(page: ElementTree.Element) -> Article:
