@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import pydantic
 from jaxtyping import Float32
 
 from zeroshot.errors import InputError
 from zeroshot.files import atomic_write, sha256_of, write_json
 from zeroshot.label_sets import LABEL_SETS, read_label_sets
 from zeroshot.label_vectors import LabelVectors, write_label_vectors
-from zeroshot.params import StageParams
+from zeroshot.params import Seed, StageParams
 from zeroshot.stage import run_stage
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 from zeroshot.term_vectors import TermVectors, read_term_vectors
@@ -36,7 +35,7 @@ class Params(StageParams):
     synonyms: Literal["first", "mean", "best"]
     fallback: Literal["none", "words", "hypernym"]
     center: bool
-    seed: int = pydantic.Field(ge=0)
+    seed: Seed
 
 
 class Embedded(NamedTuple):

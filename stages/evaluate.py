@@ -18,7 +18,7 @@ from zeroshot.files import atomic_write, write_json
 from zeroshot.hierarchy import FAR, hops_and_radii
 from zeroshot.label_sets import PLUS_SEEN, read_label_sets
 from zeroshot.metrics import KS
-from zeroshot.params import StageParams
+from zeroshot.params import Seed, StageParams
 from zeroshot.progress import progress
 from zeroshot.rankings import Rankings, memberships
 from zeroshot.stage import run_stage
@@ -27,7 +27,7 @@ from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
 class Params(StageParams):
     resamples: int = pydantic.Field(ge=100)
-    seed: int = pydantic.Field(ge=0)
+    seed: Seed
 
 
 def main(params: Params, *, model: str, rankings: Path, taxonomy: Path, splits: Path, out: Path, scores: Path) -> None:

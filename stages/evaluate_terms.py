@@ -22,7 +22,7 @@ from scipy.stats import spearmanr
 
 from zeroshot.files import atomic_write, write_json
 from zeroshot.label_sets import read_wnids
-from zeroshot.params import StageParams
+from zeroshot.params import Seed, StageParams
 from zeroshot.progress import progress
 from zeroshot.stage import run_stage
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
@@ -38,9 +38,9 @@ class Params(StageParams):
     label_pairs: int = pydantic.Field(ge=1)
     neighbours: int = pydantic.Field(ge=1)
     hops: int = pydantic.Field(ge=1)
-    nearest_of: list[str]
+    nearest_of: list[str] = pydantic.Field(min_length=1)
     nearest: int = pydantic.Field(ge=1)
-    seed: int = pydantic.Field(ge=0)
+    seed: Seed
 
 
 def main(params: Params, *, terms: Path, taxonomy: Path, splits: Path, metrics: Path, nearest: Path) -> None:

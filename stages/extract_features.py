@@ -6,6 +6,7 @@ In: image index, images, data/cnn.safetensors.  Out: data/features/
                            the unseen images' rows of the index
 Cost: one forward pass, streamed; memory does not grow with the number of images. Under torchrun the processes share
 the images out (`torchrun --nproc-per-node 8 -m stages.extract_features ...`); the files are the same to the bit.
+Metrics: images, dim, and how many images turned out to be unreadable (of sets read in place), which is capped.
 """
 
 from collections.abc import Iterator
@@ -14,16 +15,18 @@ from pathlib import Path
 
 import numpy as np
 import pydantic
+import torch
 
 from zeroshot.artifacts import ArtifactWriter
 from zeroshot.batches import SquareSource
 from zeroshot.compute import set_up
 from zeroshot.errors import InputError
+from zeroshot.files import write_json
 from zeroshot.images import UNSEEN, VAL, ImageIndex
 from zeroshot.inference import memory_layout, over_images
 from zeroshot.networks import Cnn, read_cnn
 from zeroshot.params import StageParams
-from zeroshot.processes import process_group
+from zeroshot.processes import marked_by_any, process_group
 from zeroshot.stage import run_stage
 from zeroshot.training import Precision
 from zeroshot.visual import Tap, feature_dim
@@ -35,11 +38,12 @@ class Params(StageParams):
     precision: Precision
     channels_last: bool
     deterministic: bool
+    max_unreadable: float = pydantic.Field(ge=0, le=1)
     threads: int = pydantic.Field(ge=1)
     workers: int = pydantic.Field(ge=0)
 
 
-def main(params: Params, *, index: Path, images: Path, cnn: Path, out: Path) -> None:
+def main(params: Params, *, index: Path, images: Path, cnn: Path, out: Path, metrics: Path) -> None:
     device = set_up(threads=params.threads, deterministic=params.deterministic)
     image_index, trained = ImageIndex.read(index), read_cnn(cnn)
     if trained.wnids != image_index.seen:
@@ -52,13 +56,33 @@ def main(params: Params, *, index: Path, images: Path, cnn: Path, out: Path) -> 
         passes = over_images(lambda batch: model.features_and_logits(batch, params.tap), np.arange(len(image_index)),
                              source, trained.preprocessing, batch=params.batch, precision=params.precision,
                              layout=layout, device=device, desc="features")
+        passes = _capped(passes, source, len(image_index), params.max_unreadable, device)
         if rank == 0:
             _write(params, out, image_index, trained, passes)
+            write_json(metrics, {"images": len(image_index), "unreadable": len(source.unreadable),
+                                 "dim": feature_dim(model, params.tap, trained.preprocessing.image_size)})
         else:
             for _ in passes:  # its batches go to rank 0
                 pass
-    if source.unreadable:
-        print(f"{source.unreadable} images could not be decoded; their features are those of a grey image")
+
+
+def _capped(passes: Iterator, source: SquareSource, images: int, share: float, device: torch.device) -> Iterator:
+    """The same passes; at their end `source.unreadable` holds all processes' rows.
+
+    Raises:
+        InputError: more than `share` of the images are unreadable.
+    """
+    def check() -> None:
+        if len(source.unreadable) > (allowed := int(share * images)):
+            raise InputError(f"{len(source.unreadable)} of {images} images cannot be read (named above); at most "
+                             f"{allowed} may be (params.yaml: extract_features.max_unreadable); mend them, or have "
+                             "them left out: `index_images.check` = decode")
+
+    for done in passes:
+        check()
+        yield done
+    source.unreadable = marked_by_any(source.unreadable, images, device)
+    check()
 
 
 def _write(params: Params, out: Path, index: ImageIndex, cnn: Cnn, passes: Iterator) -> None:

@@ -24,7 +24,8 @@ from zeroshot.params import StageParams
 from zeroshot.stage import run_stage
 
 SYNSETS = {"data.adj": 18_156, "data.adv": 3_621, "data.noun": 82_115, "data.verb": 13_767}  # how many each holds
-FILES = (*SYNSETS, "index.adj", "index.adv", "index.noun", "index.verb")
+LEMMAS = {"index.adj": 21_479, "index.adv": 4_481, "index.noun": 117_798, "index.verb": 11_529}  # wnstats(7WN)
+FILES = (*SYNSETS, *LEMMAS)
 # Of the text that `hierarchy` makes of WordNet 3.0's data.noun.
 HIERARCHY_SHA256 = "0e01703c59669d9b7690d221ea48e0eac0ecd2e51bfac8a7d9b03459371319e7"
 # The lexicographer files, in WordNet's fixed order, with their part of speech (1 noun, 2 verb, 3 adjective, 4 adverb).
@@ -151,12 +152,18 @@ def check(files: dict[str, bytes], path: Path) -> None:
     Raises:
         InputError: naming the file.
     """
-    for name, synsets in SYNSETS.items():
-        found = len(re.findall(rb"^\d{8} ", files[name], re.MULTILINE))
-        if found != synsets or not files[name].endswith(b"\n"):
-            raise InputError(f"{path}: {name} holds {found:,} synsets; WordNet 3.0's holds {synsets:,}; "
-                             "it is cut short, or another version")
-    found = hashlib.sha256(hierarchy(files["data.noun"])).hexdigest()
+    for rows, row, counts in (("synsets", rb"^\d{8} ", SYNSETS), ("lemmas", rb"^\S", LEMMAS)):
+        for name, expected in counts.items():
+            found = len(re.findall(row, files[name], re.MULTILINE))
+            whole_lines = files[name].endswith(b"\n")
+            if found != expected or not whole_lines:
+                guess = "cut short, or another version" if whole_lines else "cut short within a line"
+                raise InputError(f"{path}: {name} holds {found:,} {rows}; WordNet 3.0's holds {expected:,}; "
+                                 f"it is {guess}; take a whole copy")
+    try:
+        found = hashlib.sha256(hierarchy(files["data.noun"])).hexdigest()
+    except ValueError as error:
+        raise InputError(f"{path}: data.noun is damaged ({error}, for a number of words); take a whole copy") from None
     if found != HIERARCHY_SHA256:
         raise InputError(f"{path}: data.noun is not WordNet 3.0's, or is damaged: its nouns and hypernyms have the "
                          f"checksum {found[:16]}..., expected {HIERARCHY_SHA256[:16]}... (ImageNet's wnids are offsets "

@@ -24,7 +24,7 @@ from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.inference import memory_layout, over_images
 from zeroshot.label_vectors import read_label_vectors
 from zeroshot.networks import Cnn, DeviseNetwork, read_cnn, write_devise
-from zeroshot.params import StageParams
+from zeroshot.params import Seed, StageParams
 from zeroshot.scratch import scratch_folder
 from zeroshot.seen_labels import SeenLabels, nearest_hits
 from zeroshot.stage import run_stage
@@ -64,7 +64,7 @@ class Params(StageParams):
     deterministic: bool
     threads: int = pydantic.Field(ge=1)
     workers: int = pydantic.Field(ge=0)
-    seed: int = pydantic.Field(ge=0)
+    seed: Seed
 
 
 def main(params: Params, *, index: Path, images: Path, cnn: Path, map: Path, labels: Path, out: Path, metrics: Path,

@@ -28,7 +28,7 @@ from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.label_vectors import read_label_vectors
 from zeroshot.linear_maps import eszsl, ridge
 from zeroshot.networks import DeviseNetwork, read_cnn, write_devise
-from zeroshot.params import StageParams
+from zeroshot.params import Seed, StageParams
 from zeroshot.progress import progress
 from zeroshot.seen_labels import SeenLabels
 from zeroshot.stage import run_stage
@@ -41,7 +41,7 @@ class Params(StageParams):
     strengths: list[pydantic.PositiveFloat] = pydantic.Field(min_length=1)
     label_strengths: list[pydantic.PositiveFloat] = pydantic.Field(min_length=1)
     folds: int = pydantic.Field(ge=2)
-    seed: int = pydantic.Field(ge=0)
+    seed: Seed
     threads: int = pydantic.Field(ge=1)
 
 

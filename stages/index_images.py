@@ -25,7 +25,7 @@ from zeroshot.image_layout import Source, find_sources, read_ground_truth, val_w
 from zeroshot.image_packing import find_unreadable, write_pixels
 from zeroshot.images import INDEX_FILE, PIXELS_FILE, ROLES, TRAIN, UNSEEN, VAL, ImageIndex, write_index
 from zeroshot.ordered_pool import in_order
-from zeroshot.params import StageParams
+from zeroshot.params import Seed, StageParams
 from zeroshot.progress import progress
 from zeroshot.renderer import class_looks, draw_images, random_of
 from zeroshot.stage import run_stage
@@ -39,12 +39,12 @@ class Roles(StageParams):
 
 
 class Demo(StageParams):
-    seed: int
+    seed: Seed
     train: int = pydantic.Field(ge=1)
     val: int = pydantic.Field(ge=1)
     unseen: int = pydantic.Field(ge=1)
     likeness: float = pydantic.Field(ge=0, le=1)
-    variation: float = pydantic.Field(ge=0)
+    variation: float = pydantic.Field(ge=0, le=10)
 
 
 class Params(StageParams):
@@ -129,12 +129,14 @@ def read_demo_classes(path: Path, nouns: Taxonomy) -> tuple[list[str], list[str]
     """Seen and unseen wnids of a table with the columns role, wnid, name.
 
     Raises:
-        InputError: missing, malformed, a wnid that is no noun synset or is there twice, or a role without classes.
+        InputError: missing, no text, malformed, a wnid that is no noun synset or is there twice, or a role
+            without classes.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        raise InputError(f"{path}: no such file; the demo is drawn from presets/lists/demo-classes.tsv") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); expected a table in UTF-8 with the columns role, wnid, "
+                         "name, such as the demo's presets/lists/demo-classes.tsv") from None
     wnids: dict[str, list[str]] = {"seen": [], "unseen": []}
     for number, line in enumerate(lines[1:], 2):
         role, wnid = (line.split("\t") + [""])[:2]
@@ -286,4 +288,4 @@ def take_rows(arrays: dict[str, np.ndarray], rows: np.ndarray) -> dict[str, np.n
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, check_all_params=True)

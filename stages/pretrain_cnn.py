@@ -6,6 +6,7 @@ images) and their curve.  Cost: the demo some 80 s on 2 CPU cores; a checkpoint 
 """
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import pydantic
@@ -20,7 +21,7 @@ from zeroshot.compute import set_up
 from zeroshot.files import sha256_of, write_json
 from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.networks import write_cnn
-from zeroshot.params import StageParams
+from zeroshot.params import Seed, StageParams
 from zeroshot.pretrained import Outputs, Pretrained, build_pretrained
 from zeroshot.scratch import scratch_folder
 from zeroshot.stage import run_stage
@@ -39,6 +40,7 @@ from zeroshot.training import (
 from zeroshot.visual import Stem, VisualModel, check_size
 
 Share = pydantic.Field(ge=0, lt=1)
+Positive = Annotated[float, pydantic.Field(gt=0)]
 
 
 class Params(StageParams):
@@ -52,7 +54,7 @@ class Params(StageParams):
     resize: int = pydantic.Field(ge=8)
     image_size: int = pydantic.Field(ge=8)
     mean: tuple[float, float, float] = pydantic.Field(strict=False)
-    deviation: tuple[float, float, float] = pydantic.Field(strict=False)
+    deviation: tuple[Positive, Positive, Positive] = pydantic.Field(strict=False)
     crop_padding: int = pydantic.Field(ge=0)
     flip: bool
     randaugment: int = pydantic.Field(ge=0)
@@ -72,7 +74,7 @@ class Params(StageParams):
     deterministic: bool
     threads: int = pydantic.Field(ge=1)
     workers: int = pydantic.Field(ge=0)
-    seed: int = pydantic.Field(ge=0)
+    seed: Seed
 
     @pydantic.model_validator(mode="after")
     def _fits_together(self):

@@ -29,6 +29,13 @@ class Params(StageParams):
     t: list[pydantic.PositiveInt] = pydantic.Field(min_length=1)  # dvc.yaml makes a cell of each: see --t
     threads: int = pydantic.Field(ge=1)
 
+    @pydantic.field_validator("t")
+    @classmethod
+    def _distinct(cls, t: list[int]) -> list[int]:
+        if twice := sorted({value for value in t if t.count(value) > 1}):
+            raise ValueError(f"distinct numbers, since each is a model of its own; {twice} more than once")
+        return t
+
 
 def main(params: Params, *, t: str, features: Path, labels: Path, index: Path, splits: Path, out: Path) -> None:
     top = _positive(t)

@@ -22,7 +22,7 @@ from zeroshot.files import write_json
 from zeroshot.hinge import FalseLabels, Loss, rank_loss
 from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.label_vectors import read_label_vectors
-from zeroshot.params import StageParams
+from zeroshot.params import Seed, StageParams
 from zeroshot.scratch import scratch_folder
 from zeroshot.seen_labels import SeenLabels, nearest_hits
 from zeroshot.stage import run_stage
@@ -56,7 +56,7 @@ class Params(StageParams):
     epochs: int = pydantic.Field(ge=1)
     batch: int = pydantic.Field(ge=1)
     threads: int = pydantic.Field(ge=1)
-    seed: int = pydantic.Field(ge=0)
+    seed: Seed
 
 
 def main(params: Params, *, features: Path, index: Path, labels: Path, out: Path, metrics: Path, curve: Path) -> None:

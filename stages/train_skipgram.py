@@ -24,7 +24,7 @@ from gensim.models import Word2Vec
 from zeroshot.artifacts import Artifact, write_artifact
 from zeroshot.errors import InputError
 from zeroshot.files import sha256_of, write_json
-from zeroshot.params import StageParams
+from zeroshot.params import Seed, StageParams
 from zeroshot.progress import progress
 from zeroshot.scratch import scratch_folder
 from zeroshot.stage import run_stage
@@ -46,7 +46,7 @@ class Params(StageParams):
     alpha: float = pydantic.Field(gt=0)
     min_alpha: float = pydantic.Field(ge=0)
     workers: int = pydantic.Field(ge=1)
-    seed: int = pydantic.Field(ge=0)
+    seed: Seed
     export: Literal["none", "word2vec-text", "word2vec-binary"]
 
     @pydantic.field_validator("min_alpha")

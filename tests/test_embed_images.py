@@ -17,7 +17,8 @@ def scratch(tmp_path, monkeypatch):
 
 def embed(folder, network, tap="pooled"):
     extract_features.main(extract_features.Params(**{**EXTRACT, "tap": tap}), index=folder / "index",
-                          images=Path("none"), cnn=folder / "cnn.safetensors", out=folder / "features")
+                          images=Path("none"), cnn=folder / "cnn.safetensors", out=folder / "features",
+                          metrics=folder / "features.json")
     embed_images.main(embed_images.Params(**EMBED), index=folder / "index", images=Path("none"), network=network,
                       features=folder / "features", out=folder / "points.safetensors")
     return Artifact(folder / "points.safetensors")

@@ -109,3 +109,8 @@ def test_a_vocabulary_without_the_words_leaves_figures_out(tmp_path, taxonomy):
     metrics, _ = run(tmp_path, taxonomy, ["zzz", "cat"], [[1, 0], [0, 1]])
     assert metrics == {"terms": 2, "wordsim353_oov": 1.0, "simlex999_oov": 1.0, "analogies_oov": 1.0, "labels": 4,
                        "labels_oov": 0.75}
+
+
+def test_a_table_of_no_terms_is_refused():
+    with pytest.raises(ValueError, match="nearest_of"):
+        Params(**{**SETTINGS, "nearest_of": []})

@@ -1,3 +1,4 @@
+import json
 import os
 import socket
 import subprocess
@@ -9,12 +10,13 @@ import pytest
 import torch
 
 from stages import extract_features
+from tests.image_sets import jpeg
 from tests.vision import EXTRACT, SIDE, WNIDS, make_index
 from zeroshot.artifacts import Artifact
 from zeroshot.augment import Preprocessing
 from zeroshot.batches import SquareSource, padded_batches
 from zeroshot.errors import InputError
-from zeroshot.images import open_pixels
+from zeroshot.images import open_pixels, write_index
 from zeroshot.networks import read_cnn, write_cnn
 from zeroshot.visual import build_visual
 
@@ -33,9 +35,10 @@ def extract(folder, out, **changed):
     return Artifact(folder / out / "features.safetensors"), Artifact(folder / out / "logits.safetensors")
 
 
-def run(folder, out, **changed):
+def run(folder, out, images=Path("none"), **changed):
     extract_features.main(extract_features.Params(**{**EXTRACT, **changed}), index=folder / "index",
-                          images=Path("none"), cnn=folder / "cnn.safetensors", out=folder / out)
+                          images=images, cnn=folder / "cnn.safetensors", out=folder / out,
+                          metrics=folder / f"{out}.json")
 
 
 @pytest.mark.parametrize("tap", ["pooled", "activation", "normalised", "penultimate"])
@@ -79,14 +82,18 @@ def test_two_processes_give_the_same_bytes_as_one(tmp_path):
     make_index(tmp_path / "index")
     make_cnn(tmp_path / "cnn.safetensors")
     extract(tmp_path, "one")
-    code = ("import sys; from pathlib import Path; from tests.test_extract_features import run; "
-            "run(Path(sys.argv[1]), 'two')")
-    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
-    started = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env={**environment, "RANK": str(rank)})
-               for rank in range(2)]
-    assert [process.wait(120) for process in started] == [0, 0]
+    assert run_as_two(f"run(Path({str(tmp_path)!r}), 'two')") == [0, 0]
     for name in ("features.safetensors", "logits.safetensors"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def run_as_two(call: str) -> list[int]:
+    """Exit statuses of two processes of a group."""
+    code = f"from pathlib import Path; from tests.test_extract_features import run; {call}"
+    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
+    started = [subprocess.Popen([sys.executable, "-c", code], env={**environment, "RANK": str(rank)},
+                                stderr=subprocess.DEVNULL) for rank in range(2)]
+    return [process.wait(120) for process in started]
 
 
 def free_port() -> int:
@@ -109,3 +116,39 @@ def test_cnn_of_other_labels(tmp_path):
 def test_features_too_large_for_half_precision():
     with pytest.raises(InputError, match="does not fit half precision"):
         extract_features._half(np.array([[1e6]], np.float32))
+
+
+@pytest.fixture
+def in_place(tmp_path):
+    """A set read in place, 4 x 3 images, of which two, one of them the very last, are broken after indexing."""
+    names = [f"{number}.JPEG".encode() for number in range(12)]
+    (tmp_path / "images").mkdir()
+    for number, name in enumerate(names):
+        data = b"broken" if number in (5, 11) else jpeg((20 * number, 0, 0))
+        (tmp_path / "images" / name.decode()).write_bytes(data)
+    sizes = [(tmp_path / "images" / name.decode()).stat().st_size for name in names]
+    arrays = {"role": np.repeat([0, 1], [8, 4]).astype(np.uint8), "label": np.tile(np.arange(4), 3).astype(np.int32),
+              "container": np.zeros(12, np.int32), "offset": np.full(12, -1), "size": np.array(sizes),
+              "names": np.frombuffer(b"".join(names), np.uint8), "name_end": np.cumsum([len(name) for name in names])}
+    write_index(tmp_path / "index", WNIDS[:4], arrays, pixels=None, containers=["."], made_from={})
+    make_cnn(tmp_path / "cnn.safetensors")
+    return tmp_path
+
+
+def test_unreadable_images_are_counted_once_and_reported(in_place, capfd):
+    run(in_place, "out", in_place / "images", max_unreadable=0.2)
+    assert json.loads((in_place / "out.json").read_text()) == {"images": 12, "unreadable": 2, "dim": 64}
+    assert capfd.readouterr().err.count("a grey image stands in") == 2  # though the last one fills the last batch up
+
+
+def test_too_many_unreadable_images_end_the_stage_without_features(in_place):
+    with pytest.raises(InputError, match=r"of 12 images.*at most 1 .*extract_features.max_unreadable"):
+        run(in_place, "out", in_place / "images", max_unreadable=0.1)
+    assert not list((in_place / "out").glob("*.safetensors")) and not (in_place / "out.json").exists()
+
+
+def test_two_processes_count_all_unreadable_images_together(in_place):
+    call = "run(Path({0!r}), 'two', Path({0!r}) / 'images', max_unreadable={1}, batch=3)"
+    assert run_as_two(call.format(str(in_place), 0.2)) == [0, 0]
+    assert json.loads((in_place / "two.json").read_text())["unreadable"] == 2
+    assert run_as_two(call.format(str(in_place), 0.1)) == [1, 1]

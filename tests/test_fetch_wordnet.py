@@ -14,6 +14,7 @@ from zeroshot.errors import InputError
 def wordnet(monkeypatch, mini_wordnet) -> dict[str, bytes]:
     """The mini WordNet, taken for the real one."""
     monkeypatch.setattr(fetch_wordnet, "SYNSETS", {"data.adj": 2, "data.adv": 1, "data.noun": 5, "data.verb": 1})
+    monkeypatch.setattr(fetch_wordnet, "LEMMAS", {"index.adj": 2, "index.adv": 1, "index.noun": 7, "index.verb": 1})
     monkeypatch.setattr(fetch_wordnet, "HIERARCHY_SHA256",
                         hashlib.sha256(hierarchy(mini_wordnet["data.noun"])).hexdigest())
     return mini_wordnet
@@ -110,6 +111,19 @@ def test_refusals(wordnet, tmp_path):
         read_files(lay_out(tmp_path / "short", wordnet | {"data.noun": wordnet["data.noun"][:-60]}))
     with pytest.raises(InputError, match="is not WordNet 3.0's"):
         read_files(lay_out(tmp_path / "other", wordnet | {"data.noun": wordnet["data.noun"].replace(b"dog", b"god")}))
+
+
+def test_a_damaged_count_is_refused(wordnet, tmp_path):
+    damaged = wordnet["data.noun"].replace(b" n 02 dog", b" n zz dog")
+    with pytest.raises(InputError, match="data.noun is damaged .*'zz'.*take a whole copy"):
+        read_files(lay_out(tmp_path / "damaged", wordnet | {"data.noun": damaged}))
+
+
+@pytest.mark.parametrize("name", ["index.adj", "index.adv", "index.noun", "index.verb", "data.adj", "data.verb"])
+@pytest.mark.parametrize("kept", [slice(0), slice(-1), slice(-20)])
+def test_a_file_cut_short_is_refused(wordnet, tmp_path, name, kept):
+    with pytest.raises(InputError, match=f"{name} holds .*cut short.*take a whole copy"):
+        read_files(lay_out(tmp_path / "cut", wordnet | {name: wordnet[name][kept]}))
 
 
 def test_real_one_is_wordnet_3(wordnet_zip):

@@ -99,6 +99,25 @@ def test_a_bad_list_of_demo_classes_is_refused(run, tmp_path, text):
         run(demo_classes(tmp_path, text), source="demo")
 
 
+def test_a_binary_list_of_demo_classes_is_refused(run, tmp_path):
+    (tmp_path / "classes.tsv").write_bytes(b"role\xff\xfe\x00")
+    with pytest.raises(InputError, match="classes.tsv: cannot be read .*expected a table in UTF-8"):
+        run(tmp_path / "classes.tsv", source="demo")
+
+
+@pytest.mark.parametrize("changed", [{"seed": -1}, {"seed": 2**32}, {"likeness": 1.1}, {"variation": -0.1},
+                                     {"variation": 11.0}])
+def test_ranges_of_the_demo(changed):
+    with pytest.raises(ValueError, match=f"demo.{next(iter(changed))}"):
+        Params.model_validate({**SETTINGS, "demo": {**SETTINGS["demo"], **changed}})
+
+
+def test_a_class_that_is_a_link_to_nothing_is_refused(run, images):
+    (images / "train" / HORSE).symlink_to("nowhere")
+    with pytest.raises(InputError, match=f"train/{HORSE}: neither a folder nor a file"):
+        run(images)
+
+
 def test_the_committed_demo_classes_are_nouns_and_single_words(taxonomy_folder):
     nouns = read_taxonomy(taxonomy_folder)
     path = Path(__file__).parent.parent / "presets/lists/demo-classes.tsv"

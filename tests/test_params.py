@@ -1,13 +1,18 @@
+import numpy as np
 import pytest
 from pydantic import Field
 
 from zeroshot.errors import InputError
-from zeroshot.params import StageParams, load_params
+from zeroshot.params import Seed, StageParams, load_params
 
 
 class Params(StageParams):
     margin: float = Field(gt=0)
     epochs: int
+
+
+class Seeded(StageParams):
+    seed: Seed
 
 
 def load(tmp_path, text):
@@ -26,6 +31,8 @@ def test_a_good_section_loads_and_an_integer_is_a_float(tmp_path):
     ("train: {margin: '0.1', epochs: 2}", "`train.margin` is '0.1'; expected: .*number"),
     ("train: {margin: -1, epochs: 2}", "`train.margin` is -1; expected: .*greater than 0"),
     ("train: {margin: 0.1, epochs: true}", "`train.epochs` is True; expected: .*integer"),
+    ("train: {margin: .inf, epochs: 2}", "`train.margin` is inf; expected: .*finite"),
+    ("train: {margin: .nan, epochs: 2}", "`train.margin` is nan; expected: .*"),
     ("train:", "section `train:` is missing"),
     ("[1, 2]", "section `train:` is missing"),
     ("train: {margin: 0.1", "not valid YAML"),
@@ -43,3 +50,15 @@ def test_all_faults_are_told_at_once(tmp_path):
 def test_no_file_is_a_clear_error(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         load_params("train", Params, tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("seed, good", [(0, True), (2**32 - 1, True), (-1, False), (2**32, False)])
+def test_a_seed_is_one_that_every_generator_takes(tmp_path, seed, good):
+    path = tmp_path / "params.yaml"
+    path.write_text(f"train: {{seed: {seed}}}")
+    if good:
+        assert load_params("train", Seeded, path).seed == seed
+        np.random.RandomState(seed)
+    else:
+        with pytest.raises(InputError, match="train.seed"):
+            load_params("train", Seeded, path)

@@ -124,7 +124,8 @@ def test_weights_of_another_network(tmp_path):
 
 @pytest.mark.parametrize(("changed", "message"), [
     ({"image_size": 40}, "image_size"), ({"epochs": 0}, "epochs above 0"), ({"crop_padding": 16}, "crop_padding"),
-    ({"optimiser": "lion"}, "pretrain_cnn.optimiser"), ({"dropout": 1.0}, "pretrain_cnn.dropout")])
+    ({"optimiser": "lion"}, "pretrain_cnn.optimiser"), ({"dropout": 1.0}, "pretrain_cnn.dropout"),
+    ({"deviation": [0.2, 0.0, 0.2]}, "pretrain_cnn.deviation.1")])
 def test_bad_params(tmp_path, changed, message):
     path = tmp_path / "params.yaml"
     path.write_text(json.dumps({"pretrain_cnn": {**PRETRAIN, **changed}}))

@@ -66,3 +66,8 @@ def test_refusals(tmp_path):
         run(world)
     with pytest.raises(InputError, match="--t is 'x'"):
         run(world, "x")
+
+
+def test_t_twice_is_refused():
+    with pytest.raises(ValueError, match=r"distinct numbers.*\[10\] more than once"):
+        rank_conse.Params(t=[10, 1, 10], threads=1)

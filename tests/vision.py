@@ -16,7 +16,8 @@ PRETRAIN = dict(
     crop_padding=1, flip=True, randaugment=0, randaugment_magnitude=9, mixup=0.0, optimiser="sgd", learning_rate=0.1,
     momentum=0.9, weight_decay=0.0, schedule="cosine", label_smoothing=0.0, epochs=3, batch=16, precision="float32",
     channels_last=True, compile=False, deterministic=True, threads=1, workers=0, seed=1)
-EXTRACT = dict(tap="pooled", batch=8, precision="float32", channels_last=True, deterministic=True, threads=1, workers=0)
+EXTRACT = dict(tap="pooled", batch=8, precision="float32", channels_last=True, deterministic=True, max_unreadable=0.001,
+               threads=1, workers=0)
 MAP = dict(
     loss="hinge_rank", margin=0.1, false_labels="truncated", samples=2, bias=False, dropout=0.0, scaling="rms",
     optimiser="sgd", learning_rate=1.0, momentum=0.9, weight_decay=0.0, schedule="cosine", epochs=5, batch=16,

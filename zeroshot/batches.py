@@ -17,6 +17,7 @@ import zeroshot.torchvision_guard  # noqa: F401
 from zeroshot.decoding import UnreadableImage, decode_square
 from zeroshot.image_files import ImageFiles
 from zeroshot.images import PackedPixels, open_pixels
+from zeroshot.stage import die_with_parent
 
 RESIDENT_SHARE = 0.25  # of a GPU's free memory, for keeping a packed set there
 GREY = 128  # stands in for an image that turns out to be unreadable
@@ -26,7 +27,7 @@ class SquareSource:
     """Images of an index as uint8 squares.
 
     Attributes:
-        unreadable: images that could not be decoded so far; each was reported and became a grey square.
+        unreadable: rows of images that could not be decoded so far; each was reported and became a grey square.
     """
 
     def __init__(self, index: Path, images_root: Path, *, side: int, device: torch.device, workers: int):
@@ -40,7 +41,7 @@ class SquareSource:
         self._reader = open_pixels(index, images_root)
         self._side, self._device, self._workers = side, device, workers
         self._resident = _to_gpu(self._reader, device)
-        self.unreadable = 0
+        self.unreadable: set[int] = set()
 
     def squares(self, batches: Sequence[Int[np.ndarray, "batch"]]) -> Iterator[UInt8[Tensor, "batch side side 3"]]:
         """The squares of each batch of row numbers in turn."""
@@ -58,11 +59,12 @@ class SquareSource:
     def _decoded(self, batches: Sequence[Int[np.ndarray, "batch"]]) -> Iterator[UInt8[Tensor, "batch side side 3"]]:
         loader = DataLoader(_Decoder(self._reader, self._side), batch_sampler=batches, num_workers=self._workers,
                             collate_fn=_collate, pin_memory=self._device.type == "cuda",
-                            prefetch_factor=4 if self._workers else None)
+                            prefetch_factor=4 if self._workers else None, worker_init_fn=_start_worker)
         for squares, unreadable in loader:
-            for message in unreadable:
-                print(message, file=sys.stderr, flush=True)
-            self.unreadable += len(unreadable)
+            for row, message in unreadable:
+                if row not in self.unreadable:  # a later epoch, or the filling of a batch
+                    print(message, file=sys.stderr, flush=True)
+                self.unreadable.add(row)
             yield squares.to(self._device, non_blocking=True)
 
 
@@ -79,15 +81,19 @@ class _Decoder(Dataset):
     def __init__(self, reader: ImageFiles, side: int):
         self._reader, self._side = reader, side
 
-    def __getitem__(self, row: int) -> tuple[np.ndarray, str | None]:
+    def __getitem__(self, row: int) -> tuple[np.ndarray, tuple[int, str] | None]:
         try:
             return decode_square(self._reader.jpeg_bytes(int(row)), self._side), None
         except UnreadableImage as error:
             grey = np.full((self._side, self._side, 3), GREY, np.uint8)
-            return grey, f"{self._reader.where(int(row))}: {error}; a grey image stands in for it"
+            return grey, (int(row), f"{self._reader.where(int(row))}: {error}; a grey image stands in for it")
 
 
-def _collate(items: list[tuple[np.ndarray, str | None]]) -> tuple[Tensor, list[str]]:
+def _start_worker(number: int) -> None:
+    die_with_parent()  # an orphan would keep the scratch folder's lock
+
+
+def _collate(items: list[tuple[np.ndarray, tuple[int, str] | None]]) -> tuple[Tensor, list[tuple[int, str]]]:
     return torch.from_numpy(np.stack([square for square, _ in items])), [error for _, error in items if error]
 
 

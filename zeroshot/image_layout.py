@@ -48,7 +48,7 @@ def find_sources(root: Path, role: int, place: str) -> list[Source]:
     """The classes under `root`/`place`, sorted by wnid.
 
     Raises:
-        InputError: missing, empty, an entry that is no wnid, or a class twice.
+        InputError: missing, empty, an entry that is no wnid or a link to nothing, or a class twice.
     """
     path = root / place
     if path.is_dir():
@@ -72,10 +72,13 @@ def _in_folder(path: Path, role: int, place: str) -> Iterator[Source]:
         yield Source(role, None, place)
         return
     for entry in entries:
-        wnid = entry.name if entry.is_dir() else entry.name.removesuffix(".tar")
+        is_folder = os.path.isdir(entry.path)
+        if not is_folder and not os.path.isfile(entry.path):
+            raise InputError(f"{entry.path}: neither a folder nor a file (a link to nothing?); mend or remove it")
+        wnid = entry.name if is_folder else entry.name.removesuffix(".tar")
         if not WNID.fullmatch(wnid):
             raise InputError(f"{entry.path}: its name is no wnid (n and eight digits); {EXPECTED}")
-        yield Source(role, wnid, f"{place}/{entry.name}", 0, None if entry.is_dir() else entry.stat().st_size)
+        yield Source(role, wnid, f"{place}/{entry.name}", 0, None if is_folder else entry.stat().st_size)
 
 
 def _in_tar(path: Path, role: int, place: str) -> Iterator[Source]:

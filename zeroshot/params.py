@@ -1,7 +1,7 @@
 """Settings: each stage checks its own section of params.yaml before it does anything else."""
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import pydantic
 import yaml
@@ -12,12 +12,13 @@ from zeroshot.errors import InputError
 class StageParams(pydantic.BaseModel):
     """Base of every stage's `Params`: unknown keys, missing keys and wrong types are refused.
 
-    Types are strict: `"3"` is no number and `1` is no boolean (an integer is taken for a float).
+    Types are strict: `"3"` is no number and `1` is no boolean (an integer is taken for a float). Numbers are finite.
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+Seed = Annotated[int, pydantic.Field(ge=0, lt=2**32)]  # what every generator of random numbers takes
 P = TypeVar("P", bound=StageParams)
 
 

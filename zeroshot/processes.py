@@ -27,6 +27,16 @@ def rank_and_size() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
+def marked_by_any(rows: set[int], length: int, device: torch.device) -> set[int]:
+    """The rows, all below `length`, that any process gives; every process must call it, and gets all of them."""
+    if rank_and_size()[1] == 1:
+        return rows
+    marks = torch.zeros(length, dtype=torch.uint8, device=device)
+    marks[torch.tensor(sorted(rows), dtype=torch.int64, device=device)] = 1
+    dist.all_reduce(marks, dist.ReduceOp.MAX)
+    return set(marks.nonzero()[:, 0].tolist())
+
+
 def gather_to_first(tensor: Tensor) -> list[Tensor]:
     """On rank 0 every process's tensor (all of one shape), in the order of ranks; elsewhere nothing."""
     rank, size = rank_and_size()
