@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from stages.index_images import find_sources, list_source
-from zeroshot.artifacts import write_artifact
+from zeroshot.base.artifacts import write_artifact
 from zeroshot.image_files import ImageFiles
 from zeroshot.image_packing import find_unreadable, write_pixels
 from zeroshot.images import PIXELS_FILE, ROLES, PackedPixels

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import torch
 
-from zeroshot.compute import pick_device
+from zeroshot.base.compute import pick_device
 from zeroshot.ranking import CHUNK, TOP, CosineScores, lay_out, rank_chunk
 
 LABELS, DIM, IMAGES = 21841, 500, 20000

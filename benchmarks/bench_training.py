@@ -17,10 +17,10 @@ import torch
 import torch.nn.functional as F
 
 from stages.pretrain_cnn import Params, Trainer
-from zeroshot.artifacts import Artifact, ArtifactWriter
 from zeroshot.augment import Preprocessing
+from zeroshot.base.artifacts import Artifact, ArtifactWriter
+from zeroshot.base.compute import set_up
 from zeroshot.batches import SquareSource
-from zeroshot.compute import set_up
 from zeroshot.images import PIXELS_FILE, ImageIndex, write_index
 from zeroshot.training import train_pass
 from zeroshot.visual import build_visual

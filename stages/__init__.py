@@ -2,4 +2,4 @@
 
 import os
 
-PARENT = os.getppid()  # before a stage's slow imports, in which the parent may be killed; see zeroshot.stage
+PARENT = os.getppid()  # before a stage's slow imports, in which the parent may be killed; see zeroshot.base.stage

@@ -12,15 +12,15 @@ import numpy as np
 import pydantic
 import torch
 
-from zeroshot.artifacts import Artifact, ArtifactWriter
+from zeroshot.base.artifacts import Artifact, ArtifactWriter
+from zeroshot.base.compute import set_up
+from zeroshot.base.errors import InputError
+from zeroshot.base.params import StageParams
+from zeroshot.base.stage import run_stage
 from zeroshot.batches import SquareSource
-from zeroshot.compute import set_up
-from zeroshot.errors import InputError
 from zeroshot.images import UNSEEN, VAL, ImageIndex
 from zeroshot.inference import memory_layout, over_images
 from zeroshot.networks import Devise, read_devise
-from zeroshot.params import StageParams
-from zeroshot.stage import run_stage
 from zeroshot.training import Precision
 
 

@@ -15,12 +15,12 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from zeroshot.errors import InputError
-from zeroshot.files import atomic_write, sha256_of, write_json
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import atomic_write, sha256_of, write_json
+from zeroshot.base.params import Seed, StageParams
+from zeroshot.base.stage import run_stage
 from zeroshot.label_sets import LABEL_SETS, read_label_sets
 from zeroshot.label_vectors import LabelVectors, write_label_vectors
-from zeroshot.params import Seed, StageParams
-from zeroshot.stage import run_stage
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 from zeroshot.term_vectors import TermVectors, read_term_vectors
 from zeroshot.terms import JOINER, term_of, words_of

@@ -13,15 +13,15 @@ import numpy as np
 import pydantic
 
 from zeroshot import metrics
-from zeroshot.errors import InputError
-from zeroshot.files import atomic_write, write_json
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import atomic_write, write_json
+from zeroshot.base.params import Seed, StageParams
+from zeroshot.base.progress import progress
+from zeroshot.base.stage import run_stage
 from zeroshot.hierarchy import FAR, hops_and_radii
 from zeroshot.label_sets import PLUS_SEEN, read_label_sets
 from zeroshot.metrics import KS
-from zeroshot.params import Seed, StageParams
-from zeroshot.progress import progress
 from zeroshot.rankings import Rankings, memberships
-from zeroshot.stage import run_stage
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
 

@@ -20,11 +20,11 @@ from gensim.test.utils import datapath
 from jaxtyping import Float32, Int64
 from scipy.stats import spearmanr
 
-from zeroshot.files import atomic_write, write_json
+from zeroshot.base.files import atomic_write, write_json
+from zeroshot.base.params import Seed, StageParams
+from zeroshot.base.progress import progress
+from zeroshot.base.stage import run_stage
 from zeroshot.label_sets import read_wnids
-from zeroshot.params import Seed, StageParams
-from zeroshot.progress import progress
-from zeroshot.stage import run_stage
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 from zeroshot.term_vectors import TermVectors, read_term_vectors
 from zeroshot.terms import term_of

@@ -17,17 +17,17 @@ import numpy as np
 import pydantic
 import torch
 
-from zeroshot.artifacts import ArtifactWriter
+from zeroshot.base.artifacts import ArtifactWriter
+from zeroshot.base.compute import set_up
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import write_json
+from zeroshot.base.params import StageParams
+from zeroshot.base.processes import marked_by_any, process_group
+from zeroshot.base.stage import run_stage
 from zeroshot.batches import SquareSource
-from zeroshot.compute import set_up
-from zeroshot.errors import InputError
-from zeroshot.files import write_json
 from zeroshot.images import UNSEEN, VAL, ImageIndex
 from zeroshot.inference import memory_layout, over_images
 from zeroshot.networks import Cnn, read_cnn
-from zeroshot.params import StageParams
-from zeroshot.processes import marked_by_any, process_group
-from zeroshot.stage import run_stage
 from zeroshot.training import Precision
 from zeroshot.visual import Tap, feature_dim
 

@@ -14,20 +14,20 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from zeroshot.augment import Augmentation
+from zeroshot.base.compute import set_up
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import write_json
+from zeroshot.base.params import Seed, StageParams
+from zeroshot.base.scratch import scratch_folder
+from zeroshot.base.stage import run_stage
 from zeroshot.batches import SquareSource
-from zeroshot.compute import set_up
 from zeroshot.devise_map import read_map
-from zeroshot.errors import InputError
-from zeroshot.files import write_json
 from zeroshot.hinge import FalseLabels, Loss, rank_loss
 from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.inference import memory_layout, over_images
 from zeroshot.label_vectors import read_label_vectors
 from zeroshot.networks import Cnn, DeviseNetwork, read_cnn, write_devise
-from zeroshot.params import Seed, StageParams
-from zeroshot.scratch import scratch_folder
 from zeroshot.seen_labels import SeenLabels, nearest_hits
-from zeroshot.stage import run_stage
 from zeroshot.training import (
     Optimiser,
     Precision,

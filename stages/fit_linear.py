@@ -20,18 +20,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from zeroshot.artifacts import Artifact
-from zeroshot.compute import set_up
-from zeroshot.errors import InputError
-from zeroshot.files import write_json
+from zeroshot.base.artifacts import Artifact
+from zeroshot.base.compute import set_up
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import write_json
+from zeroshot.base.params import Seed, StageParams
+from zeroshot.base.progress import progress
+from zeroshot.base.stage import run_stage
 from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.label_vectors import read_label_vectors
 from zeroshot.linear_maps import eszsl, ridge
 from zeroshot.networks import DeviseNetwork, read_cnn, write_devise
-from zeroshot.params import Seed, StageParams
-from zeroshot.progress import progress
 from zeroshot.seen_labels import SeenLabels
-from zeroshot.stage import run_stage
 
 CHUNK = 8192  # images at a time; fixed, so that sums are always added in the same order
 HANDICAPS = torch.arange(0, 1.001, 0.01)  # of seen labels, in cosine

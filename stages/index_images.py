@@ -16,19 +16,19 @@ from typing import Literal
 import numpy as np
 import pydantic
 
-from zeroshot.artifacts import Artifact, ArtifactWriter, write_artifact
-from zeroshot.errors import InputError
-from zeroshot.files import atomic_write, write_json
+from zeroshot.base.artifacts import Artifact, ArtifactWriter, write_artifact
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import atomic_write, write_json
+from zeroshot.base.ordered_pool import in_order
+from zeroshot.base.params import Seed, StageParams
+from zeroshot.base.progress import progress
+from zeroshot.base.stage import run_stage
 from zeroshot.image_archives import Listing, list_folder, list_tar
 from zeroshot.image_files import ImageFiles
 from zeroshot.image_layout import Source, find_sources, read_ground_truth, val_wnids
 from zeroshot.image_packing import find_unreadable, write_pixels
 from zeroshot.images import INDEX_FILE, PIXELS_FILE, ROLES, TRAIN, UNSEEN, VAL, ImageIndex, write_index
-from zeroshot.ordered_pool import in_order
-from zeroshot.params import Seed, StageParams
-from zeroshot.progress import progress
 from zeroshot.renderer import class_looks, draw_images, random_of
-from zeroshot.stage import run_stage
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
 

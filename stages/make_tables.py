@@ -11,12 +11,12 @@ import matplotlib
 import pandas as pd
 import pydantic
 
-from zeroshot.errors import InputError
-from zeroshot.files import atomic_write
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import atomic_write
+from zeroshot.base.params import StageParams, load_params
+from zeroshot.base.stage import run_stage
 from zeroshot.label_sets import ALL_LABEL_SETS, PLUS_SEEN
 from zeroshot.metrics import KS
-from zeroshot.params import StageParams, load_params
-from zeroshot.stage import run_stage
 
 COLUMNS = ["model", "label_set", "metric", "k", "value"]
 NAMES = {"softmax": "Softmax baseline", "random": "Random embedding", "devise": "DeViSE"}  # and their order

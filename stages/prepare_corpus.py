@@ -18,15 +18,15 @@ from typing import NamedTuple
 
 import pydantic
 
-from zeroshot.errors import InputError
-from zeroshot.files import atomic_write, write_json
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import atomic_write, write_json
+from zeroshot.base.ordered_pool import in_order
+from zeroshot.base.params import StageParams
+from zeroshot.base.progress import progress
+from zeroshot.base.stage import run_stage
 from zeroshot.lexicon import MultiwordTerms, choose_lexicon
-from zeroshot.ordered_pool import in_order
-from zeroshot.params import StageParams
 from zeroshot.phrases import find_phrases
-from zeroshot.progress import progress
 from zeroshot.sentences import SENTENCE_END, tokens_of
-from zeroshot.stage import run_stage
 from zeroshot.taxonomy import read_taxonomy
 from zeroshot.terms import JOINER, term_of
 from zeroshot.text_files import Block, blocks_of, tasks_of

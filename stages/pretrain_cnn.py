@@ -16,15 +16,15 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from zeroshot.augment import Augmentation, Preprocessing, mixup
+from zeroshot.base.compute import set_up
+from zeroshot.base.files import sha256_of, write_json
+from zeroshot.base.params import Seed, StageParams
+from zeroshot.base.scratch import scratch_folder
+from zeroshot.base.stage import run_stage
 from zeroshot.batches import SquareSource, padded_batches
-from zeroshot.compute import set_up
-from zeroshot.files import sha256_of, write_json
 from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.networks import write_cnn
-from zeroshot.params import Seed, StageParams
 from zeroshot.pretrained import Outputs, Pretrained, build_pretrained
-from zeroshot.scratch import scratch_folder
-from zeroshot.stage import run_stage
 from zeroshot.training import (
     Optimiser,
     Precision,

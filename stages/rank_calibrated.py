@@ -15,15 +15,15 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float32
 
-from zeroshot.artifacts import Artifact
-from zeroshot.compute import set_up
+from zeroshot.base.artifacts import Artifact
+from zeroshot.base.compute import set_up
+from zeroshot.base.params import StageParams
+from zeroshot.base.progress import progress
+from zeroshot.base.stage import run_stage
 from zeroshot.images import VAL, ImageIndex
 from zeroshot.label_sets import read_label_sets
 from zeroshot.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.nearest import rank_points
-from zeroshot.params import StageParams
-from zeroshot.progress import progress
-from zeroshot.stage import run_stage
 
 CHUNK = 1024  # images at a time; fixed, for the same bits in every run
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pydantic
 
-from zeroshot.artifacts import Artifact
-from zeroshot.compute import set_up
+from zeroshot.base.artifacts import Artifact
+from zeroshot.base.compute import set_up
+from zeroshot.base.params import StageParams
+from zeroshot.base.stage import run_stage
 from zeroshot.images import ImageIndex
 from zeroshot.label_sets import read_label_sets
 from zeroshot.label_vectors import read_label_vectors
 from zeroshot.nearest import rank_points
-from zeroshot.params import StageParams
-from zeroshot.stage import run_stage
 
 
 class Params(StageParams):

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import pydantic
 
-from zeroshot.artifacts import Artifact
-from zeroshot.compute import set_up
-from zeroshot.errors import InputError
+from zeroshot.base.artifacts import Artifact
+from zeroshot.base.compute import set_up
+from zeroshot.base.errors import InputError
+from zeroshot.base.params import StageParams
+from zeroshot.base.stage import run_stage
 from zeroshot.images import ImageIndex
 from zeroshot.label_sets import read_label_sets
-from zeroshot.params import StageParams
 from zeroshot.ranking import OutputScores, lay_out
 from zeroshot.rankings import all_labels, memberships, write_rankings
-from zeroshot.stage import run_stage
 
 
 class Params(StageParams):

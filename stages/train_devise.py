@@ -15,17 +15,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from zeroshot.artifacts import Artifact
-from zeroshot.compute import set_up
+from zeroshot.base.artifacts import Artifact
+from zeroshot.base.compute import set_up
+from zeroshot.base.files import write_json
+from zeroshot.base.params import Seed, StageParams
+from zeroshot.base.scratch import scratch_folder
+from zeroshot.base.stage import run_stage
 from zeroshot.devise_map import write_map
-from zeroshot.files import write_json
 from zeroshot.hinge import FalseLabels, Loss, rank_loss
 from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.label_vectors import read_label_vectors
-from zeroshot.params import Seed, StageParams
-from zeroshot.scratch import scratch_folder
 from zeroshot.seen_labels import SeenLabels, nearest_hits
-from zeroshot.stage import run_stage
 from zeroshot.training import (
     Optimiser,
     Schedule,

@@ -21,13 +21,13 @@ import numpy as np
 import pydantic
 from gensim.models import Word2Vec
 
-from zeroshot.artifacts import Artifact, write_artifact
-from zeroshot.errors import InputError
-from zeroshot.files import sha256_of, write_json
-from zeroshot.params import Seed, StageParams
-from zeroshot.progress import progress
-from zeroshot.scratch import scratch_folder
-from zeroshot.stage import run_stage
+from zeroshot.base.artifacts import Artifact, write_artifact
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import sha256_of, write_json
+from zeroshot.base.params import Seed, StageParams
+from zeroshot.base.progress import progress
+from zeroshot.base.scratch import scratch_folder
+from zeroshot.base.stage import run_stage
 from zeroshot.term_vectors import TermVectors, write_term_vectors
 from zeroshot.vocabulary import read_counts
 

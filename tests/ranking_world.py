@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zeroshot.artifacts import write_artifact
+from zeroshot.base.artifacts import write_artifact
 from zeroshot.images import ImageIndex, write_index
 from zeroshot.label_sets import write_label_sets
 from zeroshot.label_vectors import LabelVectors, write_label_vectors

@@ -6,8 +6,8 @@ import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroshot.artifacts import Artifact, ArtifactWriter, write_artifact
-from zeroshot.errors import InputError
+from zeroshot.base.artifacts import Artifact, ArtifactWriter, write_artifact
+from zeroshot.base.errors import InputError
 
 DTYPES = [np.bool_, np.uint8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64]
 

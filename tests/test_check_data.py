@@ -4,7 +4,7 @@ import yaml
 from tests.image_sets import CAT, DOG, HORSE, WOLF, small_set
 from tools import check_data
 from tools.estimate_cost import Found, Training, disk_bytes, measure_training, run_seconds
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.taxonomy import make_taxonomy, write_taxonomy
 
 PARAMS = yaml.safe_load((check_data.PROJECT / "params.yaml").read_text())

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from zeroshot.scratch import PROJECT
+from zeroshot.base.scratch import PROJECT
 
 
 @pytest.fixture

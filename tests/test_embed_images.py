@@ -6,8 +6,8 @@ import pytest
 from stages import embed_images, extract_features
 from tests.test_finetune_devise import finetune, make_world
 from tests.vision import EMBED, EXTRACT
-from zeroshot.artifacts import Artifact
-from zeroshot.errors import InputError
+from zeroshot.base.artifacts import Artifact
+from zeroshot.base.errors import InputError
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stages.embed_labels import Params, Terms, ancestors, embed, main, wanted_terms
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.label_sets import write_label_sets
 from zeroshot.label_vectors import read_label_vectors
 from zeroshot.taxonomy import make_taxonomy, write_taxonomy

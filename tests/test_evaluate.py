@@ -6,8 +6,8 @@ import pytest
 
 from stages import evaluate, rank_devise, rank_softmax
 from tests.ranking_world import NOUNS, SETS, WNID, build
-from zeroshot.artifacts import Artifact, write_artifact
-from zeroshot.errors import InputError
+from zeroshot.base.artifacts import Artifact, write_artifact
+from zeroshot.base.errors import InputError
 from zeroshot.label_sets import read_label_sets
 from zeroshot.metrics import KS
 from zeroshot.rankings import Rankings

@@ -12,10 +12,10 @@ import torch
 from stages import extract_features
 from tests.image_sets import jpeg
 from tests.vision import EXTRACT, SIDE, WNIDS, make_index
-from zeroshot.artifacts import Artifact
 from zeroshot.augment import Preprocessing
+from zeroshot.base.artifacts import Artifact
+from zeroshot.base.errors import InputError
 from zeroshot.batches import SquareSource, padded_batches
-from zeroshot.errors import InputError
 from zeroshot.images import open_pixels, write_index
 from zeroshot.networks import read_cnn, write_cnn
 from zeroshot.visual import build_visual

@@ -8,9 +8,9 @@ import torch
 from stages import finetune_devise
 from tests.test_extract_features import make_cnn
 from tests.vision import FINETUNE, make_index, make_labels
-from zeroshot.artifacts import Artifact
+from zeroshot.base.artifacts import Artifact
+from zeroshot.base.errors import InputError
 from zeroshot.devise_map import write_map
-from zeroshot.errors import InputError
 from zeroshot.label_vectors import read_label_vectors
 from zeroshot.networks import read_cnn, read_devise
 

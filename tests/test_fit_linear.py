@@ -9,7 +9,7 @@ from stages import fit_linear
 from tests.test_train_devise import make_features
 from tests.vision import WNIDS, make_index, make_labels
 from zeroshot.augment import Preprocessing
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.networks import read_devise, write_cnn
 from zeroshot.visual import build_visual
 
@@ -37,7 +37,7 @@ def fit(world, model="ridge", **changed):
 @pytest.mark.parametrize("model", ["ridge", "eszsl"])
 def test_the_map_is_that_of_all_training_images_at_the_chosen_strength(world, model):
     devise, metrics = fit(world, model)
-    from zeroshot.artifacts import Artifact
+    from zeroshot.base.artifacts import Artifact
     from zeroshot.images import TRAIN, ImageIndex
     from zeroshot.label_vectors import read_label_vectors
     from zeroshot.linear_maps import eszsl, ridge

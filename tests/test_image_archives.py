@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.image_archives import list_folder, list_tar
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from zeroshot.artifacts import write_artifact
-from zeroshot.errors import InputError
+from zeroshot.base.artifacts import write_artifact
+from zeroshot.base.errors import InputError
 from zeroshot.label_vectors import LabelVectors, read_label_vectors, write_label_vectors
 
 WNIDS = ["n00000001", "n00000002", "n00000003"]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.lexicon import MultiwordTerms, choose_lexicon
 
 SHARKS = MultiwordTerms(["white_shark", "great_white_shark", "great_white_way", "shark", "great_white"])

@@ -3,7 +3,7 @@ import pytest
 
 from stages import make_tables
 from stages.evaluate import _write_scores
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.metrics import KS
 
 PUBLISHED = "presets/papers/conse_tables.csv"

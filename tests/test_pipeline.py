@@ -7,7 +7,15 @@ import re
 import pytest
 import yaml
 
-from tools.stage_deps import PROJECT, code_deps, import_closure, imported_modules, stage_bodies, stage_module
+from tools.stage_deps import (
+    BASE,
+    PROJECT,
+    code_deps,
+    import_closure,
+    imported_modules,
+    stage_bodies,
+    stage_module,
+)
 
 STAGES = stage_bodies(yaml.safe_load((PROJECT / "dvc.yaml").read_text()))
 PRESETS = sorted((PROJECT / "presets").glob("*.yaml"))
@@ -60,11 +68,16 @@ def test_every_param_is_tracked_by_the_stage_that_reads_it():
 
 def test_no_stage_imports_a_stage_and_the_library_imports_none():
     for folder in ("stages", "zeroshot"):
-        for file in (PROJECT / folder).glob("*.py"):
+        for file in (PROJECT / folder).rglob("*.py"):
             assert not [name for name in imported_modules(file) if name.startswith("stages.")], file.name
+
+
+def test_base_imports_only_base_since_it_is_one_dependency():
+    for file in (PROJECT / BASE).glob("*.py"):
+        assert all(name.startswith("zeroshot.base.") for name in imported_modules(file)), file.name
 
 
 def test_nothing_loads_pickles_or_extracts_archives():
     forbidden = re.compile(r"pickle\.load|allow_pickle=True|weights_only=False|extractall\(|\.extract\(")
-    for file in [file for folder in ("stages", "zeroshot", "tools") for file in (PROJECT / folder).glob("*.py")]:
+    for file in [file for folder in ("stages", "zeroshot", "tools") for file in (PROJECT / folder).rglob("*.py")]:
         assert not forbidden.search(file.read_text()), file.name

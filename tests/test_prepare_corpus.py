@@ -6,7 +6,7 @@ import pytest
 from stages import prepare_corpus
 from stages.prepare_corpus import Params
 from zeroshot import text_files
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.taxonomy import make_taxonomy, write_taxonomy
 
 NOUNS = {"n00000001": (["shark"], [], [], "a fish"),

@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 
 from stages import pretrain_cnn
 from tests.vision import PRETRAIN, SIDE, WNIDS, make_index
-from zeroshot.artifacts import Artifact
-from zeroshot.errors import InputError
+from zeroshot.base.artifacts import Artifact
+from zeroshot.base.errors import InputError
+from zeroshot.base.params import load_params
 from zeroshot.networks import read_cnn
-from zeroshot.params import load_params
 from zeroshot.pretrained import build_pretrained, imagenet_1k, keep_outputs
 from zeroshot.visual import build_visual
 

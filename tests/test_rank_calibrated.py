@@ -4,7 +4,7 @@ import torch
 
 from stages import rank_calibrated, rank_devise
 from tests.ranking_world import build
-from zeroshot.artifacts import Artifact, write_artifact
+from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.images import VAL, ImageIndex
 from zeroshot.label_sets import read_label_sets
 from zeroshot.label_vectors import read_label_vectors

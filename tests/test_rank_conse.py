@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from stages import rank_conse
 from tests.ranking_world import NOUNS, SEEN, WNID, build
-from zeroshot.artifacts import Artifact
-from zeroshot.errors import InputError
+from zeroshot.base.artifacts import Artifact
+from zeroshot.base.errors import InputError
 from zeroshot.label_sets import read_label_sets
 from zeroshot.label_vectors import read_label_vectors
 from zeroshot.rankings import Rankings

@@ -5,8 +5,8 @@ import torch
 from stages import rank_devise
 from tests.ranking_world import NOUNS, SETS, WNID, build
 from zeroshot import ranking
-from zeroshot.artifacts import Artifact, write_artifact
-from zeroshot.errors import InputError
+from zeroshot.base.artifacts import Artifact, write_artifact
+from zeroshot.base.errors import InputError
 from zeroshot.images import ImageIndex
 from zeroshot.label_sets import read_label_sets
 from zeroshot.label_vectors import read_label_vectors

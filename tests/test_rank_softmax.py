@@ -3,8 +3,8 @@ import pytest
 
 from stages import rank_softmax
 from tests.ranking_world import SEEN, build
-from zeroshot.artifacts import Artifact, write_artifact
-from zeroshot.errors import InputError
+from zeroshot.base.artifacts import Artifact, write_artifact
+from zeroshot.base.errors import InputError
 from zeroshot.label_sets import read_label_sets
 from zeroshot.rankings import Rankings
 

@@ -7,9 +7,9 @@ import textwrap
 import pytest
 import torch
 
-from zeroshot.checkpoints import load_checkpoint, save_checkpoint
-from zeroshot.files import atomic_write
-from zeroshot.scratch import scratch_folder
+from zeroshot.base.checkpoints import load_checkpoint, save_checkpoint
+from zeroshot.base.files import atomic_write
+from zeroshot.base.scratch import scratch_folder
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def test_two_equal_runs_at_once_do_not_share():
 def test_a_killed_process_gives_its_folder_back():
     code = """
         import os, signal
-        from zeroshot.scratch import scratch_folder
+        from zeroshot.base.scratch import scratch_folder
         with scratch_folder("s", x=1) as folder:
             if (folder / "state").exists():
                 raise SystemExit(7)

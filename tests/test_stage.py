@@ -7,13 +7,13 @@ import textwrap
 
 import pytest
 
-from zeroshot.scratch import PROJECT
+from zeroshot.base.scratch import PROJECT
 
 STAGE = """
     from pathlib import Path
-    from zeroshot.errors import InputError
-    from zeroshot.params import StageParams
-    from zeroshot.stage import run_stage
+    from zeroshot.base.errors import InputError
+    from zeroshot.base.params import StageParams
+    from zeroshot.base.stage import run_stage
 
     class Params(StageParams):
         size: int

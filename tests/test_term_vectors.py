@@ -7,8 +7,8 @@ import pytest
 from gensim.models import KeyedVectors, Word2Vec
 
 from zeroshot import foreign_vectors
-from zeroshot.errors import InputError
-from zeroshot.files import sha256_of
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import sha256_of
 from zeroshot.term_vectors import SEALED, TermVectors, read_term_vectors, write_term_vectors
 
 NAMES = ["the", "great_white_shark", "façade", "3"]

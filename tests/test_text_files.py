@@ -5,7 +5,7 @@ import pytest
 import zstandard
 
 from zeroshot import text_files
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.text_files import blocks_of, opened, tasks_of
 
 LINES = b"".join(b"line %d of the text\n" % number for number in range(5000))

@@ -6,7 +6,7 @@ import pytest
 from gensim.test.utils import datapath
 
 from zeroshot import text_files
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.text_files import tasks_of
 from zeroshot.text_sources import BOUNDARY, articles_of
 from zeroshot.text_sources import text_files as files_of

@@ -6,9 +6,9 @@ import torch
 
 from stages import train_devise
 from tests.vision import MAP, WNIDS, make_index, make_labels
-from zeroshot.artifacts import Artifact, write_artifact
+from zeroshot.base.artifacts import Artifact, write_artifact
+from zeroshot.base.errors import InputError
 from zeroshot.devise_map import read_map
-from zeroshot.errors import InputError
 
 DIM = 8
 

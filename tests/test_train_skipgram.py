@@ -7,7 +7,7 @@ from gensim.models import KeyedVectors
 
 from stages import train_skipgram
 from stages.train_skipgram import Params, line_ends, slices_of
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.term_vectors import read_term_vectors
 from zeroshot.vocabulary import write_counts
 

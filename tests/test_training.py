@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from zeroshot import training
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.training import epoch_batches, hits_at, make_optimiser, rate_factor, run_epochs, train_pass, write_curve
 
 

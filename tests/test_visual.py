@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.visual import build_visual, check_size, feature_dim
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.vocabulary import read_counts, write_counts
 
 COUNTS = {"the": 9, "of": 7, "tiger_shark": 2, "façade": 1}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from zeroshot.artifacts import Artifact, ArtifactWriter
+from zeroshot.base.artifacts import Artifact, ArtifactWriter
 from zeroshot.images import INDEX_FILE, PIXELS_FILE, ImageIndex, write_index
 from zeroshot.label_vectors import LabelVectors, write_label_vectors
 

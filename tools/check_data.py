@@ -19,12 +19,12 @@ from stages.index_images import Params, choose_sources, list_source, read_demo_c
 from tools.check_params import check_params, missing_inputs
 from tools.estimate_cost import DRAWN, Found, basis, disk_bytes, measure_training, memory_bytes, run_seconds
 from tools.stage_deps import PROJECT, stage_bodies
+from zeroshot.base.errors import InputError
+from zeroshot.base.scratch import scratch_root
 from zeroshot.decoding import UnreadableImage, decode_square
-from zeroshot.errors import InputError
 from zeroshot.image_archives import Listing
 from zeroshot.image_layout import Source
 from zeroshot.images import ROLES
-from zeroshot.scratch import scratch_root
 from zeroshot.taxonomy import read_taxonomy
 
 LISTED = 12  # classes of each role that are listed

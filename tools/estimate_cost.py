@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from zeroshot.compute import pick_device
+from zeroshot.base.compute import pick_device
 from zeroshot.visual import build_visual
 
 LABELS, MODELS, LABEL_SETS = 21_841, 6, 9  # candidates of 21k+seen; models that are ranked; label sets of each

@@ -12,10 +12,11 @@ import ruamel.yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = ("stages", "zeroshot")
+BASE = "zeroshot/base"  # one dependency, since nearly every stage loads nearly all of it: DVC reads fewer entries
 
 
 def import_closure(module: str) -> list[str]:
-    """Files of the project that `module` ("stages.x") loads, itself first, the others sorted; paths with "/"."""
+    """What `module` ("stages.x") loads of the project: itself first, BASE as a folder, other files sorted."""
     found: dict[str, None] = {}
     waiting = [module]
     while waiting:
@@ -26,7 +27,7 @@ def import_closure(module: str) -> list[str]:
         found[name] = None
         waiting += imported_modules(file)
     own, *others = (name.replace(".", "/") + ".py" for name in found)
-    return [own, *sorted(others)]
+    return [own, BASE, *sorted(file for file in others if not file.startswith(BASE + "/"))]
 
 
 def imported_modules(file: Path) -> list[str]:
@@ -52,8 +53,8 @@ def stage_module(body: dict) -> str:
 
 
 def code_deps(body: dict) -> list[str]:
-    """The .py files among a stage's declared deps, in order."""
-    return [dep for dep in body.get("deps", []) if dep.endswith(".py")]
+    """The project's code among a stage's declared deps, in order."""
+    return [dep for dep in body.get("deps", []) if dep.endswith(".py") or dep == BASE]
 
 
 def _write(path: Path) -> None:
@@ -62,7 +63,7 @@ def _write(path: Path) -> None:
     yaml.indent(mapping=2, sequence=4, offset=2)
     document = yaml.load(path.read_text(encoding="utf-8"))
     for body in stage_bodies(document).values():
-        data = [dep for dep in body.get("deps", []) if not dep.endswith(".py")]
+        data = [dep for dep in body.get("deps", []) if dep not in code_deps(body)]
         deps = ruamel.yaml.comments.CommentedSeq([*import_closure(stage_module(body)), *data])
         body["deps"] = deps
     with open(path, "w", encoding="utf-8") as file:

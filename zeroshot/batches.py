@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 import zeroshot.torchvision_guard  # noqa: F401
+from zeroshot.base.stage import die_with_parent
 from zeroshot.decoding import UnreadableImage, decode_square
 from zeroshot.image_files import ImageFiles
 from zeroshot.images import PackedPixels, open_pixels
-from zeroshot.stage import die_with_parent
 
 RESIDENT_SHARE = 0.25  # of a GPU's free memory, for keeping a packed set there
 GREY = 128  # stands in for an image that turns out to be unreadable

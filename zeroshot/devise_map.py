@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from zeroshot.artifacts import Artifact, write_artifact
+from zeroshot.base.artifacts import Artifact, write_artifact
 
 
 def write_map(path: Path, linear: nn.Linear, meta: dict) -> None:

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 
 HEADER = re.compile(rb"(\d+) +(\d+)\s*\n")  # of word2vec: how many terms, of what width
 EXPORT = "in gensim, export it with `.save_word2vec_format(path, binary=True)`"

@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Bool, Int, UInt8
 
-from zeroshot.progress import progress
+from zeroshot.base.progress import progress
 
 SOURCES = 512  # searches at a time: 64 bytes a noun, 5 MB over WordNet, which stays near the cache
 FAR = 255  # not reached, or farther than anybody asked

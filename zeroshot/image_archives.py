@@ -13,7 +13,7 @@ from typing import IO
 
 import numpy as np
 
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 
 NO_IMAGE_SUFFIXES = (".txt", ".xml", ".json", ".csv", ".tsv", ".md", ".html", ".db")
 REMEDY = "fetch it again, and compare its size with the original's"

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from zeroshot.artifacts import Artifact
+from zeroshot.base.artifacts import Artifact
+from zeroshot.base.errors import InputError
 from zeroshot.decoding import UnreadableImage, check_header, decode_rgb
-from zeroshot.errors import InputError
 
 HEAD = 8192  # bytes; holds the header of nearly every image
 MAX_OPEN = 64  # tars held open at once, per process

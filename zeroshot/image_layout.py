@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.image_archives import is_junk, tar_members
 from zeroshot.taxonomy import WNID
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from zeroshot.artifacts import Artifact, ArtifactWriter
+from zeroshot.base.artifacts import Artifact, ArtifactWriter
+from zeroshot.base.errors import InputError
+from zeroshot.base.ordered_pool import in_order
+from zeroshot.base.progress import progress
 from zeroshot.decoding import UnreadableImage, decode_square
-from zeroshot.errors import InputError
 from zeroshot.image_files import ImageFiles
-from zeroshot.ordered_pool import in_order
-from zeroshot.progress import progress
 
 ROWS = 256  # images decoded or checked per task
 COPY_ROWS = 4096  # images copied at once

@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from zeroshot.artifacts import Artifact, write_artifact
-from zeroshot.errors import InputError
-from zeroshot.files import atomic_write
+from zeroshot.base.artifacts import Artifact, write_artifact
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import atomic_write
 from zeroshot.image_files import ImageFiles
 
 ROLES = ("train", "val", "unseen")

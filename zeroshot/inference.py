@@ -8,9 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from zeroshot.augment import Preprocessing
+from zeroshot.base.processes import gather_to_first, rank_and_size
+from zeroshot.base.progress import progress
 from zeroshot.batches import SquareSource, padded_batches
-from zeroshot.processes import gather_to_first, rank_and_size
-from zeroshot.progress import progress
 from zeroshot.training import Precision
 
 

@@ -8,8 +8,8 @@ are the validation images; those of any other set are the unseen classes' images
 from collections.abc import Iterable
 from pathlib import Path
 
-from zeroshot.errors import InputError
-from zeroshot.files import atomic_write
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import atomic_write
 from zeroshot.taxonomy import WNID
 
 LABEL_SETS = ("seen", "unseen", "2-hops", "3-hops", "21k")

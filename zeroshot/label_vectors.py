@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Int32
 
-from zeroshot.artifacts import Artifact, write_artifact
-from zeroshot.errors import InputError
+from zeroshot.base.artifacts import Artifact, write_artifact
+from zeroshot.base.errors import InputError
 
 
 @dataclass(frozen=True)

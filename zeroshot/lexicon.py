@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from itertools import compress, count, pairwise
 
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.terms import JOINER
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from zeroshot.artifacts import Artifact
-from zeroshot.errors import InputError
+from zeroshot.base.artifacts import Artifact
+from zeroshot.base.errors import InputError
 from zeroshot.images import ImageIndex
 from zeroshot.label_vectors import LabelVectors
 from zeroshot.ranking import CosineScores, lay_out

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from zeroshot.artifacts import Artifact, write_artifact
 from zeroshot.augment import Preprocessing
+from zeroshot.base.artifacts import Artifact, write_artifact
+from zeroshot.base.errors import InputError
 from zeroshot.devise_map import linear_from, state_arrays
-from zeroshot.errors import InputError
 from zeroshot.visual import Tap, VisualModel, build_visual
 
 

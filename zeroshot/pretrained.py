@@ -10,8 +10,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from zeroshot.errors import InputError
-from zeroshot.files import sha256_of
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import sha256_of
 from zeroshot.visual import Stem, VisualModel, build_visual
 
 Pretrained = Literal["none", "file", "torchvision", "timm"]

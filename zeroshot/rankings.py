@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from zeroshot.artifacts import Artifact, ArtifactWriter
-from zeroshot.errors import InputError
+from zeroshot.base.artifacts import Artifact, ArtifactWriter
+from zeroshot.base.errors import InputError
+from zeroshot.base.progress import progress
 from zeroshot.images import UNSEEN, VAL, ImageIndex
 from zeroshot.label_sets import PLUS_SEEN
-from zeroshot.progress import progress
 from zeroshot.ranking import CHUNK, TOP, Layout, rank_chunk
 
 ROWS = 1 << 17  # images read at a time

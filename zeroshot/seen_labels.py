@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.label_vectors import LabelVectors
 from zeroshot.training import hits_at

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from zeroshot.errors import InputError
-from zeroshot.files import atomic_write, sha256_of
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import atomic_write, sha256_of
 from zeroshot.foreign_vectors import read_foreign_vectors
 from zeroshot.vocabulary import read_counts, write_counts
 

@@ -8,7 +8,7 @@ from typing import IO, NamedTuple
 
 import zstandard
 
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 
 READ = 1 << 18  # bytes read from disk at a time
 BLOCK = 1 << 18  # unpacked bytes of a block, about 40,000 words: small enough for a processor's cache

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from xml.etree import ElementTree
 
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 from zeroshot.text_files import UNPACKERS, Block, opened
 
 Source = Literal["wordnet", "wikiextractor", "mediawiki", "plain"]

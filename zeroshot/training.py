@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from zeroshot.checkpoints import load_checkpoint, save_checkpoint
-from zeroshot.errors import InputError
-from zeroshot.files import atomic_write
-from zeroshot.progress import progress
+from zeroshot.base.checkpoints import load_checkpoint, save_checkpoint
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import atomic_write
+from zeroshot.base.progress import progress
 
 Optimiser = Literal["sgd", "adagrad", "adamw"]
 Schedule = Literal["constant", "cosine", "onecycle"]

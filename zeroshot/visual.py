@@ -23,8 +23,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision import models
 
+from zeroshot.base.errors import InputError
 from zeroshot.cifar_resnet import WIDTHS, cifar_resnet_body
-from zeroshot.errors import InputError
 
 Tap = Literal["activation", "normalised", "pooled", "penultimate"]
 Stem = Literal["standard", "small", "strided"]

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from zeroshot.errors import InputError
-from zeroshot.files import atomic_write
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import atomic_write
 
 
 def write_counts(path: Path, counts: Mapping[str, int]) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from zeroshot.errors import InputError
-from zeroshot.files import CHUNK, atomic_write
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import CHUNK, atomic_write
 
 DTYPES = {"BOOL": np.bool_, "U8": np.uint8, "I16": np.int16, "I32": np.int32, "I64": np.int64,
           "F16": np.float16, "F32": np.float32, "F64": np.float64}

@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 import pydantic
 import yaml
 
-from zeroshot.errors import InputError
+from zeroshot.base.errors import InputError
 
 
 class StageParams(pydantic.BaseModel):

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from zeroshot.errors import InputError
-from zeroshot.params import load_params
+from zeroshot.base.errors import InputError
+from zeroshot.base.params import load_params
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 

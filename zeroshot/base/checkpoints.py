@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from zeroshot.files import atomic_write
+from zeroshot.base.files import atomic_write
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
