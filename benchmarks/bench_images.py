@@ -16,7 +16,8 @@ from stages.index_images import find_sources, list_source
 from zeroshot.base.artifacts import write_artifact
 from zeroshot.image_files import ImageFiles
 from zeroshot.image_packing import find_unreadable, write_pixels
-from zeroshot.images import PIXELS_FILE, ROLES, PackedPixels
+from zeroshot.images import PIXELS_FILE, ROLES
+from zeroshot.pixels import PackedPixels
 from zeroshot.renderer import TRAITS, draw_images, random_of
 
 CAP = 30_000  # images

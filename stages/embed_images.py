@@ -43,7 +43,8 @@ def main(params: Params, *, index: Path, images: Path, network: Path, features: 
         source = SquareSource(index, images, side=devise.preprocessing.resize, device=device, workers=params.workers)
         points = from_pixels(params, devise, rows, source, device)
     shapes = {"points": ((len(rows), devise.map.out_features), np.float32), "row": (rows.shape, np.int64)}
-    with ArtifactWriter(out, {"index": image_index.sha256, "network": devise.sha256}, shapes) as writer:
+    made_from = {"index": image_index.sha256, "network": devise.sha256, "labels": devise.meta["made_from"]["labels"]}
+    with ArtifactWriter(out, made_from, shapes) as writer:
         writer.write("row", 0, rows)
         for start, batch in points:
             writer.write("points", start, batch.cpu().numpy())

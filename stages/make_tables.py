@@ -20,7 +20,7 @@ from zeroshot.metrics import KS
 
 COLUMNS = ["model", "label_set", "metric", "k", "value"]
 NAMES = {"softmax": "Softmax baseline", "random": "Random embedding", "devise": "DeViSE"}  # and their order
-BESIDE = {"ridge": "Ridge regression", "eszsl": "ESZSL"}  # models that the papers lack
+BESIDE = {"ridge": "Ridge regression", "eszsl": "ESZSL", "exemplars": "Predicted exemplars"}  # the papers lack them
 PAPER_SETS = {"seen": "ImageNet 2011 1K", "21k": "ImageNet 2011 21K"}
 OVERVIEW = {"seen": (1, 5, 20), "unseen": KS, "unseen+seen": (1, 5, 20)}
 
@@ -76,13 +76,11 @@ def _place(model: str) -> tuple:
         return 0, list(NAMES).index(model), model
     if conse := re.fullmatch(r"conse-(\d+)", model):
         return 1, int(conse[1]), model
-    return 2, 0, model
+    return 2, list(BESIDE).index(model) if model in BESIDE else len(BESIDE), model
 
 
 def _name(model: str) -> str:
-    base = model.removesuffix("-calibrated")
-    shown = NAMES.get(base) or BESIDE.get(base) or re.sub(r"^conse-(\d+)$", r"ConSE(\1)", base)
-    return f"{shown}, calibrated" if base != model else shown
+    return NAMES.get(model) or BESIDE.get(model) or re.sub(r"^conse-(\d+)$", r"ConSE(\1)", model)
 
 
 def _write(path: Path, title: str, results: pd.DataFrame, metric: str, paper: pd.DataFrame, paper_metric: str,

@@ -11,12 +11,15 @@ import pydantic
 
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.compute import set_up
+from zeroshot.base.errors import InputError
 from zeroshot.base.params import StageParams
+from zeroshot.base.processes import process_group
 from zeroshot.base.stage import run_stage
 from zeroshot.images import ImageIndex
 from zeroshot.label_sets import read_label_sets
 from zeroshot.label_vectors import read_label_vectors
-from zeroshot.nearest import rank_points
+from zeroshot.nearest import rank_nearest
+from zeroshot.rankings import ImageValues
 
 
 class Params(StageParams):
@@ -25,8 +28,13 @@ class Params(StageParams):
 
 def main(params: Params, *, points: Path, labels: Path, index: Path, splits: Path, out: Path) -> None:
     device = set_up(threads=params.threads)
-    rank_points(out, Artifact(points), read_label_vectors(labels), ImageIndex.read(index), read_label_sets(splits),
-                device)
+    source, vectors = Artifact(points), read_label_vectors(labels)
+    if source.shape("points")[1] != vectors.vectors.shape[1]:
+        raise InputError(f"{points}: points are {source.shape('points')[1]}-D, the label vectors "
+                         f"{vectors.vectors.shape[1]}-D; expected the same space: `dvc repro`")
+    with process_group():
+        rank_nearest(out, ImageValues.beside_rows(source, "points"), vectors, ImageIndex.read(index),
+                     read_label_sets(splits), device)
 
 
 if __name__ == "__main__":

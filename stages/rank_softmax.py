@@ -14,11 +14,12 @@ from zeroshot.base.artifacts import Artifact
 from zeroshot.base.compute import set_up
 from zeroshot.base.errors import InputError
 from zeroshot.base.params import StageParams
+from zeroshot.base.processes import process_group
 from zeroshot.base.stage import run_stage
 from zeroshot.images import ImageIndex
 from zeroshot.label_sets import read_label_sets
 from zeroshot.ranking import OutputScores, lay_out
-from zeroshot.rankings import all_labels, memberships, write_rankings
+from zeroshot.rankings import ImageValues, all_labels, memberships, write_rankings
 
 
 class Params(StageParams):
@@ -37,8 +38,9 @@ def main(params: Params, *, features: Path, index: Path, splits: Path, out: Path
                          f"{splits}, {unknown[0]} for one; expected all of them in seen.txt")
     layout = lay_out(memberships(label_sets), np.isin(labels, outputs), device)
     score = OutputScores(np.searchsorted(labels, outputs), layout)
-    write_rankings(out, logits, "logits", score, layout, index=image_index, label_sets=label_sets, model="softmax",
-                   counts={}, made_from={"logits": logits.sha256, "index": image_index.sha256})
+    with process_group():
+        write_rankings(out, ImageValues.beside_rows(logits, "logits"), score, layout, index=image_index,
+                       label_sets=label_sets, counts={}, made_from={})
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages import rank_conse
+from tests.processes import run_as_two
 from tests.ranking_world import NOUNS, SEEN, WNID, build
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.errors import InputError
@@ -13,11 +14,10 @@ from zeroshot.label_vectors import read_label_vectors
 from zeroshot.rankings import Rankings
 
 
-def run(world, t="2"):
-    out = world / f"conse-{t}.safetensors"
-    rank_conse.main(rank_conse.Params(t=[2], threads=1), t=t, features=world / "features", index=world / "index",
-                    labels=world / "terms.safetensors", splits=world / "splits", out=out)
-    return Rankings(out, read_label_sets(world / "splits"))
+def run(world, t=2):
+    rank_conse.main(rank_conse.Params(t=[3, t], threads=1), features=world / "features", index=world / "index",
+                    labels=world / "terms.safetensors", splits=world / "splits", out=world / "conse")
+    return Rankings(world / "conse" / f"conse-{t}.safetensors", read_label_sets(world / "splits"))
 
 
 def test_mixture_by_hand():
@@ -41,7 +41,7 @@ def test_mixture_against_a_plain_loop(seed, t):
 
 def test_conse_of_1_answers_with_the_likeliest_label(tmp_path):
     world = build(tmp_path)
-    ranked = run(world, "1")
+    ranked = run(world, 1)
     logits = Artifact(world / "features" / "logits.safetensors")["logits"]
     likeliest = [ranked.wnids.index(SEEN[output]) for output in logits[:9].argmax(1)]
     assert ranked["seen/top"][:, 0].tolist() == likeliest and ranked.model == "conse-1"
@@ -50,7 +50,7 @@ def test_conse_of_1_answers_with_the_likeliest_label(tmp_path):
 def test_a_seen_label_without_vector_is_left_out_and_counted(tmp_path):
     rng = np.random.default_rng(1)
     world = build(tmp_path, {name: rng.normal(size=4) for name in NOUNS if name != "cat"})
-    ranked = run(world, "1")
+    ranked = run(world, 1)
     assert ranked.counts == {"seen_labels_not_mixed": 1}
     logits = Artifact(world / "features" / "logits.safetensors")["logits"]
     cat = SEEN.index(WNID["cat"])
@@ -64,10 +64,19 @@ def test_refusals(tmp_path):
     world = build(tmp_path, {"dog": np.ones(4)})
     with pytest.raises(InputError, match="none of the 3 seen labels has a vector"):
         run(world)
-    with pytest.raises(InputError, match="--t is 'x'"):
-        run(world, "x")
 
 
 def test_t_twice_is_refused():
     with pytest.raises(ValueError, match=r"distinct numbers.*\[10\] more than once"):
         rank_conse.Params(t=[10, 1, 10], threads=1)
+
+
+def test_two_processes_write_the_same_file_as_one(tmp_path):
+    """41 images in chunks of 256 would all fall to the first process: smaller chunks make both work, for two rounds."""
+    world = build(tmp_path, images=41)
+    code = ("from pathlib import Path; from zeroshot import ranking, rankings; from tests.test_rank_conse import run; "
+            f"rankings.CHUNK = {{'cpu': 16}}; run(Path({str(world)!r}), 2)")
+    assert run_as_two(code) == [0, 0]
+    shared = (world / "conse" / "conse-2.safetensors").read_bytes()
+    run(world, 2)
+    assert (world / "conse" / "conse-2.safetensors").read_bytes() == shared

@@ -17,7 +17,7 @@ import zeroshot.torchvision_guard  # noqa: F401
 from zeroshot.base.stage import die_with_parent
 from zeroshot.decoding import UnreadableImage, decode_square
 from zeroshot.image_files import ImageFiles
-from zeroshot.images import PackedPixels, open_pixels
+from zeroshot.pixels import PackedPixels, open_pixels
 
 RESIDENT_SHARE = 0.25  # of a GPU's free memory, for keeping a packed set there
 GREY = 128  # stands in for an image that turns out to be unreadable

@@ -1,38 +1,46 @@
 """Test images to their nearest labels: points and label vectors in, rankings of every label set out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float32
+from torch import Tensor
 
-from zeroshot.base.artifacts import Artifact
 from zeroshot.base.errors import InputError
 from zeroshot.images import ImageIndex
 from zeroshot.label_vectors import LabelVectors
 from zeroshot.ranking import CosineScores, lay_out
-from zeroshot.rankings import all_labels, memberships, write_rankings
+from zeroshot.rankings import ImageValues, all_labels, memberships, write_rankings
 
 
-def rank_points(out: Path, points: Artifact, vectors: LabelVectors, index: ImageIndex,
-                label_sets: Mapping[str, list[str]], device: torch.device, *,
-                bias: Float32[np.ndarray, "labels"] | None = None) -> None:
-    """Rank the labels of each set by cosine to M v(image) and write data/rankings/<model>.safetensors.
+def rank_nearest(out: Path, values: ImageValues, vectors: LabelVectors, index: ImageIndex,
+                 label_sets: Mapping[str, list[str]], device: torch.device, *,
+                 points: Callable[[Tensor], Tensor] = lambda values: values,
+                 places: Float32[np.ndarray, "rows space"] | None = None,
+                 bias: Float32[np.ndarray, "labels"] | None = None, counts: Mapping[str, int] | None = None) -> None:
+    """Rank the labels of each set by cosine to the images' points and write data/rankings/<model>.safetensors.
 
     Args:
-        points: `points` float32 [images, dim] and `row`, as embed_images writes them.
+        points: values [images, width] -> points [images, space], any length.
+        places: where the labels' rows lie, unit length, if not at `vectors` themselves.
         bias: added to each label's cosine; order as in `vectors.wnids`.
+        counts: see `write_rankings`.
 
     Raises:
-        InputError: vectors of other label sets, or points of another space.
+        InputError: vectors of other label sets, or values that belong to other vectors.
     """
+    check_vectors(values, vectors, label_sets)
+    layout = lay_out(memberships(label_sets), vectors.has_vector, device)
+    cosine = CosineScores(vectors.vectors if places is None else places, vectors.row_label, layout, bias)
+    write_rankings(out, values, lambda chunk: cosine(points(chunk)), layout, index=index, label_sets=label_sets,
+                   counts=counts or {}, made_from={"labels": vectors.sha256})
+
+
+def check_vectors(values: ImageValues, vectors: LabelVectors, label_sets: Mapping[str, list[str]]) -> None:
+    """Raises InputError unless label vectors, label sets and what the images were mapped by belong together."""
     if vectors.wnids != all_labels(label_sets):
         raise InputError("the label vectors were made for other label sets than data/splits holds; `dvc repro`")
-    if points.shape("points")[1] != vectors.vectors.shape[1]:
-        raise InputError(f"{points.path}: points are {points.shape('points')[1]}-D, the label vectors "
-                         f"{vectors.vectors.shape[1]}-D; expected the same space: `dvc repro`")
-    layout = lay_out(memberships(label_sets), vectors.has_vector, device)
-    score = CosineScores(vectors.vectors, vectors.row_label, layout, bias)
-    write_rankings(out, points, "points", score, layout, index=index, label_sets=label_sets, model=out.stem,
-                   counts={}, made_from={"points": points.sha256, "labels": vectors.sha256, "index": index.sha256})
+    if values.source.meta.get("labels", vectors.sha256) != vectors.sha256:
+        raise InputError(f"{values.source.path}: made for other label vectors than the ones given; `dvc repro`")

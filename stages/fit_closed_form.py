@@ -1,0 +1,161 @@
+"""Models beside the papers', on the same features and in closed form: ridge regression, ESZSL, predicted exemplars.
+
+One pass over the training features gathers their class sums and Gram matrices; the rest is linear algebra on those (see
+zeroshot/closed_form.py). Each model's settings, and the handicap of seen labels that `+seen` sets ask for (calibrated
+stacking, Chao et al. 2016), are chosen on seen classes alone: these are split into folds, and each fold plays
+"unseen" once for a model that was fitted on the others. Judged are validation images.
+
+In: features of training and validation images, image index, seen label vectors.  Out: data/closed_form, a file a model;
+metrics: what was chosen, and how it did on the held-out classes.  Cost: one read of the features, a decomposition of
+their dimension and (settings x folds) matrix products: seconds for 512-D features.
+"""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pydantic
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from zeroshot.base.artifacts import Artifact
+from zeroshot.base.compute import set_up
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import write_json
+from zeroshot.base.params import Seed, StageParams
+from zeroshot.base.progress import progress
+from zeroshot.base.stage import run_stage
+from zeroshot.closed_form import ClassSums, ClosedForm, eszsl, exemplars, ridge, write_closed_form
+from zeroshot.images import TRAIN, VAL, ImageIndex
+from zeroshot.label_vectors import read_label_vectors
+from zeroshot.seen_labels import SeenLabels
+
+CHUNK = 8192  # images at a time; fixed, so that sums are always added in the same order
+HANDICAPS = torch.arange(101, dtype=torch.float64) / 100  # of seen labels, in cosine
+MODELS = {"ridge": (ridge, ("strength",)), "eszsl": (eszsl, ("strength", "label_strength")),
+          "exemplars": (exemplars, ("strength", "shrinkage", "sharpness"))}  # and the settings that each chooses
+Choices = pydantic.conlist(pydantic.PositiveFloat, min_length=1)
+
+
+class Params(StageParams):
+    strengths: Choices
+    label_strengths: Choices
+    shrinkages: Choices
+    sharpnesses: Choices
+    folds: int = pydantic.Field(ge=2)
+    seed: Seed
+    threads: int = pydantic.Field(ge=1)
+
+    def choices(self, setting: str) -> list[float]:
+        return {"strength": self.strengths, "label_strength": self.label_strengths, "shrinkage": self.shrinkages,
+                "sharpness": self.sharpnesses}[setting]
+
+
+def main(params: Params, *, features: Path, index: Path, labels: Path, out: Path, metrics: Path) -> None:
+    set_up(threads=params.threads)
+    images, packed = ImageIndex.read(index), Artifact(features / "features.safetensors")
+    seen = SeenLabels.of(images, read_label_vectors(labels), torch.device("cpu"))
+    vectors, classes = seen.vectors.double(), seen.targets(images)
+    if len(vectors) < 2 * params.folds:
+        raise InputError(f"params.yaml: `fit_closed_form.folds` is {params.folds}, for which {2 * params.folds} seen "
+                         f"classes with a vector are needed; found {len(vectors)}; lower it")
+    fold = torch.from_numpy(np.random.default_rng(params.seed).permutation(len(vectors)) % params.folds)
+    grams, sums, counts = gather(packed, images.rows(TRAIN), classes, fold, params.folds)
+    val = Validation.read(packed, images.rows(VAL), classes)
+    report = {}
+    for name, (model, asked) in MODELS.items():
+        fits = [model(ClassSums(grams.sum(0) - grams[f], sums[fold != f], counts[fold != f]), vectors[fold != f])
+                for f in range(params.folds)]
+        settings = list(itertools.product(*(params.choices(setting) for setting in asked)))
+        held_out = [sum(unseen_accuracy(fit(*setting), vectors, val, fold == f) for f, fit in enumerate(fits))
+                    / params.folds for setting in progress(settings, unit="settings", desc=f"choosing {name}'s")]
+        best = settings[int(np.argmax(held_out))]
+        curves = [harmonic_curve(fit(*best), vectors, val, fold == f) for f, fit in enumerate(fits)]
+        curve = torch.stack(curves).mean(0)
+        handicap = float(HANDICAPS[curve.argmax()])
+        write_closed_form(out / f"{name}.safetensors", model(ClassSums(grams.sum(0), sums, counts), vectors)(*best),
+                          {"tap": packed.meta["tap"], "features": packed.sha256, "labels": seen.seal,
+                           "seen_handicap": handicap})
+        report[name] = {**dict(zip(asked, best, strict=True)), "held_out_hit@1": max(held_out),
+                        "held_out_harmonic": float(curve.max()), "seen_handicap": handicap}
+    write_json(metrics, {**report, **seen.counts(images)})
+
+
+def gather(packed: Artifact, rows: Int[np.ndarray, "images"], classes: Int[np.ndarray, "all"],
+           fold: Int[Tensor, "classes"], folds: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Read the training features once: Gram matrices of each fold's classes, class sums, numbers of images; float64."""
+    dim = packed.shape("features")[1]
+    grams = torch.zeros(folds, dim, dim, dtype=torch.float64)
+    sums = torch.zeros(len(fold), dim, dtype=torch.float64)
+    counts = torch.zeros(len(fold), dtype=torch.float64)
+    for x, c in chunks(packed, rows, classes, "summing training features"):
+        sums.index_add_(0, c, x.double())
+        counts += torch.bincount(c, minlength=len(fold))
+        for f in range(folds):
+            part = x[fold[c] == f]
+            grams[f] += (part.T @ part).double()
+    return grams, sums, counts
+
+
+def chunks(packed: Artifact, rows: Int[np.ndarray, "images"], classes: Int[np.ndarray, "all"], desc: str
+           ) -> Iterator[tuple[Tensor, Tensor]]:
+    """Features and class of the rows whose class has a vector, CHUNK rows of the file at a time."""
+    first, last = rows.min(), rows.max() + 1  # a role's rows are contiguous
+    with progress(total=int(last - first), unit="img", desc=desc, scale=True) as bar:
+        for start in range(first, last, CHUNK):
+            block = packed.rows("features", start, min(start + CHUNK, last))
+            c = classes[start:start + len(block)]
+            yield torch.from_numpy(block[c >= 0]).float(), torch.from_numpy(c[c >= 0])
+            bar.update(len(block))
+
+
+class Validation(NamedTuple):
+    """Validation images of the seen classes."""
+
+    features: Float[Tensor, "images dim"]
+    classes: Int[Tensor, "images"]
+
+    @classmethod
+    def read(cls, packed: Artifact, rows: Int[np.ndarray, "images"], classes: Int[np.ndarray, "all"]) -> "Validation":
+        parts = list(chunks(packed, rows, classes, "reading validation features"))
+        return cls(torch.cat([x for x, _ in parts]), torch.cat([c for _, c in parts]))
+
+
+def cosines(model: ClosedForm, vectors: Tensor, x: Float[Tensor, "images dim"]) -> Float[Tensor, "images classes"]:
+    return F.normalize(model.to(torch.float32).points(x)) @ model.places(vectors).T.float()
+
+
+def unseen_accuracy(model: ClosedForm, vectors: Tensor, val: Validation, held: Bool[Tensor, "classes"]) -> float:
+    """Mean per-class hit@1 on the held-out classes, among those alone."""
+    mine, places = held[val.classes], held.nonzero()[:, 0]
+    predicted = places[cosines(model, vectors[held], val.features[mine]).argmax(1)]
+    return per_class(predicted == val.classes[mine], val.classes[mine])
+
+
+def harmonic_curve(model: ClosedForm, vectors: Tensor, val: Validation, held: Bool[Tensor, "classes"]
+                   ) -> Float[Tensor, "handicaps"]:
+    """Harmonic mean of per-class hit@1 on seen and on held-out classes, all being candidates, by handicap."""
+    scores = cosines(model, vectors, val.features)
+    best_seen, seen = scores.masked_fill(held, -torch.inf).max(1)
+    best_held, unseen = scores.masked_fill(~held, -torch.inf).max(1)
+    curve = []
+    for handicap in HANDICAPS:
+        right = torch.where(best_seen - handicap > best_held, seen, unseen) == val.classes
+        a, b = (per_class(right[mask], val.classes[mask]) for mask in (held[val.classes], ~held[val.classes]))
+        curve.append(2 * a * b / (a + b) if a + b else 0.0)
+    return torch.tensor(curve, dtype=torch.float64)
+
+
+def per_class(right: Tensor, classes: Tensor) -> float:
+    """Mean over classes of the share of images that are right."""
+    count = torch.bincount(classes)
+    hits = torch.bincount(classes, right.double())
+    return (hits[count > 0] / count[count > 0]).mean().item()
+
+
+if __name__ == "__main__":
+    run_stage(main)

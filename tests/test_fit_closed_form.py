@@ -1,0 +1,86 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stages import fit_closed_form
+from tests.test_train_devise import make_features
+from tests.vision import WNIDS, make_index, make_labels
+from zeroshot.base.artifacts import Artifact
+from zeroshot.base.errors import InputError
+from zeroshot.closed_form import ClassSums, ClosedForm, read_closed_form
+from zeroshot.images import TRAIN, ImageIndex
+from zeroshot.label_vectors import read_label_vectors
+
+PARAMS = dict(strengths=[0.01, 1], label_strengths=[1], shrinkages=[0.1, 1], sharpnesses=[1, 10], folds=2, seed=0,
+              threads=1)
+
+
+@pytest.fixture
+def world(tmp_path):
+    make_features(tmp_path, make_index(tmp_path / "index"))
+    make_labels(tmp_path / "labels.safetensors")
+    return tmp_path
+
+
+def fit(world, **changed):
+    fit_closed_form.main(fit_closed_form.Params(**{**PARAMS, **changed}), features=world, index=world / "index",
+                         labels=world / "labels.safetensors", out=world / "fitted", metrics=world / "metrics.json")
+    return ({name: read_closed_form(world / "fitted" / f"{name}.safetensors") for name in fit_closed_form.MODELS},
+            json.loads((world / "metrics.json").read_text()))
+
+
+@pytest.mark.parametrize("name", fit_closed_form.MODELS)
+def test_the_model_is_that_of_all_training_images_at_the_chosen_settings(world, name):
+    models, metrics = fit(world)
+    index, rows = ImageIndex.read(world / "index"), ImageIndex.read(world / "index").rows(TRAIN)
+    x = torch.from_numpy(Artifact(world / "features.safetensors")["features"][rows]).double()
+    t = torch.from_numpy(read_label_vectors(world / "labels.safetensors").targets(index.seen)[0]).double()
+    sums = torch.stack([x[index.labels[rows] == c].sum(0) for c in range(4)])
+    method, asked = fit_closed_form.MODELS[name]
+    chosen = [metrics[name][setting] for setting in asked]
+    expected = method(ClassSums(x.T @ x, sums, torch.full((4,), 12.0, dtype=torch.float64)), t)(*chosen)
+    found, file = models[name]
+    torch.testing.assert_close(found.points(x.float()) @ found.places(t.float()).T,
+                               (expected.points(x) @ expected.places(t).T).float(), rtol=1e-2, atol=1e-4)
+    assert metrics["train_images"] == 48 and file.meta["seen_handicap"] == metrics[name]["seen_handicap"]
+
+
+def test_unseen_images_and_labels_change_nothing(world):
+    first, metrics = fit(world)
+    make_features(world, make_index(world / "index"), unseen=np.nan)
+    make_labels(world / "labels.safetensors", without=WNIDS[4:])
+    second, again = fit(world)
+    assert metrics == again
+    for name, (model, _) in first.items():
+        for part, value in vars(model).items():
+            assert torch.equal(torch.as_tensor(value), torch.as_tensor(getattr(second[name][0], part))) if (
+                value is not None) else getattr(second[name][0], part) is None
+
+
+def test_harmonic_curve_by_hand():
+    """Two seen classes, one held out; the point of its image is a little nearer to a seen vector."""
+    vectors = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]])
+    val = fit_closed_form.Validation(torch.tensor([[1.0, 0, 0], [0, 1, 0], [0.6, 0, 0.55]]), torch.tensor([0, 1, 2]))
+    held = torch.tensor([False, False, True])
+    curve = fit_closed_form.harmonic_curve(ClosedForm(torch.eye(3), torch.zeros(3)), vectors, val, held)
+    length = (0.6**2 + 0.55**2) ** 0.5
+    needed = (0.6 - 0.55) / length  # 0.0614: from the handicap 0.07 on the held-out image is right, and all others
+    expected = torch.where(fit_closed_form.HANDICAPS > needed, 1.0, 0.0).double()
+    expected[-1] = 0.0  # a handicap of 1 lets the seen ones tie with 0, and lose
+    torch.testing.assert_close(curve, expected)
+
+
+def test_held_out_accuracy_is_the_mean_over_classes_among_those_alone():
+    vectors = F.normalize(torch.tensor([[1.0, 0], [0, 1], [1, 1]]))
+    points = torch.tensor([[0.9, 1], [1.0, 0], [1.0, 0.1], [0, 1.0]])
+    val, held = fit_closed_form.Validation(points, torch.tensor([0, 0, 0, 1])), torch.tensor([True, True, False])
+    accuracy = fit_closed_form.unseen_accuracy(ClosedForm(torch.eye(2), torch.zeros(2)), vectors, val, held)
+    assert accuracy == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_too_few_classes_for_the_folds(world):
+    with pytest.raises(InputError, match="`fit_closed_form.folds` is 3, for which 6 seen classes .* found 4"):
+        fit(world, folds=3)
