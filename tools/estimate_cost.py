@@ -9,7 +9,7 @@ import torch
 from zeroshot.base.compute import pick_device
 from zeroshot.visual import build_visual
 
-LABELS, MODELS, LABEL_SETS = 21_841, 6, 9  # candidates of 21k+seen; models that are ranked; label sets of each
+LABELS, MODELS, LABEL_SETS = 21_841, 9, 9  # candidates of 21k+seen; models that are ranked; label sets of each
 RANKED = 20_000 / 2.5  # images/s of one model: 500-D, 21,841 labels, 2 CPU cores, chunked product and top 20
 SKIPGRAM_WORDS = 60_000  # words/s of one core at 500-D and window 20; hardly more at smaller sizes
 DRAWN = 3_000  # images/s of one core that the demo's renderer draws
