@@ -1,8 +1,4 @@
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +7,7 @@ import torch
 
 from stages import extract_features
 from tests.image_sets import jpeg
+from tests.processes import run_as_two
 from tests.vision import EXTRACT, SIDE, WNIDS, make_index
 from zeroshot.augment import Preprocessing
 from zeroshot.base.artifacts import Artifact
@@ -82,24 +79,15 @@ def test_two_processes_give_the_same_bytes_as_one(tmp_path):
     make_index(tmp_path / "index")
     make_cnn(tmp_path / "cnn.safetensors")
     extract(tmp_path, "one")
-    assert run_as_two(f"run(Path({str(tmp_path)!r}), 'two')") == [0, 0]
+    assert statuses(f"run(Path({str(tmp_path)!r}), 'two')") == [0, 0]
     for name in ("features.safetensors", "logits.safetensors"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def run_as_two(call: str) -> list[int]:
+def statuses(call: str) -> list[int]:
     """Exit statuses of two processes of a group."""
-    code = f"from pathlib import Path; from tests.test_extract_features import run; {call}"
-    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
-    started = [subprocess.Popen([sys.executable, "-c", code], env={**environment, "RANK": str(rank)},
-                                stderr=subprocess.DEVNULL) for rank in range(2)]
-    return [process.wait(120) for process in started]
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    ended = run_as_two(f"from pathlib import Path; from tests.test_extract_features import run; {call}")
+    return [process.returncode for process in ended]
 
 
 def test_padded_batches():
@@ -149,6 +137,6 @@ def test_too_many_unreadable_images_end_the_stage_without_features(in_place):
 
 def test_two_processes_count_all_unreadable_images_together(in_place):
     call = "run(Path({0!r}), 'two', Path({0!r}) / 'images', max_unreadable={1}, batch=3)"
-    assert run_as_two(call.format(str(in_place), 0.2)) == [0, 0]
+    assert statuses(call.format(str(in_place), 0.2)) == [0, 0]
     assert json.loads((in_place / "two.json").read_text())["unreadable"] == 2
-    assert run_as_two(call.format(str(in_place), 0.1)) == [1, 1]
+    assert statuses(call.format(str(in_place), 0.1)) == [1, 1]

@@ -64,7 +64,7 @@ class ImageTrainer:
         parallel = self.network
         if self.processes > 1:
             # find_unused_parameters: some taps leave layers out; and gradients are then summed in the same buckets
-            # from the first step on, which a resumed run needs to repeat an unbroken one's bits.
+            # from the first step on, which a resumed run needs to repeat an unbroken one's bits. torch may warn of it.
             parallel = DistributedDataParallel(self.network, find_unused_parameters=True, forward_sync_buffers=False)
         self.forward = torch.compile(parallel) if params.compile else parallel
         self.optimiser = make_optimiser(params.optimiser, network, momentum=params.momentum,
