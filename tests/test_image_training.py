@@ -8,11 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stages import pretrain_cnn
+from stages import embed_images, pretrain_cnn
 from tests.processes import run_as_two
 from tests.test_finetune_devise import finetune, make_world
 from tests.test_pretrain_cnn import train
-from tests.vision import PRETRAIN, make_index
+from tests.vision import EMBED, PRETRAIN, make_index
 from zeroshot.augment import Preprocessing
 from zeroshot.base.errors import InputError
 from zeroshot.base.processes import rank_and_size
@@ -33,7 +33,9 @@ FROZEN = dict(crop_padding=0, flip=False, false_labels="all", learning_rate=0.01
 def first_start(folder):
     """Train, leave each process's weights; then train the same in another clone, as it were, and be killed."""
     train(folder / "index", folder / "plain", **PLAIN)
-    finetune(folder, "tuned", **FROZEN)
+    tuned = finetune(folder, "tuned", **FROZEN)
+    torch.distributed.barrier()  # rank 0 has written it; as stages, one would end before the other begins
+    embed(folder, tuned, "together")
     keep_weights(folder, train, folder / "index", folder / "whole", **DRAWN)
     validate, calls = pretrain_cnn.Trainer.validate, []
 
@@ -57,6 +59,11 @@ def second_start(folder):
 
     pretrain_cnn.Trainer.loss = spoilt
     train(folder / "index", folder / "nan", **{**DRAWN, "seed": 2})
+
+
+def embed(folder, network, out):
+    embed_images.main(embed_images.Params(**EMBED), index=folder / "index", images=folder, network=network,
+                      features=folder, out=folder / f"{out}.safetensors")
 
 
 def keep_weights(folder, run, *arguments, **settings):
@@ -123,6 +130,12 @@ def trained_naively(folder):
         loss.backward()
         optimiser.step()
     return network
+
+
+def test_two_processes_embed_images_to_the_same_bytes_as_one(starts):
+    folder = starts[0]
+    embed(folder, folder / "tuned" / "network.safetensors", "apart")
+    assert (folder / "together.safetensors").read_bytes() == (folder / "apart.safetensors").read_bytes()
 
 
 def test_both_processes_end_with_the_weights_that_are_written(starts):
