@@ -14,15 +14,12 @@ from zeroshot.base.scratch import PROJECT
 SHARED = """
     import os
     from pathlib import Path
-    from zeroshot.base.errors import InputError
     from zeroshot.base.stage import run_stage
 
     def main(*, out: Path) -> None:
         import torch
         from zeroshot.base.processes import mean_over_processes, rank_and_size
         rank, size = rank_and_size()
-        if (out / "fault").exists() and rank == size - 1:
-            raise InputError("the last one's fault")
         mean = mean_over_processes(torch.tensor(float(rank))).item()
         (out / f"{rank}").write_text(f"{size} {mean} {os.environ.get('NODE')}")
 
@@ -120,13 +117,6 @@ def test_two_nodes_share_the_work(run_shared):
     assert [words[:2] for words in said] == [["2", "0.5"]] * 2 and {words[2] for words in said} == {"0", "1"}
     command = f"2 {sys.executable} -m torch.distributed.run -m stages.share --out ."
     assert (folder / "launched").read_text() == command + "\n" and (folder / "checked").read_text() == "."
-
-
-def test_a_fault_of_one_process_ends_all_with_its_message(run_shared):
-    folder, run = run_shared
-    (folder / "fault").touch()
-    ended = run(PET_NPROC_PER_NODE="2")
-    assert ended.returncode == 1 and ended.stderr.count("share: the last one's fault\n") == 1
 
 
 def test_a_launcher_that_is_not_there(run_shared):

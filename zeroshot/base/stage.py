@@ -64,7 +64,7 @@ def launch(module: str, arguments: list[str]) -> NoReturn:
     """Become the torchrun that starts `module` as several processes; its variables PET_* say how many, and where.
 
     On several nodes (PET_NNODES) the same command must run on each: the words of ZEROSHOT_LAUNCH are put before it,
-    such as `srun --ntasks-per-node 1`.
+    such as `srun --ntasks-per-node=1`.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # torchrun's own default, without its warning; params set `threads`
     command = [*shlex.split(os.environ.get("ZEROSHOT_LAUNCH", "")), sys.executable, "-m", "torch.distributed.run",
