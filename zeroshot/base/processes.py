@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from typing import NoReturn, TypeVar
 
@@ -45,6 +46,7 @@ def refuse_together(message: str) -> NoReturn:
     """Raise InputError on rank 0 and end the others quietly: for a fault that every process finds at the same place."""
     if is_first():
         raise InputError(message)
+    time.sleep(2)  # torchrun ends all when one ends; rank 0 speaks first
     sys.exit(1)
 
 
