@@ -49,16 +49,16 @@ def main() -> None:
 
 def run_ours(trainer: Trainer, batches: list[np.ndarray]) -> float:
     """Seconds for one step a batch, by the stage's own loop."""
-    trainer.model.train()
+    trainer.network.train()
     began = time.perf_counter()
-    train_pass(batches, trainer.source.squares(batches), trainer._loss, trainer.optimiser, rate=lambda step: 0.01,
+    train_pass(batches, trainer.source.squares(batches), trainer.loss, trainer.optimiser, rate=lambda step: 0.01,
                seed=1, epoch=0, checkpoint=Path("none"))
     return time.perf_counter() - began
 
 
 def run_bare(trainer: Trainer, options: argparse.Namespace, steps: int) -> float:
     """Seconds for as many steps on one batch that is ready on the device."""
-    trainer.model.train()
+    trainer.network.train()
     images = torch.randn(options.batch, 3, options.size, options.size, device=trainer.device)
     images = images.contiguous(memory_format=trainer.layout)
     targets = torch.randint(CLASSES, (options.batch,), device=trainer.device)

@@ -2,7 +2,8 @@
 
 In: network.safetensors; data/features, which serve if the trunk stayed frozen, else image index and images.
 Out: points.safetensors: points float32 [test images, dim_label], any length; row int64 [test images], of the index,
-as in logits.safetensors.  Cost: one matrix product, or one forward pass.
+as in logits.safetensors.  Cost: one matrix product, or one forward pass, whose images the processes that torchrun
+starts share out; the file is the same to the bit.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from zeroshot.base.artifacts import Artifact, ArtifactWriter
 from zeroshot.base.compute import set_up
 from zeroshot.base.errors import InputError
 from zeroshot.base.params import StageParams
+from zeroshot.base.processes import is_first
 from zeroshot.base.stage import run_stage
 from zeroshot.batches import SquareSource
 from zeroshot.images import UNSEEN, VAL, ImageIndex
@@ -42,6 +44,10 @@ def main(params: Params, *, index: Path, images: Path, network: Path, features: 
     else:
         source = SquareSource(index, images, side=devise.preprocessing.resize, device=device, workers=params.workers)
         points = from_pixels(params, devise, rows, source, device)
+    if not is_first():
+        for _ in points:  # its batches go to rank 0
+            pass
+        return
     shapes = {"points": ((len(rows), devise.map.out_features), np.float32), "row": (rows.shape, np.int64)}
     made_from = {"index": image_index.sha256, "network": devise.sha256, "labels": devise.meta["made_from"]["labels"]}
     with ArtifactWriter(out, made_from, shapes) as writer:
@@ -75,4 +81,4 @@ def from_pixels(params: Params, devise: Devise, rows: np.ndarray, source: Square
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, shared=True)

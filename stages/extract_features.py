@@ -4,8 +4,8 @@ In: image index, images, data/cnn.safetensors.  Out: data/features/
     features.safetensors   features float16 [images, dim], row i belongs to row i of the index, all roles
     logits.safetensors     logits float32 [test images, seen labels]; row int64 [test images], the validation and then
                            the unseen images' rows of the index
-Cost: one forward pass, streamed; memory does not grow with the number of images. Under torchrun the processes share
-the images out (`torchrun --nproc-per-node 8 -m stages.extract_features ...`); the files are the same to the bit.
+Cost: one forward pass, streamed; memory does not grow with the number of images. Processes that torchrun starts share
+the images out; the files are the same to the bit.
 Metrics: images, dim, and how many images turned out to be unreadable (of sets read in place), which is capped.
 """
 
@@ -22,7 +22,7 @@ from zeroshot.base.compute import set_up
 from zeroshot.base.errors import InputError
 from zeroshot.base.files import write_json
 from zeroshot.base.params import StageParams
-from zeroshot.base.processes import marked_by_any, process_group
+from zeroshot.base.processes import is_first, marked_by_any
 from zeroshot.base.stage import run_stage
 from zeroshot.batches import SquareSource
 from zeroshot.images import UNSEEN, VAL, ImageIndex
@@ -52,18 +52,17 @@ def main(params: Params, *, index: Path, images: Path, cnn: Path, out: Path, met
     source = SquareSource(index, images, side=trained.preprocessing.resize, device=device, workers=params.workers)
     layout = memory_layout(params.channels_last)
     model = trained.model.to(device, memory_format=layout)
-    with process_group() as rank:
-        passes = over_images(lambda batch: model.features_and_logits(batch, params.tap), np.arange(len(image_index)),
-                             source, trained.preprocessing, batch=params.batch, precision=params.precision,
-                             layout=layout, device=device, desc="features")
-        passes = _capped(passes, source, len(image_index), params.max_unreadable, device)
-        if rank == 0:
-            _write(params, out, image_index, trained, passes)
-            write_json(metrics, {"images": len(image_index), "unreadable": len(source.unreadable),
-                                 "dim": feature_dim(model, params.tap, trained.preprocessing.image_size)})
-        else:
-            for _ in passes:  # its batches go to rank 0
-                pass
+    passes = over_images(lambda batch: model.features_and_logits(batch, params.tap), np.arange(len(image_index)),
+                         source, trained.preprocessing, batch=params.batch, precision=params.precision,
+                         layout=layout, device=device, desc="features")
+    passes = _capped(passes, source, len(image_index), params.max_unreadable, device)
+    if is_first():
+        _write(params, out, image_index, trained, passes)
+        write_json(metrics, {"images": len(image_index), "unreadable": len(source.unreadable),
+                             "dim": feature_dim(model, params.tap, trained.preprocessing.image_size)})
+    else:
+        for _ in passes:  # its batches go to rank 0
+            pass
 
 
 def _capped(passes: Iterator, source: SquareSource, images: int, share: float, device: torch.device) -> Iterator:
@@ -121,4 +120,4 @@ def _half(v: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, shared=True)

@@ -2,7 +2,8 @@
 
 In: image index, images, weights if `pretrained` is a file.  Out: data/cnn.safetensors, with all that is needed to
 rebuild the network and to prepare its input; metrics (train_loss, val_hit@1, val_hit@5 on the seen classes' validation
-images) and their curve.  Cost: the demo some 80 s on 2 CPU cores; a checkpoint after each epoch.
+images) and their curve.  Cost: the demo some 80 s on 2 CPU cores; a checkpoint after each epoch. Processes that
+torchrun starts share each batch.
 """
 
 from pathlib import Path
@@ -18,32 +19,21 @@ from torch import Tensor
 from zeroshot.augment import Augmentation, Preprocessing, mixup
 from zeroshot.base.compute import set_up
 from zeroshot.base.files import sha256_of, write_json
-from zeroshot.base.params import Seed, StageParams
-from zeroshot.base.scratch import scratch_folder
+from zeroshot.base.processes import is_first
 from zeroshot.base.stage import run_stage
-from zeroshot.batches import SquareSource, padded_batches
+from zeroshot.batches import SquareSource
+from zeroshot.image_training import ImageTrainer, ImageTrainingParams
 from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.networks import write_cnn
 from zeroshot.pretrained import Outputs, Pretrained, build_pretrained
-from zeroshot.training import (
-    Optimiser,
-    Precision,
-    Schedule,
-    epoch_batches,
-    hits_at,
-    make_optimiser,
-    rate_factor,
-    run_epochs,
-    train_pass,
-    write_curve,
-)
+from zeroshot.training import checkpoint_of, hit_shares, hits_at, run_epochs, write_curve
 from zeroshot.visual import Stem, VisualModel, check_size
 
 Share = pydantic.Field(ge=0, lt=1)
 Positive = Annotated[float, pydantic.Field(gt=0)]
 
 
-class Params(StageParams):
+class Params(ImageTrainingParams):
     arch: str
     stem: Stem
     dropout: float = Share
@@ -55,26 +45,10 @@ class Params(StageParams):
     image_size: int = pydantic.Field(ge=8)
     mean: tuple[float, float, float] = pydantic.Field(strict=False)
     deviation: tuple[Positive, Positive, Positive] = pydantic.Field(strict=False)
-    crop_padding: int = pydantic.Field(ge=0)
-    flip: bool
     randaugment: int = pydantic.Field(ge=0)
     randaugment_magnitude: int = pydantic.Field(ge=0, le=30)
     mixup: float = pydantic.Field(ge=0)
-    optimiser: Optimiser
-    learning_rate: float = pydantic.Field(gt=0)
-    momentum: float = Share
-    weight_decay: float = pydantic.Field(ge=0)
-    schedule: Schedule
     label_smoothing: float = Share
-    epochs: int = pydantic.Field(ge=0)
-    batch: int = pydantic.Field(ge=2)
-    precision: Precision
-    channels_last: bool
-    compile: bool
-    deterministic: bool
-    threads: int = pydantic.Field(ge=1)
-    workers: int = pydantic.Field(ge=0)
-    seed: Seed
 
     @pydantic.model_validator(mode="after")
     def _fits_together(self):
@@ -98,89 +72,54 @@ def main(params: Params, *, index: Path, images: Path, weights: Path, out: Path,
     source = SquareSource(index, images, side=params.resize, device=device, workers=params.workers)
     trainer = Trainer(params, model, image_index, preprocessing, source, device)
     weights_seal = sha256_of(weights) if params.pretrained == "file" else ""
-    with scratch_folder("pretrain_cnn", params=params, index=image_index.sha256, weights=weights_seal) as scratch:
-        trainer.checkpoint = scratch / "last.pt"
+    with checkpoint_of("pretrain_cnn", params=params, index=image_index.sha256,
+                       weights=weights_seal) as trainer.checkpoint:
         history = run_epochs(params.epochs, trainer.train_epoch,
                              {"model": model, "optimiser": trainer.optimiser}, trainer.checkpoint)
         figures = history[-1] if history else trainer.validate()
-        write_cnn(out, model, arch=params.arch, stem=params.stem, dropout=params.dropout, wnids=image_index.seen,
-                  preprocessing=preprocessing, made_from={"index": image_index.sha256, "weights": weights_seal})
-        write_curve(curve, history)
-        write_json(metrics, {**figures, "epochs": params.epochs, "train_images": len(trainer.train_rows),
-                             "val_images": len(trainer.val_rows), "seen_labels": len(image_index.seen),
-                             "weights": sum(parameter.numel() for parameter in model.parameters())})
+        if is_first():
+            write_cnn(out, model, arch=params.arch, stem=params.stem, dropout=params.dropout, wnids=image_index.seen,
+                      preprocessing=preprocessing, made_from={"index": image_index.sha256, "weights": weights_seal})
+            write_curve(curve, history)
+            write_json(metrics, {**figures, "epochs": params.epochs, "train_images": len(trainer.train_rows),
+                                 "val_images": len(trainer.val_rows), "seen_labels": len(image_index.seen),
+                                 "weights": sum(parameter.numel() for parameter in model.parameters())})
 
 
-class Trainer:
-    """One network, its data and its optimiser.
-
-    Attributes:
-        train_rows, val_rows: rows of the index.
-    """
+class Trainer(ImageTrainer):
+    """The CNN, with the softmax's loss."""
 
     def __init__(self, params: Params, model: VisualModel, index: ImageIndex, preprocessing: Preprocessing,
                  source: SquareSource, device: torch.device):
-        self.params, self.device, self.source, self.preprocessing = params, device, source, preprocessing
-        layout = torch.channels_last if params.channels_last else torch.contiguous_format
-        self.model = model.to(device, memory_format=layout)
-        self.layout = layout
-        self.forward = torch.compile(self.model) if params.compile else self.model
-        self.optimiser = make_optimiser(params.optimiser, model, momentum=params.momentum,
-                                        weight_decay=params.weight_decay)
-        self.augmentation = Augmentation(params.crop_padding, params.flip, params.randaugment,
-                                         params.randaugment_magnitude)
-        self.train_rows, self.val_rows = index.rows(TRAIN), index.rows(VAL)
-        self.outputs = index.outputs(np.arange(len(index)))  # int64 [images]; -1 for an unseen class
+        augmentation = Augmentation(params.crop_padding, params.flip, params.randaugment, params.randaugment_magnitude)
+        super().__init__(params, model, source, preprocessing, augmentation, device,
+                         train_rows=index.rows(TRAIN), val_rows=index.rows(VAL))
+        self.targets = index.outputs(np.arange(len(index)))  # int64 [images]; -1 for an unseen class
         self.classes = len(index.seen)
-        self.checkpoint = Path()
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         """One pass over the training images; returns train_loss and the validation figures."""
-        params = self.params
-        self.model.train()
-        batches = epoch_batches(self.train_rows, params.batch, params.seed, epoch)
-        steps = len(batches)
+        self.network.train()
+        return {"train_loss": self.train_pass(epoch, self.loss), **self.validate()}
 
-        def rate(step: int) -> float:
-            return params.learning_rate * rate_factor(params.schedule, epoch * steps + step, params.epochs * steps)
-
-        loss = train_pass(batches, self.source.squares(batches), self._loss, self.optimiser, rate=rate,
-                          seed=params.seed, epoch=epoch, checkpoint=self.checkpoint)
-        return {"train_loss": loss, **self.validate()}
-
-    @torch.no_grad()
     def validate(self) -> dict[str, float]:
         """Softmax hit@1 and hit@5 on the seen classes' validation images; empty if there are none."""
-        if not len(self.val_rows):
-            return {}
-        self.model.eval()
-        batches = padded_batches(self.val_rows, self.params.batch)
-        hits = []
-        for rows, squares in zip(batches, self.source.squares(batches), strict=True):
-            with self._autocast():
-                logits = self.forward(self._input(self.preprocessing.central(squares))).float()
-            hits.append(hits_at(logits, self._targets(rows), (1, 5)))
-        shares = torch.cat(hits)[:len(self.val_rows)].double().mean(0).tolist()
-        return {"val_hit@1": shares[0], "val_hit@5": shares[1]}
+        hits, start = [], 0
+        for logits in self.val_outputs():
+            hits.append(hits_at(logits, self._targets(self.val_rows[start:start + len(logits)]), (1, 5)))
+            start += len(logits)
+        return hit_shares(hits)
 
-    def _loss(self, rows: Int[np.ndarray, "images"], squares: UInt8[Tensor, "images side side 3"]) -> Tensor:
-        targets = self._targets(rows)
-        images = self._input(self.augmentation(squares, self.params.image_size))
+    def loss(self, rows: Int[np.ndarray, "images"], squares: UInt8[Tensor, "images side side 3"]) -> Float[Tensor, ""]:
+        """Cross-entropy of these rows' augmented images."""
+        targets, images = self._targets(rows), self.augmented(squares)
         if self.params.mixup:
             images, targets = mixup(images, F.one_hot(targets, self.classes).float(), self.params.mixup)
-        with self._autocast():
-            logits = self.forward(images)
-        return F.cross_entropy(logits.float(), targets, label_smoothing=self.params.label_smoothing)
-
-    def _input(self, crops: UInt8[Tensor, "images size size 3"]) -> Float[Tensor, "images 3 size size"]:
-        return self.preprocessing.normalise(crops).contiguous(memory_format=self.layout)
+        return F.cross_entropy(self.outputs(images), targets, label_smoothing=self.params.label_smoothing)
 
     def _targets(self, rows: Int[np.ndarray, "images"]) -> Int[Tensor, "images"]:
-        return torch.from_numpy(self.outputs[rows]).to(self.device, non_blocking=True)
-
-    def _autocast(self):
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.params.precision == "bf16")
+        return torch.from_numpy(self.targets[rows]).to(self.device, non_blocking=True)
 
 
 if __name__ == "__main__":
-    run_stage(main, check_all_params=True)
+    run_stage(main, check_all_params=True, shared=True)

@@ -23,7 +23,6 @@ from zeroshot.base.artifacts import Artifact
 from zeroshot.base.compute import set_up
 from zeroshot.base.errors import InputError
 from zeroshot.base.params import StageParams
-from zeroshot.base.processes import process_group
 from zeroshot.base.progress import progress
 from zeroshot.base.stage import run_stage
 from zeroshot.closed_form import ClosedForm, read_closed_form
@@ -47,20 +46,19 @@ def main(params: Params, *, models: Path, features: Path, labels: Path, index: P
     source, image_index = Artifact(features / "features.safetensors"), ImageIndex.read(index)
     vectors, label_sets = read_label_vectors(labels), read_label_sets(splits)
     values = ImageValues.of_all(source, "features", image_index)
-    with process_group():
-        for path in sorted(models.glob("*.safetensors")):
-            model, file = read_closed_form(path)
-            if (file.meta["features"], file.meta["labels"]) != (source.sha256, vectors.sha256):
-                raise InputError(f"{path}: fitted to other features or label vectors than the ones given; `dvc repro`")
-            model = model.to(device)
-            places = model.places(torch.from_numpy(vectors.vectors).to(device))
-            bias = np.zeros(len(vectors.wnids), np.float32)
-            if params.handicap:
-                bias[np.isin(vectors.wnids, image_index.seen)] -= file.meta["seen_handicap"]
-            if params.csls_neighbours:
-                bias -= hubness(values, model, places, image_index, vectors, params.csls_neighbours) / 2
-            rank_nearest(out / path.name, values, vectors, image_index, label_sets, device, points=model.points,
-                         places=places.cpu().numpy(), bias=bias)
+    for path in sorted(models.glob("*.safetensors")):
+        model, file = read_closed_form(path)
+        if (file.meta["features"], file.meta["labels"]) != (source.sha256, vectors.sha256):
+            raise InputError(f"{path}: fitted to other features or label vectors than the ones given; `dvc repro`")
+        model = model.to(device)
+        places = model.places(torch.from_numpy(vectors.vectors).to(device))
+        bias = np.zeros(len(vectors.wnids), np.float32)
+        if params.handicap:
+            bias[np.isin(vectors.wnids, image_index.seen)] -= file.meta["seen_handicap"]
+        if params.csls_neighbours:
+            bias -= hubness(values, model, places, image_index, vectors, params.csls_neighbours) / 2
+        rank_nearest(out / path.name, values, vectors, image_index, label_sets, device, points=model.points,
+                     places=places.cpu().numpy(), bias=bias)
 
 
 def hubness(values: ImageValues, model: ClosedForm, places: Float[Tensor, "rows space"], index: ImageIndex,
@@ -85,4 +83,4 @@ def nearest_synonym(of_rows: Float32[np.ndarray, "rows"], row_label: Int[np.ndar
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, shared=True)

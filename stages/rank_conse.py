@@ -18,7 +18,6 @@ from zeroshot.base.artifacts import Artifact
 from zeroshot.base.compute import set_up
 from zeroshot.base.errors import InputError
 from zeroshot.base.params import StageParams
-from zeroshot.base.processes import process_group
 from zeroshot.base.stage import run_stage
 from zeroshot.images import ImageIndex
 from zeroshot.label_sets import read_label_sets
@@ -55,10 +54,9 @@ def main(params: Params, *, features: Path, labels: Path, index: Path, splits: P
         # Z divides by the labels taken, so that leaving columns out before the softmax or after it is the same.
         return lambda chunk: conse_mixture(chunk[:, columns].softmax(dim=1), mixed, t)
 
-    with process_group():
-        for t in params.t:
-            rank_nearest(out / f"conse-{t}.safetensors", values, vectors, image_index, label_sets, device,
-                         points=mixture(t), counts={"seen_labels_not_mixed": int((~has).sum())})
+    for t in params.t:
+        rank_nearest(out / f"conse-{t}.safetensors", values, vectors, image_index, label_sets, device,
+                     points=mixture(t), counts={"seen_labels_not_mixed": int((~has).sum())})
 
 
 def conse_mixture(probabilities: Float32[Tensor, "images seen"], vectors: Float32[Tensor, "seen dim"], t: int
@@ -76,4 +74,4 @@ def conse_mixture(probabilities: Float32[Tensor, "images seen"], vectors: Float3
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, shared=True)

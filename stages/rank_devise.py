@@ -13,7 +13,6 @@ from zeroshot.base.artifacts import Artifact
 from zeroshot.base.compute import set_up
 from zeroshot.base.errors import InputError
 from zeroshot.base.params import StageParams
-from zeroshot.base.processes import process_group
 from zeroshot.base.stage import run_stage
 from zeroshot.images import ImageIndex
 from zeroshot.label_sets import read_label_sets
@@ -32,10 +31,9 @@ def main(params: Params, *, points: Path, labels: Path, index: Path, splits: Pat
     if source.shape("points")[1] != vectors.vectors.shape[1]:
         raise InputError(f"{points}: points are {source.shape('points')[1]}-D, the label vectors "
                          f"{vectors.vectors.shape[1]}-D; expected the same space: `dvc repro`")
-    with process_group():
-        rank_nearest(out, ImageValues.beside_rows(source, "points"), vectors, ImageIndex.read(index),
-                     read_label_sets(splits), device)
+    rank_nearest(out, ImageValues.beside_rows(source, "points"), vectors, ImageIndex.read(index),
+                 read_label_sets(splits), device)
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, shared=True)

@@ -14,7 +14,6 @@ from zeroshot.base.artifacts import Artifact
 from zeroshot.base.compute import set_up
 from zeroshot.base.errors import InputError
 from zeroshot.base.params import StageParams
-from zeroshot.base.processes import process_group
 from zeroshot.base.stage import run_stage
 from zeroshot.images import ImageIndex
 from zeroshot.label_sets import read_label_sets
@@ -38,10 +37,9 @@ def main(params: Params, *, features: Path, index: Path, splits: Path, out: Path
                          f"{splits}, {unknown[0]} for one; expected all of them in seen.txt")
     layout = lay_out(memberships(label_sets), np.isin(labels, outputs), device)
     score = OutputScores(np.searchsorted(labels, outputs), layout)
-    with process_group():
-        write_rankings(out, ImageValues.beside_rows(logits, "logits"), score, layout, index=image_index,
-                       label_sets=label_sets, counts={}, made_from={})
+    write_rankings(out, ImageValues.beside_rows(logits, "logits"), score, layout, index=image_index,
+                   label_sets=label_sets, counts={}, made_from={})
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_stage(main, shared=True)

@@ -18,20 +18,18 @@ from torch import Tensor, nn
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.compute import set_up
 from zeroshot.base.files import write_json
-from zeroshot.base.params import Seed, StageParams
-from zeroshot.base.scratch import scratch_folder
 from zeroshot.base.stage import run_stage
 from zeroshot.devise_map import write_map
-from zeroshot.hinge import FalseLabels, Loss, rank_loss
+from zeroshot.hinge import HingeParams, mean_rank_loss
 from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.label_vectors import read_label_vectors
 from zeroshot.seen_labels import SeenLabels, nearest_hits
 from zeroshot.training import (
-    Optimiser,
-    Schedule,
+    TrainingParams,
+    checkpoint_of,
     epoch_batches,
     make_optimiser,
-    rate_factor,
+    rates,
     run_epochs,
     train_pass,
     write_curve,
@@ -40,23 +38,12 @@ from zeroshot.training import (
 CHUNK = 8192  # rows of features taken at once outside training; fixed, for the same sums in every run
 
 
-class Params(StageParams):
-    loss: Loss
-    margin: float = pydantic.Field(gt=0)
-    false_labels: FalseLabels
-    samples: int = pydantic.Field(ge=1)
+class Params(TrainingParams, HingeParams):
     bias: bool
     dropout: float = pydantic.Field(ge=0, lt=1)
     scaling: Literal["none", "rms", "standardise"]
-    optimiser: Optimiser
-    learning_rate: float = pydantic.Field(gt=0)
-    momentum: float = pydantic.Field(ge=0, lt=1)
-    weight_decay: float = pydantic.Field(ge=0)
-    schedule: Schedule
     epochs: int = pydantic.Field(ge=1)
     batch: int = pydantic.Field(ge=1)
-    threads: int = pydantic.Field(ge=1)
-    seed: Seed
 
 
 def main(params: Params, *, features: Path, index: Path, labels: Path, out: Path, metrics: Path, curve: Path) -> None:
@@ -64,8 +51,7 @@ def main(params: Params, *, features: Path, index: Path, labels: Path, out: Path
     image_index, cached = ImageIndex.read(index), Artifact(features / "features.safetensors")
     seen = SeenLabels.of(image_index, read_label_vectors(labels), device)
     trainer = Trainer(params, cached.memmap("features"), image_index, seen, device)
-    with scratch_folder("train_devise", params=params, features=cached.sha256, labels=seen.seal) as scratch:
-        trainer.checkpoint = scratch / "last.pt"
+    with checkpoint_of("train_devise", params=params, features=cached.sha256, labels=seen.seal) as trainer.checkpoint:
         history = run_epochs(params.epochs, trainer.train_epoch,
                              {"map": trainer.map, "optimiser": trainer.optimiser}, trainer.checkpoint)
         write_map(out, unscaled(trainer.map, trainer.scaling).cpu(),
@@ -99,13 +85,9 @@ class Trainer:
     def train_epoch(self, epoch: int) -> dict[str, float]:
         params = self.params
         batches = epoch_batches(self.train_rows, params.batch, params.seed, epoch)
-        steps = len(batches)
-
-        def rate(step: int) -> float:
-            return params.learning_rate * rate_factor(params.schedule, epoch * steps + step, params.epochs * steps)
-
-        loss = train_pass(batches, map(self.read, batches), self._loss, self.optimiser, rate=rate, seed=params.seed,
-                          epoch=epoch, checkpoint=self.checkpoint)
+        loss = train_pass(batches, map(self.read, batches), self._loss, self.optimiser,
+                          rate=rates(params, epoch, len(batches)), seed=params.seed, epoch=epoch,
+                          checkpoint=self.checkpoint)
         return {"train_loss": loss, **self.validate()}
 
     def validate(self) -> dict[str, float]:
@@ -120,10 +102,8 @@ class Trainer:
         return (v - self.scaling.mean) / self.scaling.deviation
 
     def _loss(self, rows: Int[np.ndarray, "images"], v: Float[Tensor, "images dim"]) -> Float[Tensor, ""]:
-        params = self.params
-        return rank_loss(self.map(self.dropout(v)), torch.from_numpy(self.targets[rows]).to(self.device),
-                         self.seen.vectors, loss=params.loss, margin=params.margin, false_labels=params.false_labels,
-                         samples=params.samples).mean()
+        return mean_rank_loss(self.map(self.dropout(v)), torch.from_numpy(self.targets[rows]).to(self.device),
+                              self.seen.vectors, self.params)
 
 
 def measure_scaling(kind: str, features: np.ndarray, rows: Int[np.ndarray, "images"], device: torch.device) -> Scaling:

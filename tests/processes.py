@@ -1,4 +1,4 @@
-"""Two processes of one group, as torchrun would start them."""
+"""Two processes of a group on one machine, as torchrun would start them."""
 
 import os
 import socket
@@ -6,12 +6,16 @@ import subprocess
 import sys
 
 
-def run_as_two(code: str) -> list[int]:
-    """Run Python `code` in two processes of a gloo group; returns their exit statuses."""
-    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2"}
-    started = [subprocess.Popen([sys.executable, "-c", code], env={**environment, "RANK": str(rank)},
-                                stderr=subprocess.DEVNULL) for rank in range(2)]
-    return [process.wait(120) for process in started]
+def run_as_two(code: str) -> list[subprocess.CompletedProcess]:
+    """Both processes' ends, rank 0's first; `code` is Python, and runs inside the group."""
+    code = f"from zeroshot.base.processes import process_group\nwith process_group():\n    {code}"
+    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2",
+                   "OMP_NUM_THREADS": "1"}
+    started = [subprocess.Popen([sys.executable, "-c", code], env={**environment, "RANK": str(rank)}, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE) for rank in range(2)]
+    said = [process.communicate(timeout=120) for process in started]
+    return [subprocess.CompletedProcess(process.args, process.returncode, *texts)
+            for process, texts in zip(started, said, strict=True)]
 
 
 def free_port() -> int:

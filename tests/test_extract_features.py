@@ -18,8 +18,6 @@ from zeroshot.networks import read_cnn, write_cnn
 from zeroshot.pixels import open_pixels
 from zeroshot.visual import build_visual
 
-RUN = "from pathlib import Path; from tests.test_extract_features import run; "
-
 
 def make_cnn(path, wnids=WNIDS[:4]):
     torch.manual_seed(0)
@@ -82,9 +80,15 @@ def test_two_processes_give_the_same_bytes_as_one(tmp_path):
     make_index(tmp_path / "index")
     make_cnn(tmp_path / "cnn.safetensors")
     extract(tmp_path, "one")
-    assert run_as_two(f"{RUN}run(Path({str(tmp_path)!r}), 'two')") == [0, 0]
+    assert statuses(f"run(Path({str(tmp_path)!r}), 'two')") == [0, 0]
     for name in ("features.safetensors", "logits.safetensors"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def statuses(call: str) -> list[int]:
+    """Exit statuses of two processes of a group."""
+    ended = run_as_two(f"from pathlib import Path; from tests.test_extract_features import run; {call}")
+    return [process.returncode for process in ended]
 
 
 def test_padded_batches():
@@ -134,6 +138,6 @@ def test_too_many_unreadable_images_end_the_stage_without_features(in_place):
 
 def test_two_processes_count_all_unreadable_images_together(in_place):
     call = "run(Path({0!r}), 'two', Path({0!r}) / 'images', max_unreadable={1}, batch=3)"
-    assert run_as_two(RUN + call.format(str(in_place), 0.2)) == [0, 0]
+    assert statuses(call.format(str(in_place), 0.2)) == [0, 0]
     assert json.loads((in_place / "two.json").read_text())["unreadable"] == 2
-    assert run_as_two(RUN + call.format(str(in_place), 0.1)) == [1, 1]
+    assert statuses(call.format(str(in_place), 0.1)) == [1, 1]

@@ -76,7 +76,7 @@ def test_two_processes_write_the_same_file_as_one(tmp_path):
     world = build(tmp_path, images=41)
     code = ("from pathlib import Path; from zeroshot import ranking, rankings; from tests.test_rank_conse import run; "
             f"rankings.CHUNK = {{'cpu': 16}}; run(Path({str(world)!r}), 2)")
-    assert run_as_two(code) == [0, 0]
+    assert [process.returncode for process in run_as_two(code)] == [0, 0]
     shared = (world / "conse" / "conse-2.safetensors").read_bytes()
     run(world, 2)
     assert (world / "conse" / "conse-2.safetensors").read_bytes() == shared

@@ -7,12 +7,31 @@ Label vectors t have unit length; Mv is taken as it is, as in the paper.
 
 from typing import Literal, get_args
 
+import pydantic
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from zeroshot.base.params import StageParams
+
 Loss = Literal["hinge_rank", "hinge_rank_euclidean"]
 FalseLabels = Literal["truncated", "sampled", "all"]
+
+
+class HingeParams(StageParams):
+    """Settings of the loss, of both phases of DeViSE's training."""
+
+    loss: Loss
+    margin: float = pydantic.Field(gt=0)
+    false_labels: FalseLabels
+    samples: int = pydantic.Field(ge=1)
+
+
+def mean_rank_loss(points: Float[Tensor, "images dim"], targets: Int[Tensor, "images"],
+                   vectors: Float[Tensor, "labels dim"], params: HingeParams) -> Float[Tensor, ""]:
+    """Mean of `rank_loss` over the images, as the settings say."""
+    return rank_loss(points, targets, vectors, loss=params.loss, margin=params.margin,
+                     false_labels=params.false_labels, samples=params.samples).mean()
 
 
 def rank_loss(points: Float[Tensor, "images dim"], targets: Int[Tensor, "images"], vectors: Float[Tensor, "labels dim"],

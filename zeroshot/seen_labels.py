@@ -12,7 +12,7 @@ from torch import Tensor
 from zeroshot.base.errors import InputError
 from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.label_vectors import LabelVectors
-from zeroshot.training import hits_at
+from zeroshot.training import hit_shares, hits_at
 
 
 @dataclasses.dataclass
@@ -71,7 +71,4 @@ def nearest_hits(points: Iterable[Float[Tensor, "some dim"]], rows: Int[np.ndarr
         found = hits_at(F.normalize(piece) @ vectors.T, true.clamp_min(0), (1, 5))
         hits.append(found * (true >= 0)[:, None])
         start += len(piece)
-    if not hits:
-        return {}
-    shares = torch.cat(hits).double().mean(0).tolist()
-    return {"val_hit@1": shares[0], "val_hit@5": shares[1]}
+    return hit_shares(hits)

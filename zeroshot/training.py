@@ -1,14 +1,17 @@
 """What the training stages share: seeds, rates, optimisers, and an epoch loop that survives being killed."""
 
+import contextlib
 import csv
 import errno
 import math
+import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+import pydantic
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -16,7 +19,10 @@ from torch import Tensor, nn
 from zeroshot.base.checkpoints import load_checkpoint, save_checkpoint
 from zeroshot.base.errors import InputError
 from zeroshot.base.files import atomic_write
+from zeroshot.base.params import Seed, StageParams
+from zeroshot.base.processes import from_first, is_first, mean_over_processes, rank_and_size, refuse_together
 from zeroshot.base.progress import progress
+from zeroshot.base.scratch import scratch_folder
 
 Optimiser = Literal["sgd", "adagrad", "adamw"]
 Schedule = Literal["constant", "cosine", "onecycle"]
@@ -25,9 +31,23 @@ WARM_UP = 0.2  # of all steps, in the one-cycle schedule
 CHECK_EVERY = 100  # steps between looks at the loss; each makes a GPU wait
 
 
+class TrainingParams(StageParams):
+    """Settings of every training stage; epochs and batch are each stage's own."""
+
+    optimiser: Optimiser
+    learning_rate: float = pydantic.Field(gt=0)
+    momentum: float = pydantic.Field(ge=0, lt=1)
+    weight_decay: float = pydantic.Field(ge=0)
+    schedule: Schedule
+    threads: int = pydantic.Field(ge=1)
+    seed: Seed
+
+
 def seed_step(seed: int, epoch: int, step: int) -> None:
-    """Make all of torch's further draws a function of (seed, epoch, step), so that a resumed run repeats them."""
-    torch.manual_seed(int(np.random.SeedSequence([seed, 1, epoch, step]).generate_state(1, np.uint64)[0] >> 1))
+    """Make all of torch's further draws a function of (seed, epoch, step, rank), so that a resumed run repeats them."""
+    rank = rank_and_size()[0]
+    entropy = [seed, 1, epoch, step, *([rank] if rank else [])]
+    torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1))
 
 
 def epoch_order(images: int, seed: int, epoch: int) -> Int[np.ndarray, "images"]:
@@ -55,6 +75,11 @@ def rate_factor(schedule: Schedule, step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * rest))
 
 
+def rates(params: TrainingParams, epoch: int, steps: int) -> Callable[[int], float]:
+    """Step of this epoch (from 0) -> learning rate; `params` has `epochs`, and each epoch has `steps`."""
+    return lambda step: params.learning_rate * rate_factor(params.schedule, epoch * steps + step, params.epochs * steps)
+
+
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = rate
@@ -78,10 +103,10 @@ def train_pass(batches: Sequence[Int[np.ndarray, "batch"]], inputs: Iterable[Ten
                loss_of: Callable[[Int[np.ndarray, "batch"], Tensor], Float[Tensor, ""]],
                optimiser: torch.optim.Optimizer, *, rate: Callable[[int], float], seed: int, epoch: int,
                checkpoint: Path) -> float:
-    """One step of `optimiser` a batch; returns the mean loss over the steps.
+    """One step of `optimiser` a batch; returns the mean loss over the steps, and over the processes if there are more.
 
     Args:
-        batches: row numbers.
+        batches: row numbers; of several processes, each has its own share of every batch.
         inputs: the batches' contents, in the same order.
         loss_of: rows, contents -> mean loss of the batch.
         rate: step of this epoch (from 0) -> learning rate.
@@ -90,8 +115,8 @@ def train_pass(batches: Sequence[Int[np.ndarray, "batch"]], inputs: Iterable[Ten
     Raises:
         InputError: the loss is not finite.
     """
-    total = None
-    with progress(total=sum(map(len, batches)), unit="img", desc=f"epoch {epoch + 1}") as bar:
+    processes, total = rank_and_size()[1], None
+    with progress(total=processes * sum(map(len, batches)), unit="img", desc=f"epoch {epoch + 1}") as bar:
         for step, (rows, content) in enumerate(zip(batches, inputs, strict=True)):
             seed_step(seed, epoch, step)
             set_rate(optimiser, rate(step))
@@ -101,9 +126,9 @@ def train_pass(batches: Sequence[Int[np.ndarray, "batch"]], inputs: Iterable[Ten
             optimiser.step()
             total = loss.detach() if total is None else total + loss.detach()
             if step % CHECK_EVERY == CHECK_EVERY - 1:
-                check_loss(total.item(), epoch, checkpoint)
-            bar.update(len(rows))
-    mean = total.item() / len(batches)
+                check_loss(mean_over_processes(total).item(), epoch, checkpoint)
+            bar.update(processes * len(rows))
+    mean = mean_over_processes(total).item() / len(batches)
     check_loss(mean, epoch, checkpoint)
     return mean
 
@@ -115,6 +140,28 @@ def hits_at(scores: Float[Tensor, "images labels"], targets: Int[Tensor, "images
     return torch.stack([(above <= k).float() for k in ranks], 1)
 
 
+def hit_shares(hits: Sequence[Float[Tensor, "some 2"]]) -> dict[str, float]:
+    """val_hit@1 and val_hit@5 from the pieces of `hits_at` (scores, targets, (1, 5)); empty if there are none."""
+    if not hits:
+        return {}
+    first, fifth = torch.cat(list(hits)).double().mean(0).tolist()
+    return {"val_hit@1": first, "val_hit@5": fifth}
+
+
+@contextlib.contextmanager
+def checkpoint_of(stage: str, **decides: Any) -> Iterator[Path]:
+    """Yield where `run_epochs` keeps the state of this very computation; see `scratch_folder`.
+
+    Of several processes only rank 0 has such a place. Their number counts as deciding, since sums depend on it.
+    """
+    rank, processes = rank_and_size()
+    if rank > 0:
+        yield Path(os.devnull)
+        return
+    with scratch_folder(stage, processes=processes, **decides) as folder:
+        yield folder / "last.pt"
+
+
 def run_epochs(epochs: int, train_epoch: Callable[[int], dict[str, float]],
                parts: dict[str, nn.Module | torch.optim.Optimizer], checkpoint: Path) -> list[dict[str, float]]:
     """Call `train_epoch(epoch)` for 0..epochs-1, save `parts` after each, and take up where a killed run stopped.
@@ -122,37 +169,39 @@ def run_epochs(epochs: int, train_epoch: Callable[[int], dict[str, float]],
     Args:
         train_epoch: trains and returns the epoch's figures. Its random draws must come from `seed_step` and
             `epoch_order`: then a resumed run ends with the same bits.
-        parts: all that training changes.
+        parts: all that training changes. Several processes end each epoch with the same; rank 0 saves and loads it.
 
     Returns:
-        The figures of every epoch, those before a kill included.
+        The figures of every epoch, those before a kill included; whole on rank 0 only.
 
     Raises:
         InputError: the disk is full. Whatever is raised, the checkpoint before stays.
     """
     history: list[dict[str, float]] = []
-    if (state := load_checkpoint(checkpoint)) is not None:
+    first = is_first()
+    if (state := from_first(load_checkpoint(checkpoint) if first else None)) is not None:
         for name, part in parts.items():
             part.load_state_dict(state["parts"][name])
         history = state["history"]
-        print(f"continuing after epoch {len(history)} of {epochs}", flush=True)
+        if first:
+            print(f"continuing after epoch {len(history)} of {epochs}", flush=True)
     for epoch in range(len(history), epochs):
         began = time.perf_counter()
         figures = train_epoch(epoch)
-        seconds = time.perf_counter() - began
-        print(f"epoch {epoch + 1}/{epochs}: {seconds:.1f} s, "
-              + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()), flush=True)
         history.append(figures)
-        _save(checkpoint, {"parts": {name: part.state_dict() for name, part in parts.items()}, "history": history})
+        if first:
+            print(f"epoch {epoch + 1}/{epochs}: {time.perf_counter() - began:.1f} s, "
+                  + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()), flush=True)
+            _save(checkpoint, {"parts": {name: part.state_dict() for name, part in parts.items()}, "history": history})
     return history
 
 
 def check_loss(loss: float, epoch: int, checkpoint: Path) -> None:
-    """Raise InputError if `loss` is not finite."""
+    """Raise InputError if `loss`, which is the same in all processes, is not finite."""
     if not math.isfinite(loss):
         kept = f"the state after epoch {epoch} is kept in {checkpoint}" if epoch else "no epoch was finished"
-        raise InputError(f"epoch {epoch + 1}: the training loss became {loss}; lower `learning_rate` in params.yaml, "
-                         f"or use `precision: float32` ({kept})")
+        refuse_together(f"epoch {epoch + 1}: the training loss became {loss}; lower `learning_rate` in params.yaml, "
+                        f"or use `precision: float32` ({kept})")
 
 
 def write_curve(path: Path, history: list[dict[str, float]]) -> None:

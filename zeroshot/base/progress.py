@@ -1,5 +1,7 @@
 """Progress bars with rate and time left; silent when nobody watches."""
 
+import os
+
 from tqdm import tqdm
 
 
@@ -14,7 +16,7 @@ def progress(iterable=None, *, total: int | None = None, unit: str, desc: str, s
         scale: print 1.2M rather than 1200000.
         initial: units that an earlier, killed run has done; they do not count for the rate.
 
-    Nothing is drawn when standard error is no terminal.
+    Nothing is drawn when standard error is no terminal; of several processes (torchrun), rank 0 draws.
     """
     return tqdm(iterable, total=total, unit=" " + unit, desc=desc, unit_scale=scale, initial=initial,
-                disable=None, dynamic_ncols=True)
+                disable=None if os.environ.get("RANK", "0") == "0" else True, dynamic_ncols=True)

@@ -1,0 +1,179 @@
+"""Training by two processes. They start twice in all: `first_start` and `second_start` are what they do."""
+
+import hashlib
+import os
+import signal
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from stages import embed_images, pretrain_cnn
+from tests.processes import run_as_two
+from tests.test_finetune_devise import finetune, make_world
+from tests.test_pretrain_cnn import train
+from tests.vision import EMBED, PRETRAIN, make_index
+from zeroshot.augment import Preprocessing
+from zeroshot.base.errors import InputError
+from zeroshot.base.processes import rank_and_size
+from zeroshot.batches import SquareSource
+from zeroshot.devise_map import state_arrays
+from zeroshot.images import TRAIN, ImageIndex
+from zeroshot.networks import read_cnn, read_devise
+from zeroshot.pretrained import build_pretrained
+from zeroshot.training import epoch_batches, make_optimiser, rate_factor, seed_step, set_rate
+
+# no batch norm, and nothing drawn at random: only rounding tells two processes from one
+PLAIN = dict(arch="torchvision/squeezenet1_1", stem="standard", resize=32, image_size=32, crop_padding=0, flip=False,
+             learning_rate=0.02, epochs=2)
+DRAWN = dict(arch="resnet8", epochs=4, mixup=0.2, randaugment=1, dropout=0.2)
+FROZEN = dict(crop_padding=0, flip=False, false_labels="all", learning_rate=0.01)
+
+
+def first_start(folder):
+    """Train, leave each process's weights; then train the same in another clone, as it were, and be killed."""
+    train(folder / "index", folder / "plain", **PLAIN)
+    tuned = finetune(folder, "tuned", **FROZEN)
+    torch.distributed.barrier()  # rank 0 has written it; as stages, one would end before the other begins
+    embed(folder, tuned, "together")
+    keep_weights(folder, train, folder / "index", folder / "whole", **DRAWN)
+    validate, calls = pretrain_cnn.Trainer.validate, []
+
+    def killed(self):
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return validate(self)
+
+    pretrain_cnn.Trainer.validate = killed
+    train(folder / "index", folder / "cut", **DRAWN)
+
+
+def second_start(folder):
+    """Go on where the first start was killed; then let one process's loss become nan."""
+    train(folder / "index", folder / "cut", **DRAWN)
+    loss = pretrain_cnn.Trainer.loss
+
+    def spoilt(self, rows, squares):
+        return loss(self, rows, squares) * (torch.nan if rank_and_size()[0] == 1 else 1)
+
+    pretrain_cnn.Trainer.loss = spoilt
+    train(folder / "index", folder / "nan", **{**DRAWN, "seed": 2})
+
+
+def embed(folder, network, out):
+    embed_images.main(embed_images.Params(**EMBED), index=folder / "index", images=folder, network=network,
+                      features=folder, out=folder / f"{out}.safetensors")
+
+
+def keep_weights(folder, run, *arguments, **settings):
+    class Kept(pretrain_cnn.Trainer):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            kept.append(self.network)
+
+    kept, original = [], pretrain_cnn.Trainer
+    pretrain_cnn.Trainer = Kept
+    run(*arguments, **settings)
+    pretrain_cnn.Trainer = original
+    (folder / f"weights{rank_and_size()[0]}").write_text(digest(kept[0]))
+
+
+def digest(network):
+    return hashlib.sha256(b"".join(array.tobytes() for array in state_arrays(network).values())).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def starts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZEROSHOT_SCRATCH", str(folder / "scratch"))
+        make_world(folder)
+        call = "import pathlib, tests.test_image_training as t; t.{}(pathlib.Path({!r}))"
+        first = run_as_two(call.format("first_start", str(folder)))
+        yield folder, first, run_as_two(call.format("second_start", str(folder)))
+
+
+def test_a_step_of_two_processes_is_the_whole_batchs_step(starts, monkeypatch):
+    folder = starts[0]
+    network = trained_naively(folder)
+    together = read_cnn(folder / "plain" / "cnn.safetensors").model
+    for ours, naive in zip(together.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(ours, naive, rtol=1e-4, atol=1e-5)
+    monkeypatch.setenv("ZEROSHOT_SCRATCH", str(folder / "scratch"))
+    together, alone = (read_devise(path).network for path in (folder / "tuned" / "network.safetensors",
+                                                              finetune(folder, "alone", **FROZEN)))
+    for ours, other in zip(together.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(ours, other, rtol=1e-4, atol=1e-5)
+    for name in ("metrics.json", "curve.csv"):  # mean loss over the processes, and hits of all images
+        ours, other = ((folder / run / name).read_text().replace(",", " ").split() for run in ("tuned", "alone"))
+        assert [word if word[0].isalpha() or word[0] in '"{}' else pytest.approx(float(word), rel=1e-4)
+                for word in ours] == [word if word[0].isalpha() or word[0] in '"{}' else float(word) for word in other]
+
+
+def trained_naively(folder):
+    """PLAIN's network: plain torch on whole batches."""
+    params = pretrain_cnn.Params(**{**PRETRAIN, **PLAIN})
+    index = ImageIndex.read(folder / "index")
+    torch.manual_seed(params.seed)
+    network = build_pretrained(params.arch, index.seen, pretrained="none", weights=None, sha256="", outputs="seen",
+                               stem=params.stem, dropout=params.dropout).train()
+    optimiser = make_optimiser("sgd", network, momentum=params.momentum, weight_decay=0.0)
+    source = SquareSource(folder / "index", folder, side=params.resize, device=torch.device("cpu"), workers=0)
+    preprocessing = Preprocessing(params.resize, params.image_size, params.mean, params.deviation)
+    batches = [batch for epoch in range(params.epochs)
+               for batch in epoch_batches(index.rows(TRAIN), params.batch, params.seed, epoch)]
+    for step, (rows, squares) in enumerate(zip(batches, source.squares(batches), strict=True)):
+        set_rate(optimiser, params.learning_rate * rate_factor(params.schedule, step, len(batches)))
+        loss = F.cross_entropy(network(preprocessing.normalise(squares)), torch.from_numpy(index.labels[rows]).long())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return network
+
+
+def test_two_processes_embed_images_to_the_same_bytes_as_one(starts):
+    folder = starts[0]
+    embed(folder, folder / "tuned" / "network.safetensors", "apart")
+    assert (folder / "together.safetensors").read_bytes() == (folder / "apart.safetensors").read_bytes()
+
+
+def test_both_processes_end_with_the_weights_that_are_written(starts):
+    folder = starts[0]
+    written = digest(read_cnn(folder / "whole" / "cnn.safetensors").model)
+    assert (folder / "weights0").read_text() == (folder / "weights1").read_text() == written
+
+
+def test_killed_and_resumed_ends_with_the_same_bits(starts):
+    folder, first, second = starts
+    assert [ended.returncode for ended in first] == [-signal.SIGKILL] * 2, first[0].stderr
+    assert "continuing after epoch 2 of 4" in second[0].stdout and second[1].stdout == ""
+    for name in ("cnn.safetensors", "metrics.json", "curve.csv"):
+        assert (folder / "whole" / name).read_bytes() == (folder / "cut" / name).read_bytes()
+
+
+def test_a_loss_that_is_nan_in_one_process_ends_both_with_one_message(starts):
+    folder, _, second = starts
+    assert [ended.returncode for ended in second] == [1, 1]
+    assert "epoch 1: the training loss became nan" in second[0].stderr
+    assert "training loss" not in second[1].stderr and "Traceback" not in second[1].stderr
+    assert not (folder / "nan").exists()
+
+
+def test_each_process_draws_for_itself_and_the_first_as_if_alone(monkeypatch):
+    draws = []
+    for rank in (0, 1, 0):
+        monkeypatch.setattr("zeroshot.training.rank_and_size", lambda rank=rank: (rank, 2))
+        seed_step(1, 0, 0)
+        draws.append(torch.rand(3).tolist())
+    monkeypatch.undo()
+    seed_step(1, 0, 0)
+    assert draws[0] == draws[2] == torch.rand(3).tolist() and draws[0] != draws[1]
+
+
+@pytest.mark.parametrize(("batch", "processes"), [(16, 3), (100, 50)])
+def test_a_batch_that_the_processes_cannot_share(tmp_path, monkeypatch, batch, processes):
+    make_index(tmp_path / "index")
+    monkeypatch.setattr("zeroshot.image_training.rank_and_size", lambda: (0, processes))
+    with pytest.raises(InputError, match=f"`batch` is {batch} .of 48 training images.*{processes} processes"):
+        train(tmp_path / "index", tmp_path, batch=batch)
