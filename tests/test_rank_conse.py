@@ -15,9 +15,13 @@ from zeroshot.rankings import Rankings
 
 
 def run(world, t=2):
+    rank(world, t)
+    return Rankings(world / "conse" / f"conse-{t}.safetensors", read_label_sets(world / "splits"))
+
+
+def rank(world, t):
     rank_conse.main(rank_conse.Params(t=[3, t], threads=1), features=world / "features", index=world / "index",
                     labels=world / "terms.safetensors", splits=world / "splits", out=world / "conse")
-    return Rankings(world / "conse" / f"conse-{t}.safetensors", read_label_sets(world / "splits"))
 
 
 def test_mixture_by_hand():
@@ -74,9 +78,10 @@ def test_t_twice_is_refused():
 def test_two_processes_write_the_same_file_as_one(tmp_path):
     """41 images in chunks of 256 would all fall to the first process: smaller chunks make both work, for two rounds."""
     world = build(tmp_path, images=41)
-    code = ("from pathlib import Path; from zeroshot import ranking, rankings; from tests.test_rank_conse import run; "
-            f"rankings.CHUNK = {{'cpu': 16}}; run(Path({str(world)!r}), 2)")
-    assert [process.returncode for process in run_as_two(code)] == [0, 0]
+    code = ("from pathlib import Path; from zeroshot import rankings; from tests.test_rank_conse import rank; "
+            f"rankings.CHUNK = {{'cpu': 16}}; rank(Path({str(world)!r}), 2)")
+    ended = run_as_two(code)
+    assert [process.returncode for process in ended] == [0, 0], ended[0].stderr
     shared = (world / "conse" / "conse-2.safetensors").read_bytes()
     run(world, 2)
     assert (world / "conse" / "conse-2.safetensors").read_bytes() == shared
