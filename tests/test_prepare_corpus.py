@@ -78,6 +78,12 @@ def test_the_words_of_a_rare_lemma_without_labels_among_them(tmp_path):
     assert lexicon == ["chow\t8", "cow\t4", "sea\t4"]
 
 
+def test_a_rare_lemma_inside_a_rare_lemma_falls_to_its_words_too(tmp_path):
+    write_taxonomy(tmp_path / "taxonomy", make_taxonomy({"n00000001": (["big sea cow shed", "sea cow"], [], [], "")}))
+    _, lexicon, _ = prepare(tmp_path, tmp_path / "taxonomy", "big sea cow shed\n" * 4, min_count=3, label_min_count=5)
+    assert lexicon == ["big\t4", "cow\t4", "sea\t4", "shed\t4"]
+
+
 def test_single_words_only(tmp_path, taxonomy):
     sentences, _, _ = prepare(tmp_path, taxonomy, "great white shark\n", multiword=False)
     assert sentences == ["great white shark"]
