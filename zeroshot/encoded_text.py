@@ -1,4 +1,4 @@
-"""Tokenised text as numbers: merging, counting and filtering become array operations, several times as fast."""
+"""Tokenised text as numbers, so that counting, filtering and finding runs of words are operations on arrays."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,6 @@
 """The lexicon: the terms that text is tokenised against, and how words become multi-word terms (DeViSE section 3.1)."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
 
 import numpy as np
 
@@ -9,7 +8,7 @@ from zeroshot.base.errors import InputError
 from zeroshot.encoded_text import EncodedText
 from zeroshot.terms import JOINER
 
-SIEVE = 64  # places a pair of words: one in so many other pairs passes the sieve too
+SIEVE = 64  # bytes a pair of words that begins a term; one in so many other pairs passes for one
 
 
 class MultiwordTerms:
@@ -21,25 +20,22 @@ class MultiwordTerms:
 
     def __init__(self, terms: Iterable[str]):
         self.terms = {term for term in terms if JOINER in term}
-        lengths: dict[tuple[str, str], set[int]] = {}
+        self._numbers: dict[str, int] = {}  # of words that are first or second in a term, from 1
+        lengths: dict[int, set[int]] = {}
         for term in self.terms:
             words = term.split(JOINER)
-            lengths.setdefault((words[0], words[1]), set()).add(len(words))
+            first, second = (self._numbers.setdefault(word, len(self._numbers) + 1) for word in words[:2])
+            lengths.setdefault(first << 32 | second, set()).add(len(words))
         self._lengths = {pair: sorted(found, reverse=True) for pair, found in lengths.items()}
-        self._numbers = {word: number for number, word in enumerate(dict.fromkeys(chain.from_iterable(lengths)), 1)}
         self._sieve = np.zeros(SIEVE * len(lengths) + 1, bool)
-        first, second = ([self._numbers[pair[side]] for pair in lengths] for side in (0, 1))
-        self._sieve[self._places(np.array(first, np.int64), np.array(second, np.int64))] = True
+        self._sieve[np.array(list(lengths), np.int64) % len(self._sieve)] = True
 
     def merge(self, text: EncodedText) -> EncodedText:
         """`text` with every run of words that is a term replaced by it; no run crosses a sentence's end."""
-        # Python code runs only where two words pass the sieve, as all pairs that begin a term do and few others.
-        numbers = np.array([self._numbers.get(term, 0) for term in text.terms], np.int64)[text.ids]
-        starts = np.flatnonzero(self._sieve[self._places(numbers[:-1], numbers[1:])])
-        found = list(self._runs(starts, text))
+        found = list(self._runs(text))
         if not found:
             return text
-        starts, lengths, merged = zip(*found, strict=True)
+        starts, _, merged = zip(*found, strict=True)
         rows = {term: row for row, term in enumerate(dict.fromkeys([*text.terms, *merged]))}
         ids = text.ids.copy()
         ids[list(starts)] = [rows[term] for term in merged]
@@ -48,29 +44,27 @@ class MultiwordTerms:
 
     def merge_words(self, words: list[str]) -> list[str]:
         """The same for a few words."""
-        merged, text = words.copy(), EncodedText(words, np.arange(len(words)))
-        for start, length, term in reversed(list(self._runs(text.ids[:-1], text))):
+        merged, text = words.copy(), EncodedText(words, np.arange(len(words), dtype=np.int32))
+        for start, length, term in reversed(list(self._runs(text))):
             merged[start:start + length] = [term]
         return merged
 
-    def _runs(self, starts: np.ndarray, text: EncodedText) -> Iterator[tuple[int, int, str]]:
-        """Start, length and term of the runs that merge, among those that begin at `starts`."""
-        terms, done = text.terms, 0
-        pairs = zip(text.ids[starts].tolist(), text.ids[starts + 1].tolist(), strict=True)
-        for start, (first, second) in zip(starts.tolist(), pairs, strict=True):
+    def _runs(self, text: EncodedText) -> Iterator[tuple[int, int, str]]:
+        """Start, length and term of the runs of words that merge."""
+        numbers = np.array([self._numbers.get(term, 0) for term in text.terms], np.int64)[text.ids]
+        pairs = numbers[:-1] << 32 | numbers[1:]
+        # Python code runs only where two words pass the sieve, as all pairs that begin a term do and few others.
+        starts = np.flatnonzero(self._sieve[pairs % len(self._sieve)])
+        done = 0
+        for start, pair in zip(starts.tolist(), pairs[starts].tolist(), strict=True):
             if start < done:
                 continue  # inside the term before
-            for length in self._lengths.get((terms[first], terms[second]), ()):
-                rows = [first, second] if length == 2 else text.ids[start:start + length].tolist()
-                term = JOINER.join([terms[row] for row in rows])
+            for length in self._lengths.get(pair, ()):
+                term = JOINER.join([text.terms[row] for row in text.ids[start:start + length].tolist()])
                 if term in self.terms:
                     yield start, length, term
                     done = start + length
                     break
-
-    def _places(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Where in the sieve the pairs of two words stand."""
-        return (first * (len(self._numbers) + 1) + second) % len(self._sieve)
 
 
 def choose_lexicon(counts: Mapping[str, int], labels: set[str], *, size: int, min_count: int,
