@@ -1,9 +1,11 @@
 """Text -> corpus: a tokenised sentence a line, against a lexicon of single- and multi-word terms (DeViSE section 3.1).
 
 First pass: articles are read from the dump, cut into sentences and folded into words (the rule of zeroshot.terms: runs
-of letters and digits; digits stay as they are, all other signs only separate), and runs of words that are noun lemmas
-of WordNet become one term, the longest first. Then the lexicon is chosen: every label lemma that occurs, and the most
-frequent other terms. Second pass: what is outside the lexicon is dropped. Both passes use `workers` processes; the
+of letters and digits; digits stay as they are, all other signs only separate), and terms are counted: runs of words
+that are noun lemmas of WordNet (or phrases) are one term, the longest first. Then the lexicon is chosen: every label
+lemma that occurs, and the most frequent other terms; a multi-word term that is left out, being too rare or cut by
+`lexicon_size`, counts as the shorter terms and words in it, which may bring them in. Second pass: words are merged
+into the lexicon's multi-word terms alone, and what is outside it is dropped. Both passes use `workers` processes; the
 output does not depend on their number, nor memory on the text's length.
 
 Inputs: `prepare_corpus.text`, of kind `source`; data/taxonomy. Outputs: data/corpus/sentences.txt and lexicon.tsv
@@ -12,10 +14,12 @@ MediaWiki dump; disk for the text twice over.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pydantic
 
 from zeroshot.base.errors import InputError
@@ -24,12 +28,13 @@ from zeroshot.base.ordered_pool import in_order
 from zeroshot.base.params import StageParams
 from zeroshot.base.progress import progress
 from zeroshot.base.stage import run_stage
+from zeroshot.encoded_text import EncodedText, encode, read_encoded, write_encoded
 from zeroshot.lexicon import MultiwordTerms, choose_lexicon
 from zeroshot.phrases import find_phrases
 from zeroshot.sentences import SENTENCE_END, tokens_of
 from zeroshot.taxonomy import read_taxonomy
 from zeroshot.terms import JOINER, term_of
-from zeroshot.text_files import Block, blocks_of, tasks_of
+from zeroshot.text_files import Block, tasks_of
 from zeroshot.text_sources import BOUNDARY, HAS_ARTICLES, Source, articles_of, text_files
 from zeroshot.vocabulary import write_counts
 
@@ -53,18 +58,20 @@ def main(params: Params, *, text: Path, taxonomy: Path, out: Path, metrics: Path
     files = text_files(text, params.source)
     words = out / ".words.partial"  # inside the out, which DVC clears: a killed run leaves nothing behind
     try:
-        counts, tally = write_words(words, files, labels, params)
+        multiword, phrases = MultiwordTerms(labels if params.multiword else ()), set()
+        counts, tally = write_words(words, files, labels, params, multiword)
         if not counts:
             raise nothing_left(text, tally, params)
-        phrases = find_phrases(words, params.min_count, params.phrase_threshold) if params.phrase_threshold else set()
+        if params.phrase_threshold:
+            phrases = find_phrases(sentences_of(words), params.min_count, params.phrase_threshold)
         if phrases:
-            counts = count_merged(words, phrases, labels, params)
-        fall_back(counts, phrases, labels, params)
-        lexicon = choose_lexicon(counts, labels, size=params.lexicon_size, min_count=params.min_count,
-                                 label_min_count=params.label_min_count)
-        rare = any(JOINER in term for term in counts.keys() - set(lexicon))  # multi-word terms that fall back to words
-        again = bool(phrases or tally["forgotten"] or rare)
-        recounted, sentences = write_sentences(out / "sentences.txt", words, lexicon, params.workers, again=again)
+            multiword = MultiwordTerms(multiword.terms | phrases)
+            counts = count_merged(words, labels, params, multiword)
+        merged = {term for term in counts if JOINER in term}
+        lexicon = lexicon_of(counts, labels, params, multiword)
+        again = bool(phrases or tally["forgotten"] or not merged.issubset(lexicon))
+        recounted, sentences = write_sentences(out / "sentences.txt", words, lexicon, tally["words"], params.workers,
+                                               again=again)
         kept = sorted_counts(recounted if again else {term: counts[term] for term in lexicon})
     finally:
         words.unlink(missing_ok=True)
@@ -86,23 +93,23 @@ def nothing_left(text: Path, tally: Counter, params: Params) -> InputError:
 
 
 class Piece(NamedTuple):
-    """A stretch of the corpus as lines of terms, its terms' counts, and the tally of what it was made from."""
+    """A stretch of the corpus, its terms' counts, and the tally of what it was made from."""
 
-    lines: bytes
+    text: EncodedText
     counts: Counter
     tally: Counter
 
 
-def write_words(path: Path, files: list[Path], labels: set[str], params: Params) -> tuple[Counter, Counter]:
+def write_words(path: Path, files: list[Path], labels: set[str], params: Params,
+                multiword: MultiwordTerms) -> tuple[Counter, Counter]:
     """First pass: the terms of every sentence, to `path`; returns their counts and the tally of articles and words."""
     counts, tally = Counter(), Counter()
     tasks = tasks_of(files, BOUNDARY[params.source])
-    multiword = MultiwordTerms(labels if params.multiword else ())
     size = sum(file.stat().st_size for file in files)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as file, progress(total=size, unit="B", desc="reading text", scale=True) as bar:
         for task, piece in in_order(words_of_task, tasks, params.workers, params, multiword):
-            file.write(piece.lines)
+            write_encoded(file, piece.text)
             counts.update(piece.counts)
             tally.update(piece.tally)
             if len(counts) > MAX_DISTINCT:
@@ -113,8 +120,14 @@ def write_words(path: Path, files: list[Path], labels: set[str], params: Params)
 
 
 def words_of_task(task: list[Block], params: Params, multiword: MultiwordTerms) -> Piece:
-    """The articles of a task, without those that are too short, as lines of terms."""
-    kept, tally = [], Counter()
+    """The articles of a task, without those that are too short."""
+    tally = Counter()
+    text = multiword.merge(encode(long_articles(task, params, tally)))
+    return Piece(text, text.counts(), tally)
+
+
+def long_articles(task: list[Block], params: Params, tally: Counter) -> Iterator[list[str]]:
+    """The tokens of each article that is long enough; counts articles and words in `tally`."""
     for article in articles_of(task, params.source):
         if article.dropped:
             tally[f"pages_{article.dropped}"] += 1
@@ -127,8 +140,7 @@ def words_of_task(task: list[Block], params: Params, multiword: MultiwordTerms) 
             if short:
                 continue
         tally["words"] += words
-        kept += multiword.merge(tokens)
-    return Piece(as_lines(kept), counted(kept), tally)
+        yield tokens
 
 
 def forget_rarest(counts: Counter, labels: set[str]) -> Counter:
@@ -138,93 +150,79 @@ def forget_rarest(counts: Counter, labels: set[str]) -> Counter:
     return Counter({term: count for term, count in counts.items() if count > bar or term in labels})
 
 
-def multiword_terms(phrases: set[str], labels: set[str], params: Params) -> MultiwordTerms:
-    """All terms of several words that may enter the lexicon."""
-    return MultiwordTerms(phrases.union(labels if params.multiword else ()))
+def sentences_of(words: Path) -> Iterator[list[str]]:
+    """The sentences of the first pass."""
+    for text in read_encoded(words):
+        for words_follow, sentence in groupby(text.tokens(), SENTENCE_END.__ne__):
+            if words_follow:
+                yield list(sentence)
 
 
-def count_merged(words: Path, phrases: set[str], labels: set[str], params: Params) -> Counter:
-    """Counts of the terms when `phrases` are merged as well; beyond MAX_DISTINCT the rarest are forgotten."""
+def count_merged(words: Path, labels: set[str], params: Params, multiword: MultiwordTerms) -> Counter:
+    """Counts of the terms as `multiword` merges them; beyond MAX_DISTINCT the rarest are forgotten."""
     counts = Counter()
-    multiword = multiword_terms(phrases, labels, params)
-    for _, piece in in_order(merged_again, blocks_of(words, b"\n"), params.workers, multiword):
+    for _, piece in in_order(counts_of_text, read_encoded(words), params.workers, multiword):
         counts.update(piece)
         if len(counts) > MAX_DISTINCT:
             counts = forget_rarest(counts, labels)
     return counts
 
 
-def merged_again(block: Block, multiword: MultiwordTerms) -> Counter:
-    return counted(multiword.merge(separated(as_tokens(block.data))))
+def counts_of_text(text: EncodedText, multiword: MultiwordTerms) -> Counter:
+    return multiword.merge(text.separated()).counts()
 
 
-def fall_back(counts: Counter, phrases: set[str], labels: set[str], params: Params) -> None:
-    """Count multi-word terms that are too rare for the lexicon as the shorter terms and words they fall back to."""
-    multiword = multiword_terms(phrases, labels, params)
-    longest_first = sorted(filter(multiword.terms.__contains__, counts), key=lambda term: -term.count(JOINER))
-    for term in longest_first:
-        count = counts[term]
-        if count < (params.label_min_count if term in labels else params.min_count):
-            multiword.terms.discard(term)
-            for shorter in multiword.merge(term.split(JOINER)):
+def lexicon_of(counts: Counter, labels: set[str], params: Params, multiword: MultiwordTerms) -> list[str]:
+    """The lexicon by `counts`, from which multi-word terms that are left out vanish.
+
+    The longest of those count as the shorter terms and words that they fall back to, and the choice is made anew, until
+    no multi-word term is left out.
+    """
+    while True:
+        lexicon = choose_lexicon(counts, labels, size=params.lexicon_size, min_count=params.min_count,
+                                 label_min_count=params.label_min_count)
+        left_out = [term for term in counts.keys() - set(lexicon) if JOINER in term]
+        longest = max((term.count(JOINER) for term in left_out), default=0)
+        if not longest:
+            return lexicon
+        falling = {term: counts.pop(term) for term in left_out if term.count(JOINER) == longest}
+        multiword.terms -= falling.keys()
+        for term, count in falling.items():
+            for shorter in multiword.merge_words(term.split(JOINER)):
                 counts[shorter] += count
 
 
-def write_sentences(path: Path, words: Path, lexicon: list[str], workers: int, *, again: bool) -> tuple[Counter, int]:
-    """Second pass: the sentences of `words` in terms of the lexicon; returns its terms' counts and the sentences'.
+def write_sentences(path: Path, words: Path, lexicon: list[str], total: int, workers: int, *,
+                    again: bool) -> tuple[Counter, int]:
+    """Second pass: the `total` words in terms of the lexicon; returns its terms' counts and the sentences'.
 
     Args:
         again: merge and count anew, since the lexicon's multi-word terms are others than the words were merged by;
             without, the counts stay empty: they are those of the first pass.
     """
     counts, sentences = Counter(), 0
-    blocks = blocks_of(words, b"\n")
-    shared = frozenset([*lexicon, SENTENCE_END]), MultiwordTerms(lexicon) if again else None
+    shared = frozenset(lexicon), MultiwordTerms(lexicon) if again else None
     with atomic_write(path, "wb") as file, \
-            progress(total=words.stat().st_size, unit="B", desc="writing sentences", scale=True) as bar:
-        for block, piece in in_order(known_of_block, blocks, workers, *shared):
-            file.write(piece.lines)
-            counts.update(piece.counts)
-            sentences += piece.tally["sentences"]
-            bar.update(block.packed)
+            progress(total=total, unit="words", desc="writing sentences", scale=True) as bar:
+        for text, (lines, recounted) in in_order(known_of_text, read_encoded(words), workers, *shared):
+            file.write(lines)
+            counts.update(recounted)
+            sentences += lines.count(b"\n")
+            bar.update(int(np.count_nonzero(text.ids)))
     return counts, sentences
 
 
-def known_of_block(block: Block, known: frozenset[str], multiword: MultiwordTerms | None) -> Piece:
-    """The lines of a block in terms that are `known`. A multi-word term that is not falls back to its words."""
-    tokens = as_tokens(block.data)
+def known_of_text(text: EncodedText, known: frozenset[str], multiword: MultiwordTerms | None) -> tuple[bytes, Counter]:
+    """The lines of a text in terms that are `known`, and with `multiword` the counts of what it merged anew."""
     if multiword:
-        tokens = multiword.merge(separated(tokens))
-    tokens = list(filter(known.__contains__, tokens))
-    lines = as_lines(tokens)
-    return Piece(lines, counted(tokens) if multiword else Counter(), Counter(sentences=lines.count(b"\n")))
-
-
-def as_lines(tokens: list[str]) -> bytes:
-    """UTF-8 lines of terms, a sentence each, from tokens with sentence ends; empty sentences vanish."""
-    sentences = filter(None, map(str.strip, " ".join(tokens).split(SENTENCE_END)))
-    return "".join([sentence + "\n" for sentence in sentences]).encode()
-
-
-def as_tokens(lines: bytes) -> list[str]:
-    """The inverse of as_lines."""
-    return lines.decode().replace("\n", f" {SENTENCE_END} ").split()
-
-
-def separated(tokens: list[str]) -> list[str]:
-    """Terms taken apart into their words."""
-    return " ".join(tokens).replace(JOINER, " ").split()
+        text = multiword.merge(text.separated())
+    text = text.restricted(known)
+    return text.lines(), text.counts() if multiword else Counter()
 
 
 def sorted_counts(counts: Mapping[str, int]) -> Counter:
     """The same counts, most frequent term first, equals by name."""
     return Counter({term: counts[term] for term in sorted(counts, key=lambda term: (-counts[term], term))})
-
-
-def counted(tokens: list[str]) -> Counter:
-    counts = Counter(tokens)
-    counts.pop(SENTENCE_END, None)
-    return counts
 
 
 def summary(tally: Counter, kept: Counter, sentences: int, labels: set[str]) -> dict[str, float]:

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroshot.base.errors import InputError
+from zeroshot.encoded_text import encode
 from zeroshot.lexicon import MultiwordTerms, choose_lexicon
 
 SHARKS = MultiwordTerms(["white_shark", "great_white_shark", "great_white_way", "shark", "great_white"])
@@ -19,7 +20,12 @@ SHARKS = MultiwordTerms(["white_shark", "great_white_shark", "great_white_way", 
     ("", ""),
 ])
 def test_runs_of_words_merge_longest_first(text, merged):
-    assert " ".join(SHARKS.merge(text.split())) == merged
+    assert " ".join(merge(SHARKS, text)) == merged
+    assert " ".join(SHARKS.merge_words(text.split())) == merged
+
+
+def merge(multiword, text):
+    return multiword.merge(encode([[*text.split(), ";"]])).tokens()[:-1]
 
 
 def naive_merge(words, terms):
@@ -39,7 +45,8 @@ words = st.lists(st.sampled_from("abc"), max_size=12)
 
 @given(words, st.sets(st.lists(st.sampled_from("abc"), min_size=2, max_size=4).map("_".join)))
 def test_merging_agrees_with_trying_every_run(text, terms):
-    assert MultiwordTerms(terms).merge(text) == naive_merge(text, terms)
+    expected = naive_merge(text, terms)
+    assert merge(MultiwordTerms(terms), " ".join(text)) == MultiwordTerms(terms).merge_words(text) == expected
 
 
 COUNTS = {"the": 9, "of": 7, "dog": 2, "tiger_shark": 1, "zebra": 1, "rare": 1, "ant": 2}

@@ -7,6 +7,8 @@ from stages import prepare_corpus
 from stages.prepare_corpus import Params
 from zeroshot import text_files
 from zeroshot.base.errors import InputError
+from zeroshot.encoded_text import encode, write_encoded
+from zeroshot.lexicon import MultiwordTerms
 from zeroshot.taxonomy import make_taxonomy, write_taxonomy
 
 NOUNS = {"n00000001": (["shark"], [], [], "a fish"),
@@ -76,6 +78,12 @@ def test_the_words_of_a_rare_lemma_without_labels_among_them(tmp_path):
     assert lexicon == ["chow\t8", "cow\t4", "sea\t4"]
 
 
+def test_a_rare_lemma_inside_a_rare_lemma_falls_to_its_words_too(tmp_path):
+    write_taxonomy(tmp_path / "taxonomy", make_taxonomy({"n00000001": (["big sea cow shed", "sea cow"], [], [], "")}))
+    _, lexicon, _ = prepare(tmp_path, tmp_path / "taxonomy", "big sea cow shed\n" * 4, min_count=3, label_min_count=5)
+    assert lexicon == ["big\t4", "cow\t4", "sea\t4", "shed\t4"]
+
+
 def test_single_words_only(tmp_path, taxonomy):
     sentences, _, _ = prepare(tmp_path, taxonomy, "great white shark\n", multiword=False)
     assert sentences == ["great white shark"]
@@ -89,12 +97,33 @@ def test_phrases_by_statistics(tmp_path, taxonomy):
 
 
 def test_counting_with_phrases_is_bounded_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_files, "BLOCK", 20)
     monkeypatch.setattr(prepare_corpus, "MAX_DISTINCT", 4)
-    words = tmp_path / "words"
-    words.write_text("prime minister\n" * 30 + "".join(f"w{i} shark\n" for i in range(30)))
-    counts = prepare_corpus.count_merged(words, {"prime_minister"}, {"shark"}, Params(**SETTINGS))
+    with open(tmp_path / "words", "wb") as file:
+        for i in range(30):
+            write_encoded(file, encode([["prime", "minister", ";", f"w{i}", "shark", ";"]]))
+    counts = prepare_corpus.count_merged(tmp_path / "words", {"shark"}, Params(**SETTINGS),
+                                         MultiwordTerms({"prime_minister"}))
     assert len(counts) <= 4 and counts["prime_minister"] == counts["shark"] == 30
+
+
+PHRASES = "prime minister\n" * 3 + "new prime minister\n" * 2 + "shark\n" * 4 + "prime shark\nsea\nsea\n"
+
+
+def test_a_phrase_cut_by_the_lexicons_size_counts_and_stays_as_words(tmp_path, taxonomy, monkeypatch):
+    monkeypatch.setattr(prepare_corpus, "find_phrases", lambda *_: {"prime_minister", "new_prime_minister"})
+    whole, lexicon, _ = prepare(tmp_path, taxonomy, PHRASES, phrase_threshold=1)
+    assert whole[2:4] == ["prime_minister", "new_prime_minister"]
+    assert lexicon == ["shark\t5", "prime_minister\t3", "new_prime_minister\t2", "sea\t2", "prime\t1"]
+    # The longest falls first: its two make prime_minister five, which stays; "new" comes in with two, before "sea".
+    sentences, lexicon, _ = prepare(tmp_path, taxonomy, PHRASES, phrase_threshold=1, lexicon_size=2)
+    assert lexicon == ["prime_minister\t5", "shark\t5"]
+    assert sentences == ["prime_minister"] * 5 + ["shark"] * 5
+    # With six of "sea" both phrases fall, and "prime", seven then, takes the place of "sea".
+    text = PHRASES + "sea\n" * 4 + "prime\n"
+    sentences, lexicon, metrics = prepare(tmp_path, taxonomy, text, phrase_threshold=1, lexicon_size=2)
+    assert lexicon == ["prime\t7", "shark\t5"]
+    assert sentences == ["prime"] * 5 + ["shark"] * 4 + ["prime shark", "prime"]
+    assert metrics["words_kept"] == 12 == metrics["words_read"] - 6 - 5 - 2  # sea, minister, new
 
 
 def test_short_articles_are_dropped_and_counted(tmp_path, taxonomy):

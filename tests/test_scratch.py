@@ -3,10 +3,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+import types
 
 import pytest
 import torch
 
+from zeroshot.base import scratch
 from zeroshot.base.checkpoints import load_checkpoint, save_checkpoint
 from zeroshot.base.files import atomic_write
 from zeroshot.base.scratch import scratch_folder
@@ -27,6 +29,15 @@ def test_the_same_run_finds_its_folder_again_and_another_does_not(tmp_path):
         assert (again / "state").read_text() == "half way"
     assert not again.exists()
     assert list((tmp_path / "scratch" / "s").glob("*-0/*")) == []
+
+
+def test_changed_code_is_another_run(tmp_path, monkeypatch):
+    file = tmp_path / "zeroshot" / "base" / "changing.py"
+    file.parent.mkdir(parents=True)
+    monkeypatch.setattr(scratch, "PROJECT", tmp_path)
+    monkeypatch.setitem(sys.modules, "changing", types.SimpleNamespace(__file__=str(file)))
+    digests = {file.write_text(code) and scratch.code_digest() for code in ("x = 1", "x = 2")}
+    assert len(digests) == 2
 
 
 def test_two_equal_runs_at_once_do_not_share():

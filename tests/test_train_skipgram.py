@@ -1,4 +1,11 @@
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pydantic
@@ -13,6 +20,15 @@ from zeroshot.vocabulary import write_counts
 
 SETTINGS = {"dim": 8, "window": 3, "hierarchical_softmax": True, "negative": 0, "subsample": 1e-2, "epochs": 3,
             "min_count": 1, "alpha": 0.05, "min_alpha": 0.001, "workers": 1, "seed": 3, "export": "none"}
+
+STAGE = """
+import sys
+from stages import train_skipgram
+from zeroshot.base.stage import run_stage
+train_skipgram.SLICE, train_skipgram.CHECKPOINT_SECONDS = map(int, sys.argv[-2:])
+del sys.argv[-2:]
+run_stage(train_skipgram.main)
+"""
 
 
 @pytest.fixture
@@ -86,6 +102,28 @@ def test_the_end_of_an_epoch_is_a_checkpoint(corpus, monkeypatch, killed_after, 
     train(corpus)
     assert len(trained) == 12 + trained_twice
     assert not list(corpus.glob("scratch/train_skipgram/*"))
+
+
+@pytest.mark.parametrize(("epochs", "slice_words", "seconds"), [(60, 1200, 300), (1, 10, -1)])  # between epochs; in one
+def test_a_stage_that_is_killed_says_that_it_goes_on_and_ends_the_same(corpus, monkeypatch, epochs, slice_words,
+                                                                      seconds):
+    monkeypatch.chdir(corpus)
+    monkeypatch.setattr(train_skipgram, "SLICE", slice_words)
+    train(corpus, "whole", epochs=epochs)
+    Path("params.yaml").write_text(json.dumps({"train_skipgram": {**SETTINGS, "epochs": epochs}}))  # JSON is YAML
+    command = [sys.executable, "-c", STAGE, "--corpus", ".", "--out", "cut", "--metrics", "m.json", str(slice_words),
+               str(seconds)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(train_skipgram.__file__).parents[1])}
+    with subprocess.Popen(command, env=environment) as process:
+        while process.poll() is None and not list(Path("scratch").glob("train_skipgram/*/checkpoint.safetensors")):
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL and not list(Path("cut").glob("*"))
+    resumed = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+    behind = int(re.search(r"resuming after ([\d,]+) words", resumed)[1].replace(",", ""))
+    assert 0 < behind < epochs * 1200 and (epochs == 1 or behind % 1200 == 0)
+    for file in Path("whole").iterdir():
+        assert file.read_bytes() == Path("cut", file.name).read_bytes()
 
 
 def test_a_damaged_checkpoint_means_a_new_start(corpus, monkeypatch, capsys):

@@ -1,10 +1,14 @@
 """The lexicon: the terms that text is tokenised against, and how words become multi-word terms (DeViSE section 3.1)."""
 
-from collections.abc import Iterable, Mapping
-from itertools import compress, count, pairwise
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
 
 from zeroshot.base.errors import InputError
+from zeroshot.encoded_text import EncodedText
 from zeroshot.terms import JOINER
+
+SIEVE = 64  # bytes a pair of words that begins a term; one in so many other pairs passes for one
 
 
 class MultiwordTerms:
@@ -16,30 +20,51 @@ class MultiwordTerms:
 
     def __init__(self, terms: Iterable[str]):
         self.terms = {term for term in terms if JOINER in term}
-        lengths: dict[tuple[str, str], set[int]] = {}
+        self._numbers: dict[str, int] = {}  # of words that are first or second in a term, from 1
+        lengths: dict[int, set[int]] = {}
         for term in self.terms:
             words = term.split(JOINER)
-            lengths.setdefault((words[0], words[1]), set()).add(len(words))
-        self._lengths = {pair: tuple(sorted(found, reverse=True)) for pair, found in lengths.items()}
+            first, second = (self._numbers.setdefault(word, len(self._numbers) + 1) for word in words[:2])
+            lengths.setdefault(first << 32 | second, set()).add(len(words))
+        self._lengths = {pair: sorted(found, reverse=True) for pair, found in lengths.items()}
+        self._sieve = np.zeros(SIEVE * len(lengths) + 1, bool)
+        self._sieve[np.array(list(lengths), np.int64) % len(self._sieve)] = True
 
-    def merge(self, words: list[str]) -> list[str]:
-        """`words` with every run that is a term replaced by it; no run crosses a token that is no word."""
-        lengths = self._lengths
-        # Nearly all the time goes into finding the pairs that begin a term: no Python code runs for the others.
-        hits = compress(count(), map(lengths.__contains__, pairwise(words)))
-        merged, done = [], 0
-        for start in hits:
+    def merge(self, text: EncodedText) -> EncodedText:
+        """`text` with every run of words that is a term replaced by it; no run crosses a sentence's end."""
+        found = list(self._runs(text))
+        if not found:
+            return text
+        starts, _, merged = zip(*found, strict=True)
+        rows = {term: row for row, term in enumerate(dict.fromkeys([*text.terms, *merged]))}
+        ids = text.ids.copy()
+        ids[list(starts)] = [rows[term] for term in merged]
+        within = [place for start, length, _ in found for place in range(start + 1, start + length)]
+        return EncodedText(list(rows), np.delete(ids, within))
+
+    def merge_words(self, words: list[str]) -> list[str]:
+        """The same for a few words."""
+        merged, text = words.copy(), EncodedText(words, np.arange(len(words), dtype=np.int32))
+        for start, length, term in reversed(list(self._runs(text))):
+            merged[start:start + length] = [term]
+        return merged
+
+    def _runs(self, text: EncodedText) -> Iterator[tuple[int, int, str]]:
+        """Start, length and term of the runs of words that merge."""
+        numbers = np.array([self._numbers.get(term, 0) for term in text.terms], np.int64)[text.ids]
+        pairs = numbers[:-1] << 32 | numbers[1:]
+        # Python code runs only where two words pass the sieve, as all pairs that begin a term do and few others.
+        starts = np.flatnonzero(self._sieve[pairs % len(self._sieve)])
+        done = 0
+        for start, pair in zip(starts.tolist(), pairs[starts].tolist(), strict=True):
             if start < done:
                 continue  # inside the term before
-            for length in lengths[words[start], words[start + 1]]:
-                term = JOINER.join(words[start:start + length])
+            for length in self._lengths.get(pair, ()):
+                term = JOINER.join([text.terms[row] for row in text.ids[start:start + length].tolist()])
                 if term in self.terms:
-                    merged += words[done:start]
-                    merged.append(term)
+                    yield start, length, term
                     done = start + length
                     break
-        merged += words[done:]
-        return merged
 
 
 def choose_lexicon(counts: Mapping[str, int], labels: set[str], *, size: int, min_count: int,

@@ -53,7 +53,7 @@ def code_digest() -> str:
     loaded = {Path(path).resolve() for path in paths if path}
     digest = hashlib.sha256()
     for file in sorted(loaded):
-        if file.parent in (PROJECT / "stages", PROJECT / "zeroshot"):
+        if file.parent == PROJECT / "stages" or file.is_relative_to(PROJECT / "zeroshot"):
             digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
