@@ -64,7 +64,8 @@ def timed(work: Callable, sentences: Path, counts: Counter, params: train_skipgr
 
 def by_stage(model: Word2Vec, sentences: Path, words: int, params: train_skipgram.Params) -> None:
     slices = list(train_skipgram.slices_of(sentences, words, params))
-    train_skipgram.train(model, sentences, slices, words, sentences.parent)
+    with tempfile.TemporaryDirectory() as scratch:  # of its own, else the second turn would resume after the first
+        train_skipgram.train(model, sentences, slices, words, Path(scratch))
 
 
 def by_gensim(model: Word2Vec, sentences: Path, words: int, params: train_skipgram.Params) -> None:
