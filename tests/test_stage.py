@@ -1,6 +1,7 @@
 """How a stage starts, seen from outside: a real module in a real process."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def test_without_torchruns_variables_one_process_does_it_all(run_shared):
 def test_two_nodes_share_the_work(run_shared):
     folder, run = run_shared
     where = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1", "PET_RDZV_BACKEND": "c10d",
-             "ZEROSHOT_LAUNCH": f"{sys.executable} nodes.py 2"}
+             "ZEROSHOT_LAUNCH": f"{shlex.quote(sys.executable)} nodes.py 2"}
     ended = run(**where, PET_RDZV_ENDPOINT=f"localhost:{free_port()}")
     assert ended.returncode == 0, ended.stderr
     said = [(folder / str(rank)).read_text().split() for rank in range(2)]
