@@ -90,9 +90,9 @@ def make_trainer(options: argparse.Namespace, folder: Path, device: torch.device
         deviation=(0.2, 0.2, 0.2), crop_padding=2, flip=True, randaugment=0, randaugment_magnitude=9, mixup=0.0,
         optimiser="sgd", learning_rate=0.01, momentum=0.9, weight_decay=5e-4, schedule="cosine", label_smoothing=0.0,
         epochs=1, batch=options.batch, precision=options.precision, channels_last=True, compile=options.compile,
-        deterministic=False, threads=options.threads, workers=0, seed=1)
+        deterministic=False, threads=options.threads, max_unreadable=0, workers=0, seed=1)
     model = build_visual(options.arch, classes=CLASSES, stem=options.stem, dropout=0.0)
-    source = SquareSource(folder, Path("none"), side=options.size, device=device, workers=0)
+    source = SquareSource(folder, Path("none"), side=options.size, device=device, workers=0, max_unreadable=0)
     preprocessing = Preprocessing(options.size, options.size, params.mean, params.deviation)
     return Trainer(params, model, ImageIndex.read(folder), preprocessing, source, device)
 

@@ -31,6 +31,7 @@ class Params(StageParams):
     precision: Precision
     channels_last: bool
     deterministic: bool
+    max_unreadable: float = pydantic.Field(ge=0, le=1)
     threads: int = pydantic.Field(ge=1)
     workers: int = pydantic.Field(ge=0)
 
@@ -42,7 +43,8 @@ def main(params: Params, *, index: Path, images: Path, network: Path, features: 
     if devise.network is None:
         points = from_features(devise, features / "features.safetensors", rows, params.batch, device)
     else:
-        source = SquareSource(index, images, side=devise.preprocessing.resize, device=device, workers=params.workers)
+        source = SquareSource(index, images, side=devise.preprocessing.resize, device=device, workers=params.workers,
+                              max_unreadable=params.max_unreadable)
         points = from_pixels(params, devise, rows, source, device)
     if not is_first():
         for _ in points:  # its batches go to rank 0

@@ -9,20 +9,19 @@ the images out; the files are the same to the bit.
 Metrics: images, dim, and how many images turned out to be unreadable (of sets read in place), which is capped.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import pydantic
-import torch
 
 from zeroshot.base.artifacts import ArtifactWriter
 from zeroshot.base.compute import set_up
 from zeroshot.base.errors import InputError
 from zeroshot.base.files import write_json
 from zeroshot.base.params import StageParams
-from zeroshot.base.processes import is_first, marked_by_any
+from zeroshot.base.processes import is_first
 from zeroshot.base.stage import run_stage
 from zeroshot.batches import SquareSource
 from zeroshot.images import UNSEEN, VAL, ImageIndex
@@ -49,13 +48,14 @@ def main(params: Params, *, index: Path, images: Path, cnn: Path, out: Path, met
     if trained.wnids != image_index.seen:
         raise InputError(f"{cnn}: has outputs for {len(trained.wnids)} labels, the index has {len(image_index.seen)} "
                          "seen ones, or others; `dvc repro pretrain_cnn`")
-    source = SquareSource(index, images, side=trained.preprocessing.resize, device=device, workers=params.workers)
+    source = SquareSource(index, images, side=trained.preprocessing.resize, device=device, workers=params.workers,
+                          max_unreadable=params.max_unreadable)
     layout = memory_layout(params.channels_last)
     model = trained.model.to(device, memory_format=layout)
     passes = over_images(lambda batch: model.features_and_logits(batch, params.tap), np.arange(len(image_index)),
                          source, trained.preprocessing, batch=params.batch, precision=params.precision,
                          layout=layout, device=device, desc="features")
-    passes = _capped(passes, source, len(image_index), params.max_unreadable, device)
+    passes = _then(passes, source.merge_unreadable)
     if is_first():
         _write(params, out, image_index, trained, passes)
         write_json(metrics, {"images": len(image_index), "unreadable": len(source.unreadable),
@@ -65,23 +65,10 @@ def main(params: Params, *, index: Path, images: Path, cnn: Path, out: Path, met
             pass
 
 
-def _capped(passes: Iterator, source: SquareSource, images: int, share: float, device: torch.device) -> Iterator:
-    """The same passes; at their end `source.unreadable` holds all processes' rows.
-
-    Raises:
-        InputError: more than `share` of the images are unreadable.
-    """
-    def check() -> None:
-        if len(source.unreadable) > (allowed := int(share * images)):
-            raise InputError(f"{len(source.unreadable)} of {images} images cannot be read (named above); at most "
-                             f"{allowed} may be (params.yaml: extract_features.max_unreadable); mend them, or have "
-                             "them left out: `index_images.check` = decode")
-
-    for done in passes:
-        check()
-        yield done
-    source.unreadable = marked_by_any(source.unreadable, images, device)
-    check()
+def _then(passes: Iterator, last: Callable[[], None]) -> Iterator:
+    """The same passes, and before their end a call of `last`: what it raises keeps the files from being written."""
+    yield from passes
+    last()
 
 
 def _write(params: Params, out: Path, index: ImageIndex, cnn: Cnn, passes: Iterator) -> None:

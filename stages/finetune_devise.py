@@ -53,7 +53,8 @@ def main(params: Params, *, index: Path, images: Path, cnn: Path, map: Path, lab
             write_curve(curve, [])
             write_json(metrics, {"epochs": 0, **seen.counts(image_index)})
         return
-    source = SquareSource(index, images, side=trained.preprocessing.resize, device=device, workers=params.workers)
+    source = SquareSource(index, images, side=trained.preprocessing.resize, device=device, workers=params.workers,
+                          max_unreadable=params.max_unreadable)
     trainer = Trainer(params, network, image_index, seen, trained, source, device)
     with checkpoint_of("finetune_devise", params=params, cnn=trained.sha256, index=image_index.sha256,
                        **made_from) as trainer.checkpoint:
@@ -87,8 +88,8 @@ class Trainer(ImageTrainer):
     def loss(self, rows: Int[np.ndarray, "images"], squares: UInt8[Tensor, "images side side 3"]) -> Float[Tensor, ""]:
         """Mean hinge loss of these rows' augmented images."""
         points = self.outputs(self.augmented(squares))
-        return mean_rank_loss(points, torch.from_numpy(self.targets[rows]).to(self.device), self.seen.vectors,
-                              self.params)
+        targets = torch.from_numpy(self.targets[rows]).to(self.device, non_blocking=True)
+        return mean_rank_loss(points, targets, self.seen.vectors, self.params)
 
 
 def set_training(network: nn.Module, frozen_norms: bool) -> None:

@@ -69,7 +69,8 @@ def main(params: Params, *, index: Path, images: Path, weights: Path, out: Path,
                              sha256=params.sha256, outputs=params.weights_outputs, stem=params.stem,
                              dropout=params.dropout)
     check_size(model, params.image_size)
-    source = SquareSource(index, images, side=params.resize, device=device, workers=params.workers)
+    source = SquareSource(index, images, side=params.resize, device=device, workers=params.workers,
+                          max_unreadable=params.max_unreadable)
     trainer = Trainer(params, model, image_index, preprocessing, source, device)
     weights_seal = sha256_of(weights) if params.pretrained == "file" else ""
     with checkpoint_of("pretrain_cnn", params=params, index=image_index.sha256,

@@ -30,7 +30,7 @@ from zeroshot.images import VAL, ImageIndex
 from zeroshot.label_sets import read_label_sets
 from zeroshot.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.nearest import rank_nearest
-from zeroshot.rankings import ImageValues
+from zeroshot.rank_images import ImageValues
 
 CHUNK = 1024  # images at a time; fixed, for the same bits in every run
 

@@ -18,7 +18,7 @@ from zeroshot.images import ImageIndex
 from zeroshot.label_sets import read_label_sets
 from zeroshot.label_vectors import read_label_vectors
 from zeroshot.nearest import rank_nearest
-from zeroshot.rankings import ImageValues
+from zeroshot.rank_images import ImageValues
 
 
 class Params(StageParams):

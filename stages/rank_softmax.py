@@ -17,8 +17,9 @@ from zeroshot.base.params import StageParams
 from zeroshot.base.stage import run_stage
 from zeroshot.images import ImageIndex
 from zeroshot.label_sets import read_label_sets
+from zeroshot.rank_images import ImageValues, write_rankings
 from zeroshot.ranking import OutputScores, lay_out
-from zeroshot.rankings import ImageValues, all_labels, memberships, write_rankings
+from zeroshot.rankings import all_labels, memberships
 
 
 class Params(StageParams):

@@ -98,12 +98,12 @@ class Trainer:
 
     def read(self, rows: Int[np.ndarray, "images"]) -> Float[Tensor, "images dim"]:
         """Features of these rows, scaled."""
-        v = torch.from_numpy(self.features[rows]).to(self.device).float()
+        v = torch.from_numpy(self.features[rows]).to(self.device, non_blocking=True).float()
         return (v - self.scaling.mean) / self.scaling.deviation
 
     def _loss(self, rows: Int[np.ndarray, "images"], v: Float[Tensor, "images dim"]) -> Float[Tensor, ""]:
-        return mean_rank_loss(self.map(self.dropout(v)), torch.from_numpy(self.targets[rows]).to(self.device),
-                              self.seen.vectors, self.params)
+        targets = torch.from_numpy(self.targets[rows]).to(self.device, non_blocking=True)
+        return mean_rank_loss(self.map(self.dropout(v)), targets, self.seen.vectors, self.params)
 
 
 def measure_scaling(kind: str, features: np.ndarray, rows: Int[np.ndarray, "images"], device: torch.device) -> Scaling:

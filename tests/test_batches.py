@@ -15,13 +15,14 @@ from zeroshot.image_files import ImageFiles
 
 class Slow(ImageFiles):
     def __init__(self): pass
+    def __len__(self): return 2
     def jpeg_bytes(self, row):
         import os
         print(os.getpid(), flush=True)
         time.sleep(60)
 
 batches.open_pixels = lambda *_: Slow()
-source = batches.SquareSource(Path("."), Path("."), side=8, device=torch.device("cpu"), workers=1)
+source = batches.SquareSource(Path("."), Path("."), side=8, device=torch.device("cpu"), workers=1, max_unreadable=0)
 next(source.squares([np.arange(2)]))
 """
 

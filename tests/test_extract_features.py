@@ -6,14 +6,12 @@ import pytest
 import torch
 
 from stages import extract_features
-from tests.image_sets import jpeg
 from tests.processes import run_as_two
-from tests.vision import EXTRACT, SIDE, WNIDS, make_index
+from tests.vision import EXTRACT, SIDE, WNIDS, make_index, make_index_in_place
 from zeroshot.augment import Preprocessing
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.errors import InputError
 from zeroshot.batches import SquareSource, padded_batches
-from zeroshot.images import write_index
 from zeroshot.networks import read_cnn, write_cnn
 from zeroshot.pixels import open_pixels
 from zeroshot.visual import build_visual
@@ -60,7 +58,8 @@ def test_the_other_images_of_a_batch_change_no_bit(tmp_path):
     index = make_index(tmp_path / "index")
     cnn = read_cnn(make_cnn(tmp_path / "cnn.safetensors"))
     features, _ = extract(tmp_path, "out")
-    source = SquareSource(tmp_path / "index", Path("none"), side=SIDE, device=torch.device("cpu"), workers=0)
+    source = SquareSource(tmp_path / "index", Path("none"), side=SIDE, device=torch.device("cpu"), workers=0,
+                          max_unreadable=0)
     rows = np.arange(0, len(index), 7)
     with torch.no_grad():
         for row, squares in zip(rows, source.squares([np.repeat(row, 8) for row in rows]), strict=True):
@@ -109,17 +108,7 @@ def test_features_too_large_for_half_precision():
 
 @pytest.fixture
 def in_place(tmp_path):
-    """A set read in place, 4 x 3 images, of which two, one of them the very last, are broken after indexing."""
-    names = [f"{number}.JPEG".encode() for number in range(12)]
-    (tmp_path / "images").mkdir()
-    for number, name in enumerate(names):
-        data = b"broken" if number in (5, 11) else jpeg((20 * number, 0, 0))
-        (tmp_path / "images" / name.decode()).write_bytes(data)
-    sizes = [(tmp_path / "images" / name.decode()).stat().st_size for name in names]
-    arrays = {"role": np.repeat([0, 1], [8, 4]).astype(np.uint8), "label": np.tile(np.arange(4), 3).astype(np.int32),
-              "container": np.zeros(12, np.int32), "offset": np.full(12, -1), "size": np.array(sizes),
-              "names": np.frombuffer(b"".join(names), np.uint8), "name_end": np.cumsum([len(name) for name in names])}
-    write_index(tmp_path / "index", WNIDS[:4], arrays, pixels=None, containers=["."], made_from={})
+    make_index_in_place(tmp_path)
     make_cnn(tmp_path / "cnn.safetensors")
     return tmp_path
 
@@ -131,7 +120,7 @@ def test_unreadable_images_are_counted_once_and_reported(in_place, capfd):
 
 
 def test_too_many_unreadable_images_end_the_stage_without_features(in_place):
-    with pytest.raises(InputError, match=r"of 12 images.*at most 1 .*extract_features.max_unreadable"):
+    with pytest.raises(InputError, match=r"of 12 images.*at most 1 .*max_unreadable"):
         run(in_place, "out", in_place / "images", max_unreadable=0.1)
     assert not list((in_place / "out").glob("*.safetensors")) and not (in_place / "out.json").exists()
 

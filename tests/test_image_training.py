@@ -119,7 +119,8 @@ def trained_naively(folder):
     network = build_pretrained(params.arch, index.seen, pretrained="none", weights=None, sha256="", outputs="seen",
                                stem=params.stem, dropout=params.dropout).train()
     optimiser = make_optimiser("sgd", network, momentum=params.momentum, weight_decay=0.0)
-    source = SquareSource(folder / "index", folder, side=params.resize, device=torch.device("cpu"), workers=0)
+    source = SquareSource(folder / "index", folder, side=params.resize, device=torch.device("cpu"), workers=0,
+                          max_unreadable=0)
     preprocessing = Preprocessing(params.resize, params.image_size, params.mean, params.deviation)
     batches = [batch for epoch in range(params.epochs)
                for batch in epoch_batches(index.rows(TRAIN), params.batch, params.seed, epoch)]

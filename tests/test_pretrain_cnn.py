@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from stages import pretrain_cnn
-from tests.vision import PRETRAIN, SIDE, WNIDS, make_index
+from tests.vision import PRETRAIN, SIDE, WNIDS, make_index, make_index_in_place
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.errors import InputError
 from zeroshot.base.params import load_params
@@ -28,9 +28,9 @@ def scratch(tmp_path, monkeypatch):
     monkeypatch.setenv("ZEROSHOT_SCRATCH", str(tmp_path / "scratch"))
 
 
-def train(index, folder, *, weights="none", **changed):
+def train(index, folder, *, images="none", weights="none", **changed):
     params = pretrain_cnn.Params(**{**PRETRAIN, **changed})
-    pretrain_cnn.main(params, index=Path(index), images=Path("none"), weights=Path(weights),
+    pretrain_cnn.main(params, index=Path(index), images=Path(images), weights=Path(weights),
                       out=folder / "cnn.safetensors", metrics=folder / "metrics.json", curve=folder / "curve.csv")
     return folder / "cnn.safetensors"
 
@@ -70,6 +70,16 @@ def test_killed_and_resumed_ends_with_the_same_bits(tmp_path):
     assert "continuing after epoch" in resumed
     whole = train(tmp_path / "index", tmp_path / "whole", **settings)
     assert whole.read_bytes() == (tmp_path / "cut" / "cnn.safetensors").read_bytes()
+
+
+def test_too_many_unreadable_images_end_the_training(tmp_path, capfd):
+    make_index_in_place(tmp_path)
+    with pytest.raises(InputError, match=r"2 of 12 images cannot be read.*at most 1 .*max_unreadable"):
+        train(tmp_path / "index", tmp_path, images=tmp_path / "images", max_unreadable=0.1)
+    assert not (tmp_path / "cnn.safetensors").exists()
+    capfd.readouterr()
+    train(tmp_path / "index", tmp_path, images=tmp_path / "images", max_unreadable=0.2)
+    assert capfd.readouterr().err.count("a grey image stands in") == 2  # in three epochs
 
 
 def test_weights_from_a_file_without_training(tmp_path):

@@ -11,7 +11,8 @@ from zeroshot.closed_form import ClosedForm, write_closed_form
 from zeroshot.images import VAL, ImageIndex
 from zeroshot.label_sets import read_label_sets
 from zeroshot.label_vectors import read_label_vectors
-from zeroshot.rankings import ImageValues, Rankings
+from zeroshot.rank_images import ImageValues
+from zeroshot.rankings import Rankings
 
 MAP = torch.tensor(np.random.default_rng(5).normal(size=(4, 6)), dtype=torch.float32)
 CENTRE = torch.arange(6.0)

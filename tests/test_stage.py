@@ -37,6 +37,7 @@ NODES = """
 STAGE = """
     from pathlib import Path
     from zeroshot.base.errors import InputError
+    from zeroshot.base.files import atomic_write
     from zeroshot.base.params import StageParams
     from zeroshot.base.stage import run_stage
 
@@ -46,6 +47,9 @@ STAGE = """
     def main(params: Params, *, in_file: Path, name: str = "nobody") -> None:
         if not in_file.exists():
             raise InputError(f"{in_file}: no such file")
+        if name == "written anew":
+            with atomic_write(in_file) as file:
+                file.write("half")
         print(type(in_file).__mro__[1].__name__, name, params.size, 1 // params.size)
 
     if __name__ == "__main__":
@@ -78,6 +82,15 @@ def test_a_users_mistake_is_one_line_and_a_bug_keeps_its_traceback(run):
     assert setting.returncode == 1 and "`grow.size` is 'big'" in setting.stderr and "Traceback" not in setting.stderr
     bug = run("--in-file", "there", params="grow: {size: 0}")
     assert bug.returncode == 1 and "ZeroDivisionError" in bug.stderr and "Traceback" in bug.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a disk that is always full")
+def test_a_full_disk_is_one_line_and_leaves_nothing(run, tmp_path):
+    (tmp_path / ".there.partial").symlink_to("/dev/full")
+    (tmp_path / "there").write_text("whole")
+    full = run("--in-file", "there", "--name", "written anew")
+    assert full.returncode == 1 and full.stderr.count("\n") == 1 and "a disk is full" in full.stderr
+    assert (tmp_path / "there").read_text() == "whole" and not (tmp_path / ".there.partial").is_symlink()
 
 
 def test_a_missing_flag_is_named(run):

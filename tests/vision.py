@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tests.image_sets import jpeg
 from zeroshot.base.artifacts import Artifact, ArtifactWriter
 from zeroshot.images import INDEX_FILE, PIXELS_FILE, ImageIndex, write_index
 from zeroshot.label_vectors import LabelVectors, write_label_vectors
@@ -15,7 +16,7 @@ PRETRAIN = dict(
     weights_outputs="seen", resize=SIDE, image_size=SIDE, mean=[0.5, 0.5, 0.5], deviation=[0.2, 0.2, 0.2],
     crop_padding=1, flip=True, randaugment=0, randaugment_magnitude=9, mixup=0.0, optimiser="sgd", learning_rate=0.1,
     momentum=0.9, weight_decay=0.0, schedule="cosine", label_smoothing=0.0, epochs=3, batch=16, precision="float32",
-    channels_last=True, compile=False, deterministic=True, threads=1, workers=0, seed=1)
+    channels_last=True, compile=False, deterministic=True, max_unreadable=0.001, threads=1, workers=0, seed=1)
 EXTRACT = dict(tap="pooled", batch=8, precision="float32", channels_last=True, deterministic=True, max_unreadable=0.001,
                threads=1, workers=0)
 MAP = dict(
@@ -26,8 +27,9 @@ FINETUNE = dict(
     epochs=2, share=1.0, loss="hinge_rank", margin=0.1, false_labels="truncated", samples=2, dropout=0.0,
     frozen_norms=True, crop_padding=1, flip=True, optimiser="adagrad", learning_rate=0.001, momentum=0.0,
     weight_decay=0.0, schedule="constant", batch=16, precision="float32", channels_last=True, compile=False,
-    deterministic=True, threads=1, workers=0, seed=1)
-EMBED = dict(batch=8, precision="float32", channels_last=True, deterministic=True, threads=1, workers=0)
+    deterministic=True, max_unreadable=0.001, threads=1, workers=0, seed=1)
+EMBED = dict(batch=8, precision="float32", channels_last=True, deterministic=True, max_unreadable=0.001, threads=1,
+             workers=0)
 
 
 def make_index(folder, *, poison_unseen=False) -> ImageIndex:
@@ -49,6 +51,20 @@ def make_index(folder, *, poison_unseen=False) -> ImageIndex:
                 containers=[], made_from={})
     assert (folder / INDEX_FILE).exists()
     return ImageIndex.read(folder)
+
+
+def make_index_in_place(folder) -> None:
+    """The seen classes in files, 8 training and 4 validation images; one of each, 5 and the very last, is broken."""
+    names = [f"{number}.JPEG".encode() for number in range(12)]
+    (folder / "images").mkdir()
+    for number, name in enumerate(names):
+        data = b"broken" if number in (5, 11) else jpeg((20 * number, 0, 0))
+        (folder / "images" / name.decode()).write_bytes(data)
+    sizes = [(folder / "images" / name.decode()).stat().st_size for name in names]
+    arrays = {"role": np.repeat([0, 1], [8, 4]).astype(np.uint8), "label": np.tile(np.arange(4), 3).astype(np.int32),
+              "container": np.zeros(12, np.int32), "offset": np.full(12, -1), "size": np.array(sizes),
+              "names": np.frombuffer(b"".join(names), np.uint8), "name_end": np.cumsum([len(name) for name in names])}
+    write_index(folder / "index", WNIDS[:4], arrays, pixels=None, containers=["."], made_from={})
 
 
 def make_labels(path, *, without=(), dim=5):

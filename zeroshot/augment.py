@@ -6,6 +6,7 @@ Crop and flip are one gather for the batch, each image with its own draw (torchv
 import zeroshot.torchvision_guard  # noqa: F401  isort: skip  (before torchvision)
 
 import dataclasses
+import functools
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -45,10 +46,17 @@ class Preprocessing:
     def normalise(self, crops: UInt8[Tensor, "images size size 3"]) -> Float[Tensor, "images 3 size size"]:
         """Network input, float32; channels-last in memory, since that is how the pixels come."""
         images, height, width, _ = crops.shape  # whole rows at a time: five times as fast as three colours at a time
-        mean = (255 * torch.tensor(self.mean, device=crops.device)).repeat(width)
-        scale = (1 / (255 * torch.tensor(self.deviation, device=crops.device))).repeat(width)
+        mean, scale = _of_a_row(self.mean, self.deviation, width, crops.device)
         rows = crops.reshape(images, height, width * 3).float().sub_(mean).mul_(scale)
         return rows.reshape(crops.shape).permute(0, 3, 1, 2)
+
+
+@functools.cache  # a GPU waits for what is copied to it
+def _of_a_row(mean: tuple[float, ...], deviation: tuple[float, ...], width: int,
+              device: torch.device) -> tuple[Tensor, Tensor]:
+    """What to subtract from a row's 3 * width values of 0..255, and what to multiply by then."""
+    return ((255 * torch.tensor(mean, device=device)).repeat(width),
+            (1 / (255 * torch.tensor(deviation, device=device))).repeat(width))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 import zeroshot.torchvision_guard  # noqa: F401
+from zeroshot.base.errors import InputError
+from zeroshot.base.processes import marked_by_any
 from zeroshot.base.stage import die_with_parent
 from zeroshot.decoding import UnreadableImage, decode_square
 from zeroshot.image_files import ImageFiles
@@ -30,31 +32,53 @@ class SquareSource:
         unreadable: rows of images that could not be decoded so far; each was reported and became a grey square.
     """
 
-    def __init__(self, index: Path, images_root: Path, *, side: int, device: torch.device, workers: int):
+    def __init__(self, index: Path, images_root: Path, *, side: int, device: torch.device, workers: int,
+                 max_unreadable: float):
         """
         Args:
             index: folder of the image index.
             images_root: where the image files lie, for sets that are not packed.
             side: of the squares, pixels.
             workers: processes that decode; 0 decodes in this one. Not used for packed sets.
+            max_unreadable: share of the index's images that may turn out to be unreadable.
         """
         self._reader = open_pixels(index, images_root)
         self._side, self._device, self._workers = side, device, workers
+        self._allowed = int(max_unreadable * len(self._reader))
         self._resident = _to_gpu(self._reader, device)
         self.unreadable: set[int] = set()
 
     def squares(self, batches: Sequence[Int[np.ndarray, "batch"]]) -> Iterator[UInt8[Tensor, "batch side side 3"]]:
-        """The squares of each batch of row numbers in turn."""
+        """The squares of each batch of row numbers in turn.
+
+        Raises:
+            InputError: more images are unreadable than may be, of those that this process has come across.
+        """
         if isinstance(self._reader, ImageFiles):
             yield from self._decoded(batches)
             return
         for rows in batches:
             yield _resized(self._packed(rows), self._side)
 
+    def merge_unreadable(self) -> None:
+        """Make `unreadable` what any of the processes found; every process must call it.
+
+        Raises:
+            InputError: more images are unreadable than may be.
+        """
+        self.unreadable = marked_by_any(self.unreadable, len(self._reader), self._device)
+        self._check_unreadable()
+
+    def _check_unreadable(self) -> None:
+        if len(self.unreadable) > self._allowed:
+            raise InputError(f"{len(self.unreadable)} of {len(self._reader)} images cannot be read (named above); at "
+                             f"most {self._allowed} may be (this stage's `max_unreadable` in params.yaml); mend them, "
+                             "or have them left out: `index_images.check: decode`")
+
     def _packed(self, rows: Int[np.ndarray, "batch"]) -> UInt8[Tensor, "batch height width 3"]:
         if self._resident is not None:
-            return self._resident[torch.from_numpy(rows).to(self._device)]
-        return torch.from_numpy(self._reader.read(rows)).to(self._device)
+            return self._resident[torch.from_numpy(rows).to(self._device, non_blocking=True)]
+        return torch.from_numpy(self._reader.read(rows)).to(self._device, non_blocking=True)
 
     def _decoded(self, batches: Sequence[Int[np.ndarray, "batch"]]) -> Iterator[UInt8[Tensor, "batch side side 3"]]:
         loader = DataLoader(_Decoder(self._reader, self._side), batch_sampler=batches, num_workers=self._workers,
@@ -65,6 +89,7 @@ class SquareSource:
                 if row not in self.unreadable:  # a later epoch, or the filling of a batch
                     print(message, file=sys.stderr, flush=True)
                 self.unreadable.add(row)
+            self._check_unreadable()
             yield squares.to(self._device, non_blocking=True)
 
 

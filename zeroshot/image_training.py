@@ -34,6 +34,7 @@ class ImageTrainingParams(TrainingParams):
     channels_last: bool
     compile: bool
     deterministic: bool
+    max_unreadable: float = pydantic.Field(ge=0, le=1)
     workers: int = pydantic.Field(ge=0)
 
 

@@ -11,8 +11,9 @@ from torch import Tensor
 from zeroshot.base.errors import InputError
 from zeroshot.images import ImageIndex
 from zeroshot.label_vectors import LabelVectors
+from zeroshot.rank_images import ImageValues, write_rankings
 from zeroshot.ranking import CosineScores, lay_out
-from zeroshot.rankings import ImageValues, all_labels, memberships, write_rankings
+from zeroshot.rankings import all_labels, memberships
 
 
 def rank_nearest(out: Path, values: ImageValues, vectors: LabelVectors, index: ImageIndex,

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import errno
 import math
 import os
 import time
@@ -17,7 +16,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from zeroshot.base.checkpoints import load_checkpoint, save_checkpoint
-from zeroshot.base.errors import InputError
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.base.processes import from_first, is_first, mean_over_processes, rank_and_size, refuse_together
@@ -174,8 +172,7 @@ def run_epochs(epochs: int, train_epoch: Callable[[int], dict[str, float]],
     Returns:
         The figures of every epoch, those before a kill included; whole on rank 0 only.
 
-    Raises:
-        InputError: the disk is full. Whatever is raised, the checkpoint before stays.
+    Whatever is raised, the checkpoint before stays.
     """
     history: list[dict[str, float]] = []
     first = is_first()
@@ -192,7 +189,8 @@ def run_epochs(epochs: int, train_epoch: Callable[[int], dict[str, float]],
         if first:
             print(f"epoch {epoch + 1}/{epochs}: {time.perf_counter() - began:.1f} s, "
                   + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()), flush=True)
-            _save(checkpoint, {"parts": {name: part.state_dict() for name, part in parts.items()}, "history": history})
+            states = {name: part.state_dict() for name, part in parts.items()}
+            save_checkpoint(checkpoint, {"parts": states, "history": history})
     return history
 
 
@@ -210,13 +208,3 @@ def write_curve(path: Path, history: list[dict[str, float]]) -> None:
         writer = csv.DictWriter(file, ["epoch", *(history[0] if history else ["train_loss"])], lineterminator="\n")
         writer.writeheader()
         writer.writerows({"epoch": number, **figures} for number, figures in enumerate(history, 1))
-
-
-def _save(checkpoint: Path, state: dict) -> None:
-    try:
-        save_checkpoint(checkpoint, state)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise InputError(f"{checkpoint}: the disk is full; free some space, or set ZEROSHOT_SCRATCH to a folder on "
-                         "another disk, then `dvc repro` (the checkpoint before is kept)") from None

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import ctypes
+import errno
 import inspect
 import os
 import shlex
@@ -15,6 +16,7 @@ from typing import NoReturn
 
 from zeroshot.base.errors import InputError
 from zeroshot.base.params import load_params
+from zeroshot.base.scratch import scratch_root
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
@@ -57,6 +59,13 @@ def run_stage(main: Callable[..., None], *, check_all_params: bool = False, shar
             main(**settings, **paths)
         except InputError as error:
             print(f"{name}: {error}", file=sys.stderr, flush=True)  # now, for leaving the group may take a while
+            sys.exit(1)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            print(f"{name}: {error}: a disk is full, this folder's or that of the checkpoints ({scratch_root()}; "
+                  "ZEROSHOT_SCRATCH names another place); free some space, then `dvc repro`: nothing half written "
+                  "is left, and training goes on from its last checkpoint", file=sys.stderr, flush=True)
             sys.exit(1)
 
 
