@@ -3,16 +3,19 @@
 A label is a set of synonyms ("kit fox", "Vulpes macrotis"), each a term that the text may or may not hold. Which of
 their vectors stand for the label, and what is done where the text has none, are params; by default such a label has no
 vector, is no candidate, and is counted. Terms are made unit length before they are averaged, label vectors after.
-Writes terms.safetensors, and random.safetensors: the same labels with random unit vectors, one each, for DeViSE's
-random-embedding baseline. Seconds, plus reading the term vectors.
+Writes three files for the same labels: terms.safetensors, for the papers' models; hypernyms.safetensors, in which each
+vector has its hypernyms' mixed in, which the papers do not; random.safetensors, random unit vectors, one a label, for
+DeViSE's random-embedding baseline. Seconds, plus reading the term vectors.
 """
 
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+import pydantic
 from jaxtyping import Float32
 
 from zeroshot.base.errors import InputError
@@ -34,6 +37,7 @@ class Params(StageParams):
     vectors: str
     synonyms: Literal["first", "mean", "best"]
     fallback: Literal["none", "words", "hypernym"]
+    hypernyms: float = pydantic.Field(ge=0)
     center: bool
     seed: Seed
 
@@ -53,14 +57,17 @@ def main(params: Params, *, taxonomy: Path, splits: Path, vectors: Path, out: Pa
     nouns.rows(wnids)  # all must be there
     terms = Terms(read_term_vectors(vectors), wanted_terms(nouns))
     labels = [embed(nouns, terms, wnid, params.synonyms, params.fallback) for wnid in wnids]
+    lifted = with_hypernyms(nouns, terms, wnids, labels, params.synonyms, params.hypernyms)
     if params.center:
-        labels = centered(labels, np.isin(wnids, sets["seen"]).tolist())
+        labels, lifted = (centered(some, np.isin(wnids, sets["seen"]).tolist()) for some in (labels, lifted))
     ways = {wnid: label.way for wnid, label in zip(wnids, labels, strict=True)}
     check_some_have_vectors(sets, ways, vectors)
-    seal = sha256_of(vectors / "sha256.txt" if vectors.is_dir() else vectors)
-    found, random = pack(wnids, labels, params.model_dump() | {"terms": seal}, params.seed)
+    meta = params.model_dump(exclude={"hypernyms", "seed"})
+    meta["terms"] = sha256_of(vectors / "sha256.txt" if vectors.is_dir() else vectors)
+    found = pack(wnids, labels, meta)
     write_label_vectors(out / "terms.safetensors", found)
-    write_label_vectors(out / "random.safetensors", random)
+    write_label_vectors(out / "hypernyms.safetensors", pack(wnids, lifted, meta | {"hypernyms": params.hypernyms}))
+    write_label_vectors(out / "random.safetensors", random_vectors(found, params.seed))
     shared = shared_terms(wnids, labels)
     write_json(metrics, coverage(sets, ways) | sharing(shared))
     with atomic_write(ambiguous) as file:
@@ -162,6 +169,25 @@ def ancestors(nouns: Taxonomy, wnid: str) -> Iterable[str]:
         yield from level
 
 
+def with_hypernyms(nouns: Taxonomy, terms: Terms, wnids: list[str], labels: list[Embedded], synonyms: str,
+                   weight: float) -> list[Embedded]:
+    """Every vector t with its hypernyms' mixed in: t'(y) = t(y) + weight * mean of t'(h) over y's hypernyms h.
+
+    All, the mean too, are taken at unit length, so that at weight 1 an ancestor's say halves with every edge (after
+    HierSE, Li et al. 2015). A hypernym that no text names passes on what its own hypernyms say.
+    """
+    def above(noun: str) -> np.ndarray:
+        return unit(np.mean([mixed(parent) for parent in nouns.parents[noun]] or [np.zeros(terms.dim)], axis=0))
+
+    @functools.cache
+    def mixed(noun: str) -> np.ndarray:
+        own = embed(nouns, terms, noun, synonyms, "none").vectors
+        return unit((unit(own.mean(0)) if len(own) else 0) + weight * above(noun))
+
+    return [embedded([unit(vector + weight * above(wnid)) for vector in label.vectors], label.way, label.terms,
+                     terms.dim) for wnid, label in zip(wnids, labels, strict=True)]
+
+
 def centered(labels: list[Embedded], seen: list[bool]) -> list[Embedded]:
     """Every vector less the mean of the seen labels' (first) ones, at unit length; unseen labels move nothing."""
     mean = np.mean([label.vectors[0] for label, is_seen in zip(labels, seen, strict=True)
@@ -183,15 +209,17 @@ def check_some_have_vectors(sets: dict[str, list[str]], ways: dict[str, str], ve
                              "Text that names the classes, or a `fallback`, is needed")
 
 
-def pack(wnids: list[str], labels: list[Embedded], meta: dict, seed: int) -> tuple[LabelVectors, LabelVectors]:
-    """The label vectors, and random unit ones for the same labels, drawn for all labels so that coverage moves none."""
-    vectors = np.concatenate([label.vectors for label in labels])
+def pack(wnids: list[str], labels: list[Embedded], meta: dict) -> LabelVectors:
     row_label = np.repeat(np.arange(len(labels), dtype=np.int32), [len(label.vectors) for label in labels])
-    drawn = np.random.default_rng(seed).standard_normal((len(labels), vectors.shape[1]))
-    has = np.unique(row_label)
-    random = np.array([unit(vector) for vector in drawn[has]], np.float32)
-    return (LabelVectors(wnids, vectors, row_label, meta),
-            LabelVectors(wnids, random, has.astype(np.int32), {"random": True, "seed": seed, "terms": meta["terms"]}))
+    return LabelVectors(wnids, np.concatenate([label.vectors for label in labels]), row_label, meta)
+
+
+def random_vectors(found: LabelVectors, seed: int) -> LabelVectors:
+    """Random unit vectors for the labels that have any; drawn for all labels, so that coverage moves none."""
+    drawn = np.random.default_rng(seed).standard_normal((len(found.wnids), found.vectors.shape[1]))
+    has = np.unique(found.row_label)
+    return LabelVectors(found.wnids, np.array([unit(vector) for vector in drawn[has]], np.float32),
+                        has.astype(np.int32), {"random": True, "seed": seed, "terms": found.meta["terms"]})
 
 
 def coverage(sets: dict[str, list[str]], ways: dict[str, str]) -> dict[str, int]:

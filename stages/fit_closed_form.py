@@ -13,7 +13,7 @@ their dimension and (settings x folds) matrix products: seconds for 512-D featur
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pydantic
@@ -42,6 +42,7 @@ Choices = pydantic.conlist(pydantic.PositiveFloat, min_length=1)
 
 
 class Params(StageParams):
+    labels: Literal["terms", "hypernyms"]  # dvc.yaml passes that file, here and to rank_closed_form
     strengths: Choices
     label_strengths: Choices
     shrinkages: Choices

@@ -20,7 +20,8 @@ from zeroshot.metrics import KS
 
 COLUMNS = ["model", "label_set", "metric", "k", "value"]
 NAMES = {"softmax": "Softmax baseline", "random": "Random embedding", "devise": "DeViSE"}  # and their order
-BESIDE = {"ridge": "Ridge regression", "eszsl": "ESZSL", "exemplars": "Predicted exemplars"}  # the papers lack them
+BESIDE = {"hierse": "HierSE", "ridge": "Ridge regression", "eszsl": "ESZSL",
+          "exemplars": "Predicted exemplars"}  # the papers lack them
 PAPER_SETS = {"seen": "ImageNet 2011 1K", "21k": "ImageNet 2011 21K"}
 OVERVIEW = {"seen": (1, 5, 20), "unseen": KS, "unseen+seen": (1, 5, 20)}
 

@@ -2,7 +2,8 @@
 
 Norouzi et al. 2014, section 3. Nothing is trained: it takes the softmax classifier's logits and the label vectors.
 A seen label that has no vector cannot be mixed: it is left out of the classifier's choice, and counted. Writes
-data/rankings/conse/conse-<T>.safetensors, a model for each T.
+data/rankings/conse/conse-<T>.safetensors, a model for each T, and beside the paper's data/rankings/hierse.safetensors:
+HierSE (Li et al. 2015) is ConSE in a space where a label's vector holds its hypernyms' too.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pydantic
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from zeroshot.base.artifacts import Artifact
@@ -28,6 +29,7 @@ from zeroshot.rank_images import ImageValues
 
 class Params(StageParams):
     t: list[pydantic.PositiveInt] = pydantic.Field(min_length=1)  # a model each, which dvc.yaml evaluates
+    hierse_t: pydantic.PositiveInt
     threads: int = pydantic.Field(ge=1)
 
     @pydantic.field_validator("t")
@@ -38,25 +40,30 @@ class Params(StageParams):
         return t
 
 
-def main(params: Params, *, features: Path, labels: Path, index: Path, splits: Path, out: Path) -> None:
+def main(params: Params, *, features: Path, labels: Path, hypernyms: Path, index: Path, splits: Path, out: Path,
+         hierse: Path) -> None:
     device = set_up(threads=params.threads)
-    logits, image_index = Artifact(features / "logits.safetensors"), ImageIndex.read(index)
-    vectors, label_sets = read_label_vectors(labels), read_label_sets(splits)
+    logits, image_index, label_sets = (Artifact(features / "logits.safetensors"), ImageIndex.read(index),
+                                       read_label_sets(splits))
     values = ImageValues.beside_rows(logits, "logits")
-    check_vectors(values, vectors, label_sets)
-    seen, has = vectors.targets(logits.meta["wnids"])
-    if not has.any():
-        raise InputError(f"{labels}: none of the {len(has)} seen labels has a vector, so there is nothing to mix; "
-                         "expected at least one: does the text hold their names?")
-    mixed, columns = torch.tensor(seen[has], device=device), torch.tensor(np.flatnonzero(has), device=device)
+    models = [(labels, t, out / f"conse-{t}.safetensors") for t in params.t] + [(hypernyms, params.hierse_t, hierse)]
+    for path, t, rankings in models:
+        vectors = read_label_vectors(path)
+        check_vectors(values, vectors, label_sets)
+        seen, has = vectors.targets(logits.meta["wnids"])
+        if not has.any():
+            raise InputError(f"{path}: none of the {len(has)} seen labels has a vector, so there is nothing to mix; "
+                             "expected at least one: does the text hold their names?")
+        rank_nearest(rankings, values, vectors, image_index, label_sets, device, points=mixture(seen, has, t, device),
+                     counts={"seen_labels_not_mixed": int((~has).sum())})
 
-    def mixture(t: int) -> Callable[[Tensor], Tensor]:
-        # Z divides by the labels taken, so that leaving columns out before the softmax or after it is the same.
-        return lambda chunk: conse_mixture(chunk[:, columns].softmax(dim=1), mixed, t)
 
-    for t in params.t:
-        rank_nearest(out / f"conse-{t}.safetensors", values, vectors, image_index, label_sets, device,
-                     points=mixture(t), counts={"seen_labels_not_mixed": int((~has).sum())})
+def mixture(seen: Float32[np.ndarray, "seen dim"], has: Bool[np.ndarray, "seen"], t: int,
+            device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Logits [images, seen] -> ConSE's points [images, dim], by the labels that have a vector."""
+    vectors, columns = torch.tensor(seen[has], device=device), torch.tensor(np.flatnonzero(has), device=device)
+    # Z divides by the labels taken, so that leaving columns out before the softmax or after it is the same.
+    return lambda logits: conse_mixture(logits[:, columns].softmax(dim=1), vectors, t)
 
 
 def conse_mixture(probabilities: Float32[Tensor, "images seen"], vectors: Float32[Tensor, "seen dim"], t: int

@@ -39,6 +39,7 @@ CHUNK = 8192  # rows of features taken at once outside training; fixed, for the 
 
 
 class Params(TrainingParams, HingeParams):
+    labels: Literal["terms", "hypernyms"]  # dvc.yaml passes that file, here and to the stages after this one
     bias: bool
     dropout: float = pydantic.Field(ge=0, lt=1)
     scaling: Literal["none", "rms", "standardise"]

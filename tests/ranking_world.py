@@ -46,6 +46,7 @@ def build(folder, vectors=None, images=9, seed=0):
     rows.sort(key=lambda pair: pair[0])
     matrix = np.array([vector for _, vector in rows], np.float32)
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
-    write_label_vectors(folder / "terms.safetensors",
-                        LabelVectors(labels, matrix, np.array([label for label, _ in rows], np.int32)))
+    row_label = np.array([label for label, _ in rows], np.int32)
+    write_label_vectors(folder / "terms.safetensors", LabelVectors(labels, matrix, row_label))
+    write_label_vectors(folder / "hypernyms.safetensors", LabelVectors(labels, np.roll(matrix, 1, 0), row_label))
     return folder

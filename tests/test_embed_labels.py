@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from stages.embed_labels import Params, Terms, ancestors, embed, main, wanted_terms
+from stages.embed_labels import Params, Terms, ancestors, embed, main, wanted_terms, with_hypernyms
 from zeroshot.base.errors import InputError
 from zeroshot.label_sets import write_label_sets
 from zeroshot.label_vectors import read_label_vectors
@@ -80,14 +80,15 @@ def inputs(tmp_path):
 
 
 def run(folder, vectors="terms", **changed):
-    params = {"vectors": vectors, "synonyms": "first", "fallback": "none", "center": False, "seed": 0} | changed
+    params = {"vectors": vectors, "synonyms": "first", "fallback": "none", "hypernyms": 1.0, "center": False,
+              "seed": 0} | changed
     main(Params(**params), taxonomy=folder / "taxonomy", splits=folder / "splits", vectors=folder / vectors,
          out=folder / "labels", metrics=folder / "m.json", ambiguous=folder / "a.md")
-    return [read_label_vectors(folder / "labels" / f"{name}.safetensors") for name in ("terms", "random")]
+    return [read_label_vectors(folder / "labels" / f"{name}.safetensors") for name in ("terms", "random", "hypernyms")]
 
 
 def test_main(inputs):
-    labels, random = run(inputs)
+    labels, random, _ = run(inputs)
     assert labels.wnids == random.wnids == [ANIMAL, BIRD, CRANE, MACHINE, KIT]
     assert labels.row_label.tolist() == random.row_label.tolist() == [0, 2, 3, 4]
     assert np.allclose(labels.vectors, [[1, 0], [0, 1], [0, 1], [0.6, 0.8]])
@@ -99,7 +100,7 @@ def test_main(inputs):
 
 
 def test_best_has_a_row_a_synonym_and_random_one_a_label(inputs):
-    labels, random = run(inputs, synonyms="best")
+    labels, random, _ = run(inputs, synonyms="best")
     assert labels.row_label.tolist() == [0, 2, 2, 3, 4] and random.row_label.tolist() == [0, 2, 3, 4]
 
 
@@ -110,9 +111,46 @@ def test_random_vectors_stay_when_coverage_grows(inputs):
 
 
 def test_centred_by_seen_labels_alone(inputs):
-    labels, _ = run(inputs, center=True)  # the seen ones' mean: (1/2, 1/2)
+    labels, _, _ = run(inputs, center=True)  # the seen ones' mean: (1/2, 1/2)
     assert np.allclose(labels.vectors[:3], [[R, -R], [-R, R], [-R, R]], atol=1e-4)
     assert np.allclose(labels.vectors[3], np.array([0.1, 0.3]) / 0.1 ** 0.5, atol=1e-4)
+
+
+@pytest.mark.parametrize("wnid, weight, expected", [
+    (ANIMAL, 1, [1, 0]),  # nothing is above it
+    (CRANE, 1, [1, 1]),  # bird has no vector of its own and passes animal's on
+    (CRANE, 0.5, [0.5, 1]),
+    (CRANE, 0, [0, 1]),
+    (MACHINE, 7, [0, 1]),
+    (KIT, 2, [2.6, 0.8]),
+    (LAIKA, 1, None),  # its hypernyms' vectors alone make none
+])
+def test_hypernyms_by_hand(wnid, weight, expected):
+    terms = Terms(term_vectors(VECTORS), wanted_terms(NOUNS))
+    own = embed(NOUNS, terms, wnid, "first", "none")
+    mixed, = with_hypernyms(NOUNS, terms, [wnid], [own], "first", weight)
+    assert (mixed.way, mixed.terms) == (own.way, own.terms)
+    assert np.allclose(mixed.vectors, [np.divide(expected, np.linalg.norm(expected))] if expected else np.empty((0, 2)))
+
+
+def test_a_hypernyms_say_falls_with_every_edge_and_each_synonym_is_mixed():
+    chain = make_taxonomy({ANIMAL: (["a"], [], [], ""), BIRD: (["b"], [ANIMAL], [], ""),
+                           CRANE: (["c", "d"], [BIRD], [], "")})
+    terms = Terms(term_vectors({"a": [1, 0, 0, 0], "b": [0, 1, 0, 0], "c": [0, 0, 1, 0], "d": [0, 0, 0, 1]}),
+                  wanted_terms(chain))
+    own = embed(chain, terms, CRANE, "best", "none")
+    mixed, = with_hypernyms(chain, terms, [CRANE], [own], "best", 1)
+    above = [R, R]  # of bird: its own and animal's
+    assert np.allclose(mixed.vectors, np.array([[*above, 1, 0], [*above, 0, 1]]) / 2 ** 0.5, atol=1e-4)
+
+
+def test_hypernyms_of_seen_and_unseen_labels_are_written_beside_the_terms_which_their_weight_does_not_touch(inputs):
+    terms, _, mixed = run(inputs)
+    assert mixed.row_label.tolist() == terms.row_label.tolist()
+    assert np.allclose(mixed.vectors, [[1, 0], [R, R], [0, 1], np.array([2, 1]) / 5 ** 0.5], atol=1e-4)
+    before = (inputs / "labels" / "terms.safetensors").read_bytes()
+    assert np.allclose(run(inputs, hypernyms=0)[2].vectors, terms.vectors)
+    assert (inputs / "labels" / "terms.safetensors").read_bytes() == before
 
 
 def test_users_own_file(inputs):

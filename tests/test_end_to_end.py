@@ -132,7 +132,7 @@ def made(folder: Path) -> list[Path]:
 
 
 def test_every_model_has_metrics_for_every_set_that_it_can_rank(runs):
-    for model in ("devise", "random", "conse-1", "conse-10", "conse-1000"):
+    for model in ("devise", "random", "conse-1", "conse-10", "conse-1000", "hierse", "exemplars"):
         for label_set in ("seen", "unseen", "unseen+seen"):
             metrics = json.loads((runs[0] / "metrics" / model / f"{label_set}.json").read_text())
             assert {f"{kind}@{k}" for kind in ("hit", "hp") for k in (1, 2, 5, 10, 20)} <= set(metrics)

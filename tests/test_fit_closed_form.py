@@ -14,8 +14,8 @@ from zeroshot.closed_form import ClassSums, ClosedForm, read_closed_form
 from zeroshot.images import TRAIN, ImageIndex
 from zeroshot.label_vectors import read_label_vectors
 
-PARAMS = dict(strengths=[0.01, 1], label_strengths=[1], shrinkages=[0.1, 1], sharpnesses=[1, 10], folds=2, seed=0,
-              threads=1)
+PARAMS = dict(labels="terms", strengths=[0.01, 1], label_strengths=[1], shrinkages=[0.1, 1], sharpnesses=[1, 10],
+              folds=2, seed=0, threads=1)
 
 
 @pytest.fixture

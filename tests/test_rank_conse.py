@@ -20,8 +20,10 @@ def run(world, t=2):
 
 
 def rank(world, t):
-    rank_conse.main(rank_conse.Params(t=[3, t], threads=1), features=world / "features", index=world / "index",
-                    labels=world / "terms.safetensors", splits=world / "splits", out=world / "conse")
+    rank_conse.main(rank_conse.Params(t=[3, t], hierse_t=1, threads=1), features=world / "features",
+                    index=world / "index", labels=world / "terms.safetensors",
+                    hypernyms=world / "hypernyms.safetensors", splits=world / "splits", out=world / "conse",
+                    hierse=world / "hierse.safetensors")
 
 
 def test_mixture_by_hand():
@@ -64,6 +66,17 @@ def test_a_seen_label_without_vector_is_left_out_and_counted(tmp_path):
     assert not vectors[cat].any()
 
 
+def test_hierse_is_conse_of_its_own_t_with_the_other_label_vectors(tmp_path):
+    world = build(tmp_path)
+    plain = run(world, 1)
+    hierse = Rankings(world / "hierse.safetensors", read_label_sets(world / "splits"))
+    assert hierse.model == "hierse" and not np.array_equal(hierse["unseen+seen/top"], plain["unseen+seen/top"])
+    (world / "hypernyms.safetensors").write_bytes((world / "terms.safetensors").read_bytes())
+    rank(world, 2)
+    same = Rankings(world / "hierse.safetensors", read_label_sets(world / "splits"))
+    assert all(np.array_equal(same[f"unseen+seen/{array}"], plain[f"unseen+seen/{array}"]) for array in ("top", "rank"))
+
+
 def test_refusals(tmp_path):
     world = build(tmp_path, {"dog": np.ones(4)})
     with pytest.raises(InputError, match="none of the 3 seen labels has a vector"):
@@ -72,14 +85,14 @@ def test_refusals(tmp_path):
 
 def test_t_twice_is_refused():
     with pytest.raises(ValueError, match=r"distinct numbers.*\[10\] more than once"):
-        rank_conse.Params(t=[10, 1, 10], threads=1)
+        rank_conse.Params(t=[10, 1, 10], hierse_t=1, threads=1)
 
 
 def test_two_processes_write_the_same_file_as_one(tmp_path):
     """41 images in chunks of 256 would all fall to the first process: smaller chunks make both work, for two rounds."""
     world = build(tmp_path, images=41)
-    code = ("from pathlib import Path; from zeroshot import rankings; from tests.test_rank_conse import rank; "
-            f"rankings.CHUNK = {{'cpu': 16}}; rank(Path({str(world)!r}), 2)")
+    code = ("from pathlib import Path; from zeroshot import rank_images; from tests.test_rank_conse import rank; "
+            f"rank_images.CHUNK = {{'cpu': 16}}; rank(Path({str(world)!r}), 2)")
     ended = run_as_two(code)
     assert [process.returncode for process in ended] == [0, 0], ended[0].stderr
     shared = (world / "conse" / "conse-2.safetensors").read_bytes()

@@ -40,9 +40,9 @@ def missing_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> list[str
     """Files and folders that stages take from params.yaml, that no stage makes, and that are not there."""
     outs = [out for body in bodies.values() for out in body.get("outs", [])]
     made = [out if isinstance(out, str) else next(iter(out)) for out in outs]
-    named = {key for body in bodies.values() for dep in body["deps"] for key in re.findall(r"\$\{(\w+)\.(\w+)\}", dep)}
+    named = [re.fullmatch(r"\$\{(\w+)\.(\w+)\}", dep) for body in bodies.values() for dep in body["deps"]]
     faults = []
-    for section, key in sorted(named):
+    for section, key in sorted({whole.groups() for whole in named if whole}):
         path = params.get(section, {}).get(key)
         if path and not Path(path).exists() and not any(f"{path}/".startswith(f"{out}/") for out in made):
             faults.append(f"{path}: no such file or folder (params.yaml: {section}.{key})")
