@@ -1,9 +1,9 @@
 """Models beside the papers', on the same features and in closed form: ridge regression, ESZSL, predicted exemplars.
 
 One pass over the training features gathers their class sums and Gram matrices; the rest is linear algebra on those (see
-zeroshot/closed_form.py). Each model's settings, and the handicap of seen labels that `+seen` sets ask for (calibrated
-stacking, Chao et al. 2016), are chosen on seen classes alone: these are split into folds, and each fold plays
-"unseen" once for a model that was fitted on the others. Judged are validation images.
+zeroshot/closed_form.py). Each model's settings, and the handicap of seen labels that `+seen` sets ask for
+(zeroshot/handicap.py), are chosen on seen classes alone: these are split into folds, and each fold plays "unseen" once
+for a model that was fitted on the others. Judged are validation images.
 
 In: features of training and validation images, image index, seen label vectors.  Out: data/closed_form, a file a model;
 metrics: what was chosen, and how it did on the held-out classes.  Cost: one read of the features, a decomposition of
@@ -30,12 +30,12 @@ from zeroshot.base.params import Seed, StageParams
 from zeroshot.base.progress import progress
 from zeroshot.base.stage import run_stage
 from zeroshot.closed_form import ClassSums, ClosedForm, eszsl, exemplars, ridge, write_closed_form
+from zeroshot.handicap import HANDICAPS, folds_of, harmonic_means, right_by_handicap
 from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.label_vectors import read_label_vectors
 from zeroshot.seen_labels import SeenLabels
 
 CHUNK = 8192  # images at a time; fixed, so that sums are always added in the same order
-HANDICAPS = torch.arange(101, dtype=torch.float64) / 100  # of seen labels, in cosine
 MODELS = {"ridge": (ridge, ("strength",)), "eszsl": (eszsl, ("strength", "label_strength")),
           "exemplars": (exemplars, ("strength", "shrinkage", "sharpness"))}  # and the settings that each chooses
 Choices = pydantic.conlist(pydantic.PositiveFloat, min_length=1)
@@ -64,7 +64,7 @@ def main(params: Params, *, features: Path, index: Path, labels: Path, out: Path
     if len(vectors) < 2 * params.folds:
         raise InputError(f"params.yaml: `fit_closed_form.folds` is {params.folds}, for which {2 * params.folds} seen "
                          f"classes with a vector are needed; found {len(vectors)}; lower it")
-    fold = torch.from_numpy(np.random.default_rng(params.seed).permutation(len(vectors)) % params.folds)
+    fold = folds_of(len(vectors), params.folds, params.seed)
     grams, sums, counts = gather(packed, images.rows(TRAIN), classes, fold, params.folds)
     val = Validation.read(packed, images.rows(VAL), classes)
     report = {}
@@ -140,15 +140,9 @@ def unseen_accuracy(model: ClosedForm, vectors: Tensor, val: Validation, held: B
 def harmonic_curve(model: ClosedForm, vectors: Tensor, val: Validation, held: Bool[Tensor, "classes"]
                    ) -> Float[Tensor, "handicaps"]:
     """Harmonic mean of per-class hit@1 on seen and on held-out classes, all being candidates, by handicap."""
-    scores = cosines(model, vectors, val.features)
-    best_seen, seen = scores.masked_fill(held, -torch.inf).max(1)
-    best_held, unseen = scores.masked_fill(~held, -torch.inf).max(1)
-    curve = []
-    for handicap in HANDICAPS:
-        right = torch.where(best_seen - handicap > best_held, seen, unseen) == val.classes
-        a, b = (per_class(right[mask], val.classes[mask]) for mask in (held[val.classes], ~held[val.classes]))
-        curve.append(2 * a * b / (a + b) if a + b else 0.0)
-    return torch.tensor(curve, dtype=torch.float64)
+    right = right_by_handicap(cosines(model, vectors, val.features), val.classes, held).double()
+    sums = torch.zeros(len(right), len(held), dtype=torch.float64).index_add_(1, val.classes, right)
+    return harmonic_means(sums, torch.bincount(val.classes, minlength=len(held)), held)
 
 
 def per_class(right: Tensor, classes: Tensor) -> float:

@@ -3,33 +3,45 @@
 Norouzi et al. 2014, section 3. Nothing is trained: it takes the softmax classifier's logits and the label vectors.
 A seen label that has no vector cannot be mixed: it is left out of the classifier's choice, and counted. Writes
 data/rankings/conse/conse-<T>.safetensors, a model for each T, and beside the paper's data/rankings/hierse.safetensors:
-HierSE (Li et al. 2015) is ConSE in a space where a label's vector holds its hypernyms' too.
+HierSE (Li et al. 2015) is ConSE in a space where a label's vector holds its hypernyms' too. With `handicap`, its seen
+labels' cosines are lowered by what suits best where the labels of a fold are kept out of the mixture and so play
+"unseen" (zeroshot/handicap.py), judged on seen classes' validation images.
 """
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pydantic
 import torch
-from jaxtyping import Bool, Float32
+import torch.nn.functional as F
+from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.compute import set_up
 from zeroshot.base.errors import InputError
-from zeroshot.base.params import StageParams
+from zeroshot.base.files import write_json
+from zeroshot.base.params import Seed, StageParams
+from zeroshot.base.processes import is_first
+from zeroshot.base.progress import progress
 from zeroshot.base.stage import run_stage
-from zeroshot.images import ImageIndex
+from zeroshot.handicap import HANDICAPS, folds_of, harmonic_means, right_by_handicap
+from zeroshot.images import VAL, ImageIndex
 from zeroshot.label_sets import read_label_sets
-from zeroshot.label_vectors import read_label_vectors
+from zeroshot.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.nearest import check_vectors, rank_nearest
 from zeroshot.rank_images import ImageValues
+
+CHUNK = 1024  # images at a time; fixed, for the same bits in every run
 
 
 class Params(StageParams):
     t: list[pydantic.PositiveInt] = pydantic.Field(min_length=1)  # a model each, which dvc.yaml evaluates
     hierse_t: pydantic.PositiveInt
+    handicap: bool
+    folds: int = pydantic.Field(ge=2)
+    seed: Seed
     threads: int = pydantic.Field(ge=1)
 
     @pydantic.field_validator("t")
@@ -41,29 +53,90 @@ class Params(StageParams):
 
 
 def main(params: Params, *, features: Path, labels: Path, hypernyms: Path, index: Path, splits: Path, out: Path,
-         hierse: Path) -> None:
+         hierse: Path, metrics: Path) -> None:
     device = set_up(threads=params.threads)
     logits, image_index, label_sets = (Artifact(features / "logits.safetensors"), ImageIndex.read(index),
                                        read_label_sets(splits))
     values = ImageValues.beside_rows(logits, "logits")
-    models = [(labels, t, out / f"conse-{t}.safetensors") for t in params.t] + [(hypernyms, params.hierse_t, hierse)]
-    for path, t, rankings in models:
-        vectors = read_label_vectors(path)
-        check_vectors(values, vectors, label_sets)
-        seen, has = vectors.targets(logits.meta["wnids"])
+    for t in params.t:
+        mixer = Mixer.of(labels, logits.meta["wnids"], t, device)
+        rank(out / f"conse-{t}.safetensors", values, mixer, image_index, label_sets)
+    mixer = Mixer.of(hypernyms, logits.meta["wnids"], params.hierse_t, device)
+    chosen = choose_handicap(params, values, mixer, image_index) if params.handicap else {"seen_handicap": 0.0}
+    rank(hierse, values, mixer, image_index, label_sets, chosen["seen_handicap"])
+    if is_first():
+        write_json(metrics, {"hierse": chosen})
+
+
+class Mixer(NamedTuple):
+    """The seen labels that have a vector, and how many of them are mixed.
+
+    Attributes:
+        labels: all label vectors.
+        vectors: the seen labels' s(y), those that there are.
+        columns: the classifier's outputs that they belong to.
+    """
+
+    labels: LabelVectors
+    vectors: Float32[Tensor, "mixed dim"]
+    columns: Int[Tensor, "mixed"]
+    outputs: int
+    t: int
+
+    @classmethod
+    def of(cls, path: Path, wnids: list[str], t: int, device: torch.device) -> "Mixer":
+        """Raises InputError if none of the classifier's labels, `wnids`, has a vector."""
+        labels = read_label_vectors(path)
+        seen, has = labels.targets(wnids)
         if not has.any():
             raise InputError(f"{path}: none of the {len(has)} seen labels has a vector, so there is nothing to mix; "
                              "expected at least one: does the text hold their names?")
-        rank_nearest(rankings, values, vectors, image_index, label_sets, device, points=mixture(seen, has, t, device),
-                     counts={"seen_labels_not_mixed": int((~has).sum())})
+        columns = torch.tensor(np.flatnonzero(has), device=device)
+        return cls(labels, torch.tensor(seen[has], device=device), columns, len(has), t)
+
+    def __call__(self, logits: Float32[Tensor, "images outputs"], without: Bool[Tensor, "mixed"] | None = None
+                 ) -> Float32[Tensor, "images dim"]:
+        """f(x) of images; labels in `without` are kept out."""
+        # Z divides by the labels taken, so that leaving columns out before the softmax or after it is the same.
+        logits = logits[:, self.columns]
+        if without is not None:
+            logits = logits.masked_fill(without, -torch.inf)
+        return conse_mixture(logits.softmax(dim=1), self.vectors, self.t)
 
 
-def mixture(seen: Float32[np.ndarray, "seen dim"], has: Bool[np.ndarray, "seen"], t: int,
-            device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Logits [images, seen] -> ConSE's points [images, dim], by the labels that have a vector."""
-    vectors, columns = torch.tensor(seen[has], device=device), torch.tensor(np.flatnonzero(has), device=device)
-    # Z divides by the labels taken, so that leaving columns out before the softmax or after it is the same.
-    return lambda logits: conse_mixture(logits[:, columns].softmax(dim=1), vectors, t)
+def rank(out: Path, values: ImageValues, mixer: Mixer, index: ImageIndex, label_sets: dict[str, list[str]],
+         handicap: float = 0.0) -> None:
+    """Rank all test images; seen labels' cosines are lowered by `handicap`."""
+    check_vectors(values, mixer.labels, label_sets)
+    bias = -handicap * np.isin(mixer.labels.wnids, index.seen).astype(np.float32) if handicap else None
+    rank_nearest(out, values, mixer.labels, index, label_sets, mixer.vectors.device, points=mixer, bias=bias,
+                 counts={"seen_labels_not_mixed": mixer.outputs - len(mixer.columns)})
+
+
+def choose_handicap(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex) -> dict[str, float]:
+    """The handicap that is best for seen labels when other seen ones play unseen; what it gives there."""
+    device, classes = mixer.vectors.device, len(mixer.columns)
+    if classes < 2 * params.folds:
+        raise InputError(f"params.yaml: `rank_conse.folds` is {params.folds}, for which {2 * params.folds} seen "
+                         f"classes with a vector are needed; found {classes}; lower it, or set `handicap` to false")
+    fold = folds_of(classes, params.folds, params.seed).to(device)
+    number = torch.full((mixer.outputs,), -1, device=device)
+    number[mixer.columns] = torch.arange(classes, device=device)
+    right = torch.zeros(params.folds, len(HANDICAPS), classes, dtype=torch.float64, device=device)
+    images = torch.zeros(classes, dtype=torch.int64, device=device)
+    val = int((index.roles[values.rows] == VAL).sum())  # they come first
+    for start in progress(range(0, val, CHUNK), unit="chunks", desc="choosing the handicap"):
+        stop = min(start + CHUNK, val)
+        true = number[torch.from_numpy(index.outputs(values.rows[start:stop])).to(device)]
+        logits = torch.from_numpy(values.read(start, stop)).to(device)[true >= 0]
+        true = true[true >= 0]
+        images += torch.bincount(true, minlength=classes)
+        for f in range(params.folds):
+            cosines = F.normalize(mixer(logits, without=fold == f)) @ mixer.vectors.T
+            right[f].index_add_(1, true, right_by_handicap(cosines, true, fold == f).double())
+    curve = torch.stack([harmonic_means(sums, images, fold == f) for f, sums in enumerate(right)]).mean(0)
+    best = int(curve.argmax())
+    return {"held_out_harmonic": curve[best].item(), "seen_handicap": HANDICAPS[best].item()}
 
 
 def conse_mixture(probabilities: Float32[Tensor, "images seen"], vectors: Float32[Tensor, "seen dim"], t: int

@@ -7,11 +7,15 @@ from hypothesis import strategies as st
 from stages import rank_conse
 from tests.processes import run_as_two
 from tests.ranking_world import NOUNS, SEEN, WNID, build
-from zeroshot.base.artifacts import Artifact
+from tests.vision import WNIDS, make_index, make_labels
+from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.base.errors import InputError
+from zeroshot.handicap import folds_of
 from zeroshot.label_sets import read_label_sets
 from zeroshot.label_vectors import read_label_vectors
 from zeroshot.rankings import Rankings
+
+PARAMS = dict(t=[1], hierse_t=1, handicap=False, folds=2, seed=0, threads=1)
 
 
 def run(world, t=2):
@@ -19,11 +23,11 @@ def run(world, t=2):
     return Rankings(world / "conse" / f"conse-{t}.safetensors", read_label_sets(world / "splits"))
 
 
-def rank(world, t):
-    rank_conse.main(rank_conse.Params(t=[3, t], hierse_t=1, threads=1), features=world / "features",
-                    index=world / "index", labels=world / "terms.safetensors",
+def rank(world, t, **changed):
+    params = rank_conse.Params(**{**PARAMS, "t": [3, t], **changed})
+    rank_conse.main(params, features=world / "features", index=world / "index", labels=world / "terms.safetensors",
                     hypernyms=world / "hypernyms.safetensors", splits=world / "splits", out=world / "conse",
-                    hierse=world / "hierse.safetensors")
+                    hierse=world / "hierse.safetensors", metrics=world / "metrics.json")
 
 
 def test_mixture_by_hand():
@@ -77,6 +81,63 @@ def test_hierse_is_conse_of_its_own_t_with_the_other_label_vectors(tmp_path):
     assert all(np.array_equal(same[f"unseen+seen/{array}"], plain[f"unseen+seen/{array}"]) for array in ("top", "rank"))
 
 
+@pytest.fixture
+def classified(tmp_path):
+    """16 validation images of 4 seen classes, for which a classifier knows little more than nothing."""
+    index = make_index(tmp_path / "index")
+    rows = np.concatenate([index.rows(1), index.rows(2)])
+    logits = np.random.default_rng(5).normal(size=(len(rows), 4)).astype(np.float32)
+    logits[np.arange(16), index.labels[rows[:16]]] += 1
+    logits[16:] = np.nan  # unseen images: reading one would be refused
+    write_artifact(tmp_path / "logits.safetensors", {}, {"logits": logits, "row": rows})
+    make_labels(tmp_path / "labels.safetensors")
+    mixer = rank_conse.Mixer.of(tmp_path / "labels.safetensors", WNIDS[:4], 2, torch.device("cpu"))
+    return rank_conse.ImageValues.beside_rows(Artifact(tmp_path / "logits.safetensors"), "logits"), mixer, index
+
+
+@pytest.mark.parametrize("chunk", [5, 1024])
+def test_the_handicap_against_a_plain_loop(classified, monkeypatch, chunk):
+    monkeypatch.setattr(rank_conse, "CHUNK", chunk)
+    values, mixer, index = classified
+    params = rank_conse.Params(**PARAMS)
+    chosen = rank_conse.choose_handicap(params, values, mixer, index)
+    fold, vectors = folds_of(4, 2, 0).numpy(), mixer.vectors.numpy()
+    logits, true = values.read(0, 16), index.labels[values.rows[:16]]
+    curve = []
+    for handicap in range(101):
+        means = []
+        for f in (0, 1):
+            share = np.zeros(4)
+            for image in range(16):
+                likely = sorted(np.flatnonzero(fold != f), key=lambda y: -logits[image, y])[:2]
+                point = sum(np.exp(logits[image, y]) * vectors[y] for y in likely)
+                scores = vectors @ (point / np.linalg.norm(point)) - handicap / 100 * (fold != f)
+                share[true[image]] += (scores.argmax() == true[image]) / 4
+            held, others = share[fold == f].mean(), share[fold != f].mean()
+            means.append(2 * held * others / (held + others) if held + others else 0)
+        curve.append(np.mean(means))
+    assert 0 < chosen["held_out_harmonic"] == pytest.approx(max(curve))
+    assert curve[round(100 * chosen["seen_handicap"])] == pytest.approx(max(curve))
+
+
+def test_a_handicap_moves_hierses_seen_labels_only_where_unseen_ones_compete(tmp_path, monkeypatch):
+    world = build(tmp_path)
+    run(world)
+    free = Rankings(world / "hierse.safetensors", read_label_sets(world / "splits"))
+    monkeypatch.setattr(rank_conse, "choose_handicap", lambda *_: {"seen_handicap": 1.5})
+    rank(world, 2, handicap=True)
+    held = Rankings(world / "hierse.safetensors", read_label_sets(world / "splits"))
+    assert np.array_equal(held["seen/top"], free["seen/top"]) and np.array_equal(held["unseen/top"], free["unseen/top"])
+    assert held["unseen+seen/rank"].max() <= free["unseen+seen/rank"].min() + 1
+    assert not np.array_equal(held["unseen+seen/rank"], free["unseen+seen/rank"])
+
+
+def test_too_few_classes_for_the_folds(classified):
+    values, mixer, index = classified
+    with pytest.raises(InputError, match="`rank_conse.folds` is 3, for which 6 seen classes .* found 4"):
+        rank_conse.choose_handicap(rank_conse.Params(**{**PARAMS, "folds": 3}), values, mixer, index)
+
+
 def test_refusals(tmp_path):
     world = build(tmp_path, {"dog": np.ones(4)})
     with pytest.raises(InputError, match="none of the 3 seen labels has a vector"):
@@ -85,7 +146,7 @@ def test_refusals(tmp_path):
 
 def test_t_twice_is_refused():
     with pytest.raises(ValueError, match=r"distinct numbers.*\[10\] more than once"):
-        rank_conse.Params(t=[10, 1, 10], hierse_t=1, threads=1)
+        rank_conse.Params(**{**PARAMS, "t": [10, 1, 10]})
 
 
 def test_two_processes_write_the_same_file_as_one(tmp_path):
