@@ -5,7 +5,7 @@ NAME ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help run test env preset check-data lint deps bench clean-scratch
+.PHONY: help run test env preset check-data lint deps clean-scratch
 
 help:
 	@echo 'make run                the whole pipeline on the current params.yaml, then the results table'

@@ -41,6 +41,8 @@ def main(params: Params, *, index: Path, images: Path, network: Path, features: 
     image_index, devise = ImageIndex.read(index), read_devise(network)
     rows = np.concatenate([image_index.rows(VAL), image_index.rows(UNSEEN)])
     if devise.network is None:
+        if not is_first():  # there is little to share
+            return
         points = from_features(devise, features / "features.safetensors", rows, params.batch, device)
     else:
         source = SquareSource(index, images, side=devise.preprocessing.resize, device=device, workers=params.workers,
@@ -80,6 +82,7 @@ def from_pixels(params: Params, devise: Devise, rows: np.ndarray, source: Square
                          precision=params.precision, layout=layout, device=device, desc="points")
     for start, (points,) in passes:
         yield start, points
+    source.merge_unreadable()
 
 
 if __name__ == "__main__":

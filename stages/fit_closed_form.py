@@ -35,6 +35,7 @@ from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.label_vectors import read_label_vectors
 from zeroshot.seen_labels import SeenLabels
 
+WIDEST = 16_384  # dimensions of features: matrices of 2 GB, one a fold and some more
 CHUNK = 8192  # images at a time; fixed, so that sums are always added in the same order
 MODELS = {"ridge": (ridge, ("strength",)), "eszsl": (eszsl, ("strength", "label_strength")),
           "exemplars": (exemplars, ("strength", "shrinkage", "sharpness"))}  # and the settings that each chooses
@@ -65,8 +66,13 @@ def main(params: Params, *, features: Path, index: Path, labels: Path, out: Path
         raise InputError(f"params.yaml: `fit_closed_form.folds` is {params.folds}, for which {2 * params.folds} seen "
                          f"classes with a vector are needed; found {len(vectors)}; lower it")
     fold = folds_of(len(vectors), params.folds, params.seed)
-    grams, sums, counts = gather(packed, images.rows(TRAIN), classes, fold, params.folds)
     val = Validation.read(packed, images.rows(VAL), classes)
+    judged = torch.bincount(fold[val.classes.unique()], minlength=params.folds)
+    if (judged == 0).any():
+        raise InputError(f"{features}: validation images of {int(judged.sum())} of the {len(vectors)} seen classes "
+                         f"with a vector, none in one of the {params.folds} parts; lower `fit_closed_form.folds`, or "
+                         "add validation images")
+    grams, sums, counts = gather(packed, images.rows(TRAIN), classes, fold, params.folds)
     report = {}
     for name, (model, asked) in MODELS.items():
         fits = [model(ClassSums(grams.sum(0) - grams[f], sums[fold != f], counts[fold != f]), vectors[fold != f])
@@ -90,6 +96,9 @@ def gather(packed: Artifact, rows: Int[np.ndarray, "images"], classes: Int[np.nd
            fold: Int[Tensor, "classes"], folds: int) -> tuple[Tensor, Tensor, Tensor]:
     """Read the training features once: Gram matrices of each fold's classes, class sums, numbers of images; float64."""
     dim = packed.shape("features")[1]
+    if dim > WIDEST:
+        raise InputError(f"{packed.path}: features of {dim:,} dimensions; at most {WIDEST:,} can be decomposed here; "
+                         "take an `extract_features.tap` after the pooling")
     grams = torch.zeros(folds, dim, dim, dtype=torch.float64)
     sums = torch.zeros(len(fold), dim, dtype=torch.float64)
     counts = torch.zeros(len(fold), dtype=torch.float64)

@@ -52,7 +52,7 @@ class Params(ImageTrainingParams):
 
     @pydantic.model_validator(mode="after")
     def _fits_together(self):
-        if self.image_size > self.resize + 2 * self.crop_padding or self.image_size > self.resize:
+        if self.image_size > self.resize:
             raise ValueError(f"image_size ({self.image_size}) of at most resize ({self.resize})")
         if self.crop_padding >= self.resize:
             raise ValueError(f"crop_padding ({self.crop_padding}) below resize ({self.resize})")

@@ -32,10 +32,10 @@ def main(params: Params, *, features: Path, index: Path, splits: Path, out: Path
     image_index = ImageIndex.read(index)
     labels = all_labels(label_sets)
     outputs = logits.meta["wnids"]
-    unknown = sorted(set(outputs) - set(labels))
+    unknown = sorted(set(outputs) - set(label_sets["seen"]))
     if unknown:
-        raise InputError(f"{logits.path}: {len(unknown)} of the {len(outputs)} classes are in no label set of "
-                         f"{splits}, {unknown[0]} for one; expected all of them in seen.txt")
+        raise InputError(f"{logits.path}: {len(unknown)} of the {len(outputs)} classes with training images are not in "
+                         f"{splits}/seen.txt, {unknown[0]} for one; expected all of them (`build_splits.seen`)")
     layout = lay_out(memberships(label_sets), np.isin(labels, outputs), device)
     score = OutputScores(np.searchsorted(labels, outputs), layout)
     write_rankings(out, ImageValues.beside_rows(logits, "logits"), score, layout, index=image_index,

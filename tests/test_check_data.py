@@ -52,7 +52,8 @@ def test_evenly_takes_the_ends(items, expected):
 
 def test_costs_are_the_products_of_counts_and_rates():
     params = {"index_images": {"pack": 10, "workers": 2}, "pretrain_cnn": {"epochs": 3, "workers": 2},
-              "train_skipgram": {"dim": 100, "window": 10, "epochs": 2, "workers": 1}, "finetune_devise": {"epochs": 1}}
+              "train_skipgram": {"dim": 100, "window": 10, "epochs": 2, "workers": 1},
+              "finetune_devise": {"epochs": 2, "share": 0.5}}
     images = {"train": 1000, "val": 100, "unseen": 200}
     found = Found({"train": 5, "val": 5, "unseen": 2}, images, 500.0, 65.0, 1_200_000)
     training = Training(rate=10.0, width=64, weights=1000)

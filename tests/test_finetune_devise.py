@@ -57,6 +57,11 @@ def test_unseen_images_change_nothing(tmp_path):
     assert all(np.array_equal(results[0][name], results[1][name]) for name in results[0].names())
 
 
+def test_a_border_wider_than_the_image_is_refused(tmp_path):
+    with pytest.raises(InputError, match="`crop_padding` is 16, of images of 16 pixels"):
+        finetune(make_world(tmp_path), crop_padding=16)
+
+
 def test_killed_and_resumed_gives_the_same_bytes(tmp_path, monkeypatch):
     world = make_world(tmp_path)
     whole = finetune(world, "whole", dropout=0.2)

@@ -84,3 +84,22 @@ def test_held_out_accuracy_is_the_mean_over_classes_among_those_alone():
 def test_too_few_classes_for_the_folds(world):
     with pytest.raises(InputError, match="`fit_closed_form.folds` is 3, for which 6 seen classes .* found 4"):
         fit(world, folds=3)
+
+
+def test_features_too_wide_to_decompose_are_refused(world, monkeypatch):
+    monkeypatch.setattr(fit_closed_form, "WIDEST", 1)
+    with pytest.raises(InputError, match="dimensions; at most 1 can be decomposed"):
+        fit(world)
+
+
+def test_a_part_without_validation_images_is_refused(world, monkeypatch):
+    monkeypatch.setattr(fit_closed_form, "folds_of", lambda *_: torch.tensor([0, 0, 1, 1]))
+    whole = fit_closed_form.Validation.read
+
+    def half(*arguments):
+        x, c = whole(*arguments)
+        return fit_closed_form.Validation(x[c < 2], c[c < 2])
+
+    monkeypatch.setattr(fit_closed_form.Validation, "read", half)
+    with pytest.raises(InputError, match="validation images of 2 of the 4 seen classes with a vector, none in one"):
+        fit(world)

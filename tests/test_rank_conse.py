@@ -61,7 +61,7 @@ def test_a_seen_label_without_vector_is_left_out_and_counted(tmp_path):
     rng = np.random.default_rng(1)
     world = build(tmp_path, {name: rng.normal(size=4) for name in NOUNS if name != "cat"})
     ranked = run(world, 1)
-    assert ranked.counts == {"seen_labels_not_mixed": 1}
+    assert ranked.counts == {"seen_labels_not_mixed": 1, "images_in_no_label_set": 0}
     logits = Artifact(world / "features" / "logits.safetensors")["logits"]
     cat = SEEN.index(WNID["cat"])
     logits[:, cat] = -np.inf

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from stages import rank_softmax
-from tests.ranking_world import SEEN, build
+from tests.ranking_world import SEEN, SETS, WNID, build
 from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.base.errors import InputError
-from zeroshot.label_sets import read_label_sets
+from zeroshot.label_sets import read_label_sets, write_label_sets
 from zeroshot.rankings import Rankings
 
 
@@ -27,11 +27,19 @@ def test_it_names_seen_labels_only(tmp_path):
     np.testing.assert_array_equal(ranked["unseen+seen/val_rank"], ranked["seen/rank"])
 
 
-def test_a_class_of_no_label_set_is_refused(tmp_path):
+@pytest.mark.parametrize("wnid", ["n99999999", WNID["canoe"]])  # of no label set; an unseen one
+def test_a_trained_class_that_is_not_listed_as_seen_is_refused(tmp_path, wnid):
     world = build(tmp_path)
     path = world / "features" / "logits.safetensors"
     logits = Artifact(path)
     arrays = {"logits": logits["logits"], "row": logits["row"]}
-    write_artifact(path, {"wnids": [*SEEN[:2], "n99999999"]}, arrays)
-    with pytest.raises(InputError, match="n99999999"):
+    write_artifact(path, {"wnids": [*SEEN[:2], wnid]}, arrays)
+    with pytest.raises(InputError, match=f"1 of the 3 classes with training images are not in .*seen.txt, {wnid}"):
         run(world)
+
+
+def test_images_of_a_class_that_no_label_set_holds_are_counted(tmp_path):
+    world = build(tmp_path)
+    assert run(world).counts == {"images_in_no_label_set": 0}
+    write_label_sets(world / "splits", {**SETS, "unseen": [WNID["pug"]], "21k": [WNID["pug"]]})
+    assert run(world).counts == {"images_in_no_label_set": 4}  # of the 9 unseen images every second shows a canoe

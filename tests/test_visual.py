@@ -3,6 +3,9 @@ import copy
 import pytest
 import torch
 
+import zeroshot.torchvision_guard  # noqa: F401  isort: skip  (before torchvision)
+from torchvision import models
+
 from zeroshot.base.errors import InputError
 from zeroshot.visual import build_visual, check_size, feature_dim
 
@@ -59,6 +62,15 @@ def test_timm_weights_are_counted_once_and_copies_are_whole():
         for parameter in twin.parameters():
             parameter.zero_()
     assert model(torch.randn(1, 3, 32, 32)).abs().sum() > 0
+
+
+@pytest.mark.parametrize("size", [224, 64])
+def test_alexnets_pooling_is_torchvisions_at_any_size(size):
+    """At the papers' 224 pixels there is nothing to pool: no gradient that CUDA has no deterministic kernel for."""
+    model = build_visual("alexnet", classes=3, stem="standard", dropout=0).eval()
+    final_map = model.head[0](model.body(torch.randn(2, 3, size, size)))
+    torch.testing.assert_close(model.head[1](final_map), models.alexnet().avgpool(final_map), rtol=0, atol=0)
+    assert (model.head[1](final_map) is final_map) == (size == 224)
 
 
 def test_alexnet_has_the_papers_dropout():

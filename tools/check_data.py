@@ -37,12 +37,13 @@ COMPRESSED = (".bz2", ".gz", ".zst")
 def main() -> int:
     bodies = stage_bodies(yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8")))
     params, faults = check_params(bodies)
-    faults += missing_inputs(bodies, params)
     found = None
-    try:
-        found = look_at_data(params) if "index_images" in params else None
-    except InputError as error:
-        faults.append(str(error))
+    if not faults:  # of settings; else there is no saying what data they ask for
+        faults += missing_inputs(bodies, params)
+        try:
+            found = look_at_data(params)
+        except InputError as error:
+            faults.append(str(error))
     for fault in dict.fromkeys(faults):
         print(f"MISSING or wrong: {fault}")
     if not faults:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from zeroshot.base.compute import pick_device
+from zeroshot.base.compute import pick_device, set_up
 from zeroshot.visual import build_visual
 
-LABELS, MODELS, LABEL_SETS = 21_841, 9, 9  # candidates of 21k+seen; models that are ranked; label sets of each
+LABELS, MODELS, LABEL_SETS = 21_841, 10, 9  # candidates of 21k+seen; models that are ranked; label sets of each
 RANKED = 20_000 / 2.5  # images/s of one model: 500-D, 21,841 labels, 2 CPU cores, chunked product and top 20
 SKIPGRAM_WORDS = 60_000  # words/s of one core at 500-D and window 20; hardly more at smaller sizes
 DRAWN = 3_000  # images/s of one core that the demo's renderer draws
@@ -55,8 +55,7 @@ class Training:
 
 def measure_training(cnn: Mapping, classes: int) -> Training:
     """Train the network of params section pretrain_cnn on noise for some seconds, on a run's device."""
-    device = pick_device()
-    torch.set_num_threads(cnn["threads"])
+    device = set_up(threads=cnn["threads"], deterministic=cnn["deterministic"])
     model = build_visual(cnn["arch"], classes=classes, stem=cnn["stem"], dropout=cnn["dropout"]).to(device)
     layout = torch.channels_last if cnn["channels_last"] else torch.contiguous_format
     batch = cnn["batch"] if device.type == "cuda" else min(cnn["batch"], 128)
@@ -97,7 +96,7 @@ def disk_bytes(params: Mapping[str, Mapping], found: Found, training: Training) 
 def run_seconds(params: Mapping[str, Mapping], found: Found, training: Training) -> dict[str, float]:
     """Seconds of each stage that takes long; what is not listed is short beside them."""
     index, cnn, skipgram = params["index_images"], params["pretrain_cnn"], params["train_skipgram"]
-    finetuning = params.get("finetune_devise", {}).get("epochs", 0)
+    finetuning = params["finetune_devise"]["epochs"] * params["finetune_devise"]["share"]
     loading = 0 if index["pack"] else 1 / found.decoded / max(cnn["workers"], 1)  # seconds an image
     epoch = found.images["train"] * max(1 / training.rate, loading)
     indexed = found.decoded if index["pack"] else found.listed
@@ -107,7 +106,7 @@ def run_seconds(params: Mapping[str, Mapping], found: Found, training: Training)
         f"train_skipgram ({found.words:,} words an epoch)": read / SKIPGRAM_WORDS / skipgram["workers"],
         f"pretrain_cnn ({cnn['epochs']} epochs)": cnn["epochs"] * epoch,
         "extract_features": found.total * max(1 / (3 * training.rate), loading),
-        f"finetune_devise ({finetuning} epochs, two models)": 2 * finetuning * epoch,
+        f"finetune_devise ({finetuning:g} epochs, two models)": 2 * finetuning * epoch,
         "ranking": MODELS * found.test / RANKED * skipgram["dim"] / 500,
     }
 

@@ -22,6 +22,7 @@ from zeroshot.image_files import ImageFiles
 from zeroshot.pixels import PackedPixels, open_pixels
 
 RESIDENT_SHARE = 0.25  # of a GPU's free memory, for keeping a packed set there
+AT_ONCE = 4096  # images on their way there, so that the set need not fit in memory
 GREY = 128  # stands in for an image that turns out to be unreadable
 
 
@@ -138,4 +139,8 @@ def _to_gpu(reader: PackedPixels | ImageFiles, device: torch.device) -> Tensor |
     needed = len(reader) * reader.size[0] * reader.size[1] * 3
     if needed > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
         return None
-    return torch.from_numpy(reader.read(np.arange(len(reader)))).to(device)
+    resident = torch.empty((len(reader), *reader.size, 3), dtype=torch.uint8, device=device)
+    for start in range(0, len(reader), AT_ONCE):
+        rows = np.arange(start, min(start + AT_ONCE, len(reader)))
+        resident[start:start + AT_ONCE] = torch.from_numpy(reader.read(rows))
+    return resident

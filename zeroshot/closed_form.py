@@ -9,6 +9,7 @@ Strengths are in units of the mean diagonal of the matrix that they are added to
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,16 +112,21 @@ def exemplars(images: ClassSums, vectors: Float[Tensor, "classes dim_label"]) ->
     mean_scatter = max(scatter.mean().item(), 1e-6 * images.gram.diagonal().mean().item() / images.counts.sum().item())
     centre = means.mean(0)
 
-    def fit(strength: float, shrinkage: float, sharpness: float) -> ClosedForm:
+    @functools.cache
+    def space(shrinkage: float) -> tuple[Tensor, Tensor]:
+        """The map to the space, and where the class means lie there, unit length."""
         whitening = directions / (scatter.clamp_min(0) + shrinkage * mean_scatter).sqrt()
         whitened = (means - centre) @ whitening
         # No exemplar leaves the span of the class means, so only an image's part in it is kept.
         _, lengths, span = torch.linalg.svd(whitened, full_matrices=False)
         span = span[lengths > 1e-9 * lengths[0]]
-        targets = F.normalize(whitened @ span.T)
+        return span @ whitening.T, F.normalize(whitened @ span.T)
+
+    def fit(strength: float, shrinkage: float, sharpness: float) -> ClosedForm:
+        to_space, targets = space(shrinkage)
         similar = kernel(vectors, vectors, sharpness)
         weights = torch.linalg.solve(similar + strength * torch.eye(len(similar), dtype=similar.dtype), targets)
-        return ClosedForm(span @ whitening.T, centre, vectors, weights, sharpness)
+        return ClosedForm(to_space, centre, vectors, weights, sharpness)
 
     return fit
 

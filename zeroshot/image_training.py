@@ -51,7 +51,7 @@ class ImageTrainer:
     def __init__(self, params: ImageTrainingParams, network: nn.Module, source: SquareSource,
                  preprocessing: Preprocessing, augmentation: Augmentation, device: torch.device, *,
                  train_rows: Int[np.ndarray, "train"], val_rows: Int[np.ndarray, "val"]):
-        """Raises InputError if the processes cannot share a batch equally."""
+        """Raises InputError if the processes cannot share a batch equally, or crops leave the reflected border."""
         self.params, self.source, self.device = params, source, device
         self.preprocessing, self.augmentation = preprocessing, augmentation
         self.train_rows, self.val_rows = train_rows, val_rows
@@ -60,6 +60,9 @@ class ImageTrainer:
             refuse_together(f"params.yaml: `batch` is {params.batch} (of {len(train_rows)} training images), which "
                             f"{self.processes} processes cannot share equally; make it a multiple of {self.processes}, "
                             "or start another number of processes (PET_NPROC_PER_NODE, PET_NNODES)")
+        if params.crop_padding >= preprocessing.resize:
+            refuse_together(f"params.yaml: `crop_padding` is {params.crop_padding}, of images of "
+                            f"{preprocessing.resize} pixels; expected less")
         self.layout = memory_layout(params.channels_last)
         self.network = network.to(device, memory_format=self.layout)
         parallel = self.network
@@ -67,7 +70,7 @@ class ImageTrainer:
             # find_unused_parameters: some taps leave layers out; and gradients are then summed in the same buckets
             # from the first step on, which a resumed run needs to repeat an unbroken one's bits. torch may warn of it.
             parallel = DistributedDataParallel(self.network, find_unused_parameters=True, forward_sync_buffers=False)
-        self.forward = torch.compile(parallel) if params.compile else parallel
+        self.forward = compiled(parallel, params.deterministic) if params.compile else parallel
         self.optimiser = make_optimiser(params.optimiser, network, momentum=params.momentum,
                                         weight_decay=params.weight_decay)
         self.checkpoint = Path()
@@ -86,6 +89,7 @@ class ImageTrainer:
                           rate=rates(params, epoch, len(batches)), seed=params.seed, epoch=epoch,
                           checkpoint=self.checkpoint)
         average_running_statistics(self.network)
+        self.source.merge_unreadable()
         return loss
 
     def augmented(self, squares: UInt8[Tensor, "images side side 3"]) -> Float[Tensor, "images 3 size size"]:
@@ -109,6 +113,12 @@ class ImageTrainer:
     def _own(self, batch: Int[np.ndarray, "batch"]) -> Int[np.ndarray, "share"]:
         share = len(batch) // self.processes  # if there are fewer images than `batch`, a rest waits for another epoch
         return batch[self.rank * share:(self.rank + 1) * share]
+
+
+def compiled(network: nn.Module, deterministic: bool) -> Callable:
+    """The network by torch.compile; `deterministic`: with kernels that are not chosen by timing them."""
+    torch._inductor.config.deterministic = deterministic
+    return torch.compile(network)
 
 
 @torch.no_grad()

@@ -79,7 +79,8 @@ def imagenet_1k() -> list[str]:
     """The 1,000 wnids of ILSVRC-2012, sorted: the order of pretrained networks' outputs."""
     import timm.data
 
-    return [timm.data.ImageNetInfo("imagenet-1k").index_to_label_name(number) for number in range(1000)]
+    known = timm.data.ImageNetInfo("imagenet-1k")
+    return [known.index_to_label_name(number) for number in range(1000)]
 
 
 def _read_weights(path: Path, sha256: str) -> dict[str, Tensor]:

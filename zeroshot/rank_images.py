@@ -82,8 +82,10 @@ def write_rankings(out: Path, values: ImageValues, score: Callable[[Tensor], Ten
                          "with a vector or a softmax output")
     asked = _asked(index, label_sets, layout)
     images = _count_images(values.rows, index, asked)
+    in_some_set = _count_images(values.rows, index, {"": np.any(list(_wanted(index, label_sets).values()), axis=0)})[""]
     names = [name for name in asked if images[name]]
-    meta = {"model": model, "wnids": labels, "counts": dict(counts),
+    meta = {"model": model, "wnids": labels,
+            "counts": {**counts, "images_in_no_label_set": len(values.rows) - in_some_set},
             "made_from": {values.array: source.sha256, "index": index.sha256, **made_from},
             "label_sets": {name: {"digest": digest(wnids), "labels": len(wnids),
                                   "candidates": layout.candidates[name], "images": images.get(name, 0)}
@@ -111,14 +113,18 @@ def write_rankings(out: Path, values: ImageValues, score: Callable[[Tensor], Ten
 
 
 def _asked(index: ImageIndex, label_sets: Mapping[str, list[str]], layout: Layout) -> dict[str, np.ndarray]:
-    """Sets that have candidates -> bool [roles, classes of the index]: whose images are asked about."""
-    asked = {}
+    """As `_wanted`, for the sets that have candidates."""
+    return {name: wanted for name, wanted in _wanted(index, label_sets).items() if layout.candidates[name]}
+
+
+def _wanted(index: ImageIndex, label_sets: Mapping[str, list[str]]) -> dict[str, np.ndarray]:
+    """Set -> bool [roles, classes of the index]: whose images are asked about."""
+    wanted = {}
     for name in label_sets:
-        if layout.candidates[name]:
-            asked[name] = np.zeros((3, len(index.wnids)), bool)
-            base = label_sets[name.removesuffix(PLUS_SEEN)]
-            asked[name][VAL if name == "seen" else UNSEEN] = np.isin(index.wnids, base)
-    return asked
+        wanted[name] = np.zeros((3, len(index.wnids)), bool)
+        base = label_sets[name.removesuffix(PLUS_SEEN)]
+        wanted[name][VAL if name == "seen" else UNSEEN] = np.isin(index.wnids, base)
+    return wanted
 
 
 def _count_images(rows: Int[np.ndarray, "images"], index: ImageIndex, asked: Mapping[str, np.ndarray]

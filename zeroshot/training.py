@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from zeroshot.base.checkpoints import load_checkpoint, save_checkpoint
+from zeroshot.base.compute import pick_device
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.base.processes import from_first, is_first, mean_over_processes, rank_and_size, refuse_together
@@ -150,13 +151,15 @@ def hit_shares(hits: Sequence[Float[Tensor, "some 2"]]) -> dict[str, float]:
 def checkpoint_of(stage: str, **decides: Any) -> Iterator[Path]:
     """Yield where `run_epochs` keeps the state of this very computation; see `scratch_folder`.
 
-    Of several processes only rank 0 has such a place. Their number counts as deciding, since sums depend on it.
+    Of several processes only rank 0 has such a place. Their number counts as deciding, since sums depend on it, and
+    so do the device and torch.
     """
     rank, processes = rank_and_size()
     if rank > 0:
         yield Path(os.devnull)
         return
-    with scratch_folder(stage, processes=processes, **decides) as folder:
+    with scratch_folder(stage, processes=processes, device=pick_device().type, torch=torch.__version__,
+                        **decides) as folder:
         yield folder / "last.pt"
 
 

@@ -170,7 +170,7 @@ def _cut_torchvision(name: str, dropout: float, net: nn.Module) -> VisualModel:
     flatten = nn.Flatten()
     if name.startswith(("alexnet", "vgg")):  # the last max pooling belongs to the head
         layers = list(net.classifier)
-        head = nn.Sequential(net.features[-1], net.avgpool, flatten, *layers[:-1])
+        head = nn.Sequential(net.features[-1], _AverageTo(net.avgpool), flatten, *layers[:-1])
         model = VisualModel(net.features[:-1], head, layers[-1])
     elif name.startswith("squeezenet"):  # its classifier is a 1x1 convolution, averaged over space
         model = VisualModel(net.features, net.classifier[0], nn.Sequential(*net.classifier[1:], flatten))
@@ -194,6 +194,17 @@ def _cut_torchvision(name: str, dropout: float, net: nn.Module) -> VisualModel:
         if isinstance(module, nn.Dropout):
             module.p = dropout
     return model
+
+
+class _AverageTo(nn.Module):
+    """Adaptive average pooling, and nothing where the map has that size already: on CUDA its gradient varies."""
+
+    def __init__(self, pool: nn.AdaptiveAvgPool2d):
+        super().__init__()
+        self.pool = pool
+
+    def forward(self, final_map: Tensor) -> Tensor:
+        return final_map if final_map.shape[-2:] == tuple(self.pool.output_size) else self.pool(final_map)
 
 
 class _TimmBody(nn.Module):

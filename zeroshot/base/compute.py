@@ -22,9 +22,12 @@ def set_up(*, threads: int, seed: int = 0, deterministic: bool = True) -> torch.
         threads: CPU threads of one operation. Sums are split by it, so another number is another result.
         seed: of torch's generators on every device.
         deterministic: refuse kernels whose result varies from run to run.
+
+    float32 is float32: without this, convolutions on newer GPUs would round their input to 10 bits (TF32).
     """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = not deterministic
+    torch.backends.cudnn.allow_tf32 = False
     return pick_device()

@@ -24,12 +24,14 @@ def process_group() -> Iterator[None]:
         yield
         return
     if torch.cuda.is_available():
-        torch.cuda.set_device(pick_device())  # NCCL sends what is no tensor from the current one
+        device = pick_device()
+        if device.index >= (gpus := torch.cuda.device_count()):
+            raise InputError(f"PET_NPROC_PER_NODE: process {device.index + 1} of this machine finds {gpus} GPUs; start "
+                             "as many processes as there are")
+        torch.cuda.set_device(device)  # NCCL sends what is no tensor from the current one
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    yield
+    dist.destroy_process_group()  # not after an error: NCCL would wait for the others, which wait for this one
 
 
 def rank_and_size() -> tuple[int, int]:

@@ -53,20 +53,18 @@ def run_stage(main: Callable[..., None], *, check_all_params: bool = False, shar
             sys.exit(fault)
         if shared and ("PET_NPROC_PER_NODE" in os.environ or "PET_NNODES" in os.environ):
             launch(f"stages.{name}", sys.argv[1:])
-    with _process_group() if joined else contextlib.nullcontext():
-        try:
+    try:
+        with _process_group() if joined else contextlib.nullcontext():
             settings = {"params": load_params(name, arguments["params"].annotation)} if "params" in arguments else {}
             main(**settings, **paths)
-        except InputError as error:
-            print(f"{name}: {error}", file=sys.stderr, flush=True)  # now, for leaving the group may take a while
-            sys.exit(1)
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            print(f"{name}: {error}: a disk is full, this folder's or that of the checkpoints ({scratch_root()}; "
-                  "ZEROSHOT_SCRATCH names another place); free some space, then `dvc repro`: nothing half written "
-                  "is left, and training goes on from its last checkpoint", file=sys.stderr, flush=True)
-            sys.exit(1)
+    except InputError as error:
+        sys.exit(f"{name}: {error}")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.exit(f"{name}: {error}: a disk is full, this folder's or that of the checkpoints ({scratch_root()}; "
+                 "ZEROSHOT_SCRATCH names another place); free some space, then `dvc repro`: nothing half written is "
+                 "left, and training goes on from its last checkpoint")
 
 
 def launch(module: str, arguments: list[str]) -> NoReturn:
