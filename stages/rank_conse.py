@@ -74,7 +74,8 @@ class Mixer(NamedTuple):
     Attributes:
         labels: all label vectors.
         vectors: the seen labels' s(y), those that there are.
-        columns: the classifier's outputs that they belong to.
+        columns: which of the classifier's `outputs` they belong to.
+        t: T.
     """
 
     labels: LabelVectors
