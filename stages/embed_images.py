@@ -80,9 +80,7 @@ def from_pixels(params: Params, devise: Devise, rows: np.ndarray, source: Square
     network = devise.network.to(device, memory_format=layout)
     passes = over_images(lambda images: (network(images),), rows, source, devise.preprocessing, batch=params.batch,
                          precision=params.precision, layout=layout, device=device, desc="points")
-    for start, (points,) in passes:
-        yield start, points
-    source.merge_unreadable()
+    return ((start, points) for start, (points,) in passes)
 
 
 if __name__ == "__main__":

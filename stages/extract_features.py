@@ -9,7 +9,7 @@ the images out; the files are the same to the bit.
 Metrics: images, dim, and how many images turned out to be unreadable (of sets read in place), which is capped.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -55,7 +55,6 @@ def main(params: Params, *, index: Path, images: Path, cnn: Path, out: Path, met
     passes = over_images(lambda batch: model.features_and_logits(batch, params.tap), np.arange(len(image_index)),
                          source, trained.preprocessing, batch=params.batch, precision=params.precision,
                          layout=layout, device=device, desc="features")
-    passes = _then(passes, source.merge_unreadable)
     if is_first():
         _write(params, out, image_index, trained, passes)
         write_json(metrics, {"images": len(image_index), "unreadable": len(source.unreadable),
@@ -63,12 +62,6 @@ def main(params: Params, *, index: Path, images: Path, cnn: Path, out: Path, met
     else:
         for _ in passes:  # its batches go to rank 0
             pass
-
-
-def _then(passes: Iterator, last: Callable[[], None]) -> Iterator:
-    """The same passes, and before their end a call of `last`: what it raises keeps the files from being written."""
-    yield from passes
-    last()
 
 
 def _write(params: Params, out: Path, index: ImageIndex, cnn: Cnn, passes: Iterator) -> None:

@@ -3,11 +3,12 @@
 One pass over the training features gathers their class sums and Gram matrices; the rest is linear algebra on those (see
 zeroshot/closed_form.py). Each model's settings, and the handicap of seen labels that `+seen` sets ask for
 (zeroshot/handicap.py), are chosen on seen classes alone: these are split into folds, and each fold plays "unseen" once
-for a model that was fitted on the others. Judged are validation images.
+for a model that was fitted on the others. Judged are validation images. Features of more dimensions than `width` are
+folded into so many (zeroshot/sketch.py), since the decomposition's cost grows with their cube.
 
 In: features of training and validation images, image index, seen label vectors.  Out: data/closed_form, a file a model;
 metrics: what was chosen, and how it did on the held-out classes.  Cost: one read of the features, a decomposition of
-their dimension and (settings x folds) matrix products: seconds for 512-D features.
+their dimension and (settings x folds) matrix products: seconds for 512-D features, some minutes and 2 GB for 4096-D.
 """
 
 import itertools
@@ -34,8 +35,8 @@ from zeroshot.handicap import HANDICAPS, folds_of, harmonic_means, right_by_hand
 from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.label_vectors import read_label_vectors
 from zeroshot.seen_labels import SeenLabels
+from zeroshot.sketch import Sketch
 
-WIDEST = 16_384  # dimensions of features: matrices of 2 GB, one a fold and some more
 CHUNK = 8192  # images at a time; fixed, so that sums are always added in the same order
 MODELS = {"ridge": (ridge, ("strength",)), "eszsl": (eszsl, ("strength", "label_strength")),
           "exemplars": (exemplars, ("strength", "shrinkage", "sharpness"))}  # and the settings that each chooses
@@ -44,10 +45,12 @@ Choices = pydantic.conlist(pydantic.PositiveFloat, min_length=1)
 
 class Params(StageParams):
     labels: Literal["terms", "hypernyms"]  # dvc.yaml passes that file, here and to rank_closed_form
+    width: int = pydantic.Field(ge=1)
     strengths: Choices
     label_strengths: Choices
     shrinkages: Choices
     sharpnesses: Choices
+    csls_neighbours: int = pydantic.Field(ge=0)
     folds: int = pydantic.Field(ge=2)
     seed: Seed
     threads: int = pydantic.Field(ge=1)
@@ -66,60 +69,65 @@ def main(params: Params, *, features: Path, index: Path, labels: Path, out: Path
         raise InputError(f"params.yaml: `fit_closed_form.folds` is {params.folds}, for which {2 * params.folds} seen "
                          f"classes with a vector are needed; found {len(vectors)}; lower it")
     fold = folds_of(len(vectors), params.folds, params.seed)
-    val = Validation.read(packed, images.rows(VAL), classes)
+    sketch, dim = None, packed.shape("features")[1]
+    if dim > params.width:
+        sketch = Sketch.draw(dim, params.width, params.seed)
+        print(f"features of {dim:,} dimensions are folded into {params.width:,} (fit_closed_form.width)", flush=True)
+    val = Validation.read(packed, images.rows(VAL), classes, sketch)
     judged = torch.bincount(fold[val.classes.unique()], minlength=params.folds)
     if (judged == 0).any():
         raise InputError(f"{features}: validation images of {int(judged.sum())} of the {len(vectors)} seen classes "
                          f"with a vector, none in one of the {params.folds} parts; lower `fit_closed_form.folds`, or "
                          "add validation images")
-    grams, sums, counts = gather(packed, images.rows(TRAIN), classes, fold, params.folds)
+    every, others = gather(packed, images.rows(TRAIN), classes, fold, params.folds, sketch)
     report = {}
     for name, (model, asked) in MODELS.items():
-        fits = [model(ClassSums(grams.sum(0) - grams[f], sums[fold != f], counts[fold != f]), vectors[fold != f])
-                for f in range(params.folds)]
+        fits = [model(sums, vectors[fold != f]) for f, sums in enumerate(others)]
         settings = list(itertools.product(*(params.choices(setting) for setting in asked)))
-        held_out = [sum(unseen_accuracy(fit(*setting), vectors, val, fold == f) for f, fit in enumerate(fits))
-                    / params.folds for setting in progress(settings, unit="settings", desc=f"choosing {name}'s")]
+        held_out = [sum(unseen_accuracy(fit(*setting), vectors, val, fold == f, params.csls_neighbours)
+                        for f, fit in enumerate(fits)) / params.folds
+                    for setting in progress(settings, unit="settings", desc=f"choosing {name}'s")]
         best = settings[int(np.argmax(held_out))]
-        curves = [harmonic_curve(fit(*best), vectors, val, fold == f) for f, fit in enumerate(fits)]
-        curve = torch.stack(curves).mean(0)
+        curve = torch.stack([harmonic_curve(fit(*best), vectors, val, fold == f, params.csls_neighbours)
+                             for f, fit in enumerate(fits)]).mean(0)
         handicap = float(HANDICAPS[curve.argmax()])
-        write_closed_form(out / f"{name}.safetensors", model(ClassSums(grams.sum(0), sums, counts), vectors)(*best),
+        chosen = model(every, vectors)(*best)
+        write_closed_form(out / f"{name}.safetensors", sketch.unfolded(chosen) if sketch else chosen,
                           {"tap": packed.meta["tap"], "features": packed.sha256, "labels": seen.seal,
-                           "seen_handicap": handicap})
+                           "seen_handicap": handicap, "csls_neighbours": params.csls_neighbours})
         report[name] = {**dict(zip(asked, best, strict=True)), "held_out_hit@1": max(held_out),
                         "held_out_harmonic": float(curve.max()), "seen_handicap": handicap}
-    write_json(metrics, {**report, **seen.counts(images)})
+    write_json(metrics, {**report, **seen.counts(images), "dimensions": min(dim, params.width)})
 
 
 def gather(packed: Artifact, rows: Int[np.ndarray, "images"], classes: Int[np.ndarray, "all"],
-           fold: Int[Tensor, "classes"], folds: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Read the training features once: Gram matrices of each fold's classes, class sums, numbers of images; float64."""
-    dim = packed.shape("features")[1]
-    if dim > WIDEST:
-        raise InputError(f"{packed.path}: features of {dim:,} dimensions; at most {WIDEST:,} can be decomposed here; "
-                         "take an `extract_features.tap` after the pooling")
+           fold: Int[Tensor, "classes"], folds: int, sketch: Sketch | None) -> tuple[ClassSums, list[ClassSums]]:
+    """Read the training features once: what all classes sum up to, and all but each fold's."""
+    dim = sketch.width if sketch else packed.shape("features")[1]
     grams = torch.zeros(folds, dim, dim, dtype=torch.float64)
     sums = torch.zeros(len(fold), dim, dtype=torch.float64)
     counts = torch.zeros(len(fold), dtype=torch.float64)
-    for x, c in chunks(packed, rows, classes, "summing training features"):
+    for x, c in chunks(packed, rows, classes, sketch, "summing training features"):
         sums.index_add_(0, c, x.double())
         counts += torch.bincount(c, minlength=len(fold))
         for f in range(folds):
             part = x[fold[c] == f]
             grams[f] += (part.T @ part).double()
-    return grams, sums, counts
+    whole = grams.sum(0)
+    return ClassSums(whole, sums, counts), [
+        ClassSums(whole - grams[f], sums[fold != f], counts[fold != f]) for f in range(folds)]
 
 
-def chunks(packed: Artifact, rows: Int[np.ndarray, "images"], classes: Int[np.ndarray, "all"], desc: str
-           ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Features and class of the rows whose class has a vector, CHUNK rows of the file at a time."""
+def chunks(packed: Artifact, rows: Int[np.ndarray, "images"], classes: Int[np.ndarray, "all"], sketch: Sketch | None,
+           desc: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """Features, folded by `sketch`, and class of the rows whose class has a vector, CHUNK rows of the file a time."""
     first, last = rows.min(), rows.max() + 1  # a role's rows are contiguous
     with progress(total=int(last - first), unit="img", desc=desc, scale=True) as bar:
         for start in range(first, last, CHUNK):
             block = packed.rows("features", start, min(start + CHUNK, last))
             c = classes[start:start + len(block)]
-            yield torch.from_numpy(block[c >= 0]).float(), torch.from_numpy(c[c >= 0])
+            x = torch.from_numpy(block[c >= 0]).float()
+            yield sketch(x) if sketch else x, torch.from_numpy(c[c >= 0])
             bar.update(len(block))
 
 
@@ -130,8 +138,9 @@ class Validation(NamedTuple):
     classes: Int[Tensor, "images"]
 
     @classmethod
-    def read(cls, packed: Artifact, rows: Int[np.ndarray, "images"], classes: Int[np.ndarray, "all"]) -> "Validation":
-        parts = list(chunks(packed, rows, classes, "reading validation features"))
+    def read(cls, packed: Artifact, rows: Int[np.ndarray, "images"], classes: Int[np.ndarray, "all"],
+             sketch: Sketch | None) -> "Validation":
+        parts = list(chunks(packed, rows, classes, sketch, "reading validation features"))
         return cls(torch.cat([x for x, _ in parts]), torch.cat([c for _, c in parts]))
 
 
@@ -139,17 +148,29 @@ def cosines(model: ClosedForm, vectors: Tensor, x: Float[Tensor, "images dim"]) 
     return F.normalize(model.to(torch.float32).points(x)) @ model.places(vectors).T.float()
 
 
-def unseen_accuracy(model: ClosedForm, vectors: Tensor, val: Validation, held: Bool[Tensor, "classes"]) -> float:
+def hubness(scores: Float[Tensor, "images classes"], neighbours: int) -> Float[Tensor, "classes"]:
+    """Mean cosine of each class to its nearest images (CSLS; see stages/rank_closed_form.py)."""
+    return scores.topk(min(neighbours, len(scores)), dim=0).values.mean(0)
+
+
+def unseen_accuracy(model: ClosedForm, vectors: Tensor, val: Validation, held: Bool[Tensor, "classes"],
+                    csls_neighbours: int = 0) -> float:
     """Mean per-class hit@1 on the held-out classes, among those alone."""
     mine, places = held[val.classes], held.nonzero()[:, 0]
-    predicted = places[cosines(model, vectors[held], val.features[mine]).argmax(1)]
+    scores = cosines(model, vectors[held], val.features[mine])
+    if csls_neighbours:  # as with unseen classes, of whose images none tells about hubs
+        scores -= hubness(cosines(model, vectors[held], val.features[~mine]), csls_neighbours) / 2
+    predicted = places[scores.argmax(1)]
     return per_class(predicted == val.classes[mine], val.classes[mine])
 
 
-def harmonic_curve(model: ClosedForm, vectors: Tensor, val: Validation, held: Bool[Tensor, "classes"]
-                   ) -> Float[Tensor, "handicaps"]:
+def harmonic_curve(model: ClosedForm, vectors: Tensor, val: Validation, held: Bool[Tensor, "classes"],
+                   csls_neighbours: int = 0) -> Float[Tensor, "handicaps"]:
     """Harmonic mean of per-class hit@1 on seen and on held-out classes, all being candidates, by handicap."""
-    right = right_by_handicap(cosines(model, vectors, val.features), val.classes, held).double()
+    scores = cosines(model, vectors, val.features)
+    if csls_neighbours:
+        scores -= hubness(scores[~held[val.classes]], csls_neighbours) / 2
+    right = right_by_handicap(scores, val.classes, held).double()
     sums = torch.zeros(len(right), len(held), dtype=torch.float64).index_add_(1, val.classes, right)
     return harmonic_means(sums, torch.bincount(val.classes, minlength=len(held)), held)
 

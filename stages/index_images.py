@@ -87,7 +87,7 @@ def count_images(out: Path) -> dict[str, int]:
     images = {f"{name}_images": len(index.rows(role)) for role, name in enumerate(ROLES)}
     without_val = set(index.seen) - {index.wnids[label] for label in np.unique(index.labels[index.rows(VAL)])}
     return {**images, "seen_classes": len(index.seen), "unseen_classes": len(index.unseen),
-            "seen_classes_without_val": len(without_val)}
+            "seen_classes_without_val": len(without_val), "val_images_also_train": index.val_also_train()}
 
 
 # --- the demo's drawn images

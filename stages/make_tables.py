@@ -114,7 +114,19 @@ def table(title: str, results: pd.DataFrame, metric: str, paper: pd.DataFrame, s
     missing = [name for name in ALL_LABEL_SETS if name not in set(results["label_set"])]
     lines += ["", "Sizes: " + ("; ".join(compared) or "no label set of the paper's is here") + "."]
     lines += ["", "Without test images or candidates: " + ", ".join(missing) + "."] if missing else []
+    lines += trained_on(ours, results)
     return "\n".join(lines) + "\n"
+
+
+def trained_on(ours: dict[tuple, float], results: pd.DataFrame) -> list[str]:
+    """A warning below a table where the seen classes' test images were training images too."""
+    shared = [int(value) for (_, _, metric, _), value in ours.items() if metric == "val_images_also_train"]
+    if not max(shared, default=0):
+        return []
+    images = max(int(ours.get((model, "seen", "images", None), 0)) for model in results["model"].unique())
+    return ["", f"Training images too: {max(shared):,} of the {images:,} validation images of seen classes. What "
+            "models that were trained on them (random embedding, DeViSE, closed-form ones) score on seen images, and "
+            "their harmonic means, tell nothing about new images."]
 
 
 def _lookup(results: pd.DataFrame) -> dict[tuple, float]:
@@ -160,6 +172,7 @@ def overview(results: pd.DataFrame) -> str:
                                           for key in ("images", "labels", "candidates"))
             lines += ["", f"{name}: {images:,} images, {labels:,} labels, {candidates:,} of them candidates; "
                       f"chance at 1: {100 / candidates:.2g} %"]
+    lines += trained_on(ours, results)
     return "\n".join(lines) + "\n"
 
 

@@ -5,7 +5,7 @@ An image's point and the labels' places are compared by cosine, as DeViSE's are.
 are lowered by the handicap that fit_closed_form chose on held-out seen classes. **Hubs**: some labels are near to every
 image. Cross-domain similarity local scaling (CSLS, Conneau et al. 2018) lowers each label's cosine by half its mean
 cosine to its nearest images; images here are the validation images of seen classes, so no unseen image tells about
-another. The figures on seen images are transductive then.
+another. The figures on seen images are transductive then. fit_closed_form chose settings and handicap with the same.
 
 In: data/closed_form, features, label vectors, image index, label sets.  Out: data/rankings/<model>.safetensors each.
 """
@@ -37,7 +37,6 @@ CHUNK = 1024  # images at a time; fixed, for the same bits in every run
 
 class Params(StageParams):
     handicap: bool
-    csls_neighbours: int = pydantic.Field(ge=0)
     threads: int = pydantic.Field(ge=1)
 
 
@@ -55,8 +54,8 @@ def main(params: Params, *, models: Path, features: Path, labels: Path, index: P
         bias = np.zeros(len(vectors.wnids), np.float32)
         if params.handicap:
             bias[np.isin(vectors.wnids, image_index.seen)] -= file.meta["seen_handicap"]
-        if params.csls_neighbours:
-            bias -= hubness(values, model, places, image_index, vectors, params.csls_neighbours) / 2
+        if neighbours := file.meta["csls_neighbours"]:  # the handicap was chosen with it
+            bias -= hubness(values, model, places, image_index, vectors, neighbours) / 2
         rank_nearest(out / path.name, values, vectors, image_index, label_sets, device, points=model.points,
                      places=places.cpu().numpy(), bias=bias)
 

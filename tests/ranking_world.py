@@ -28,8 +28,8 @@ def build(folder, vectors=None, images=9, seed=0):
                    for i in range(images))
     roles, shows = np.array(pairs).T
     arrays = {"role": roles.astype(np.uint8), "label": shows.astype(np.int32)}
-    for name, dtype in (("container", np.int32), ("offset", np.int64), ("size", np.int32)):
-        arrays[name] = np.zeros(len(pairs), dtype)
+    arrays |= {"container": np.zeros(len(pairs), np.int32), "offset": 512 * np.arange(len(pairs)),
+               "size": np.zeros(len(pairs), np.int32)}
     (folder / "index").mkdir()
     write_index(folder / "index", wnids, arrays, pixels=None, containers=[], made_from={})
     index = ImageIndex.read(folder / "index")

@@ -31,5 +31,5 @@ def test_a_long_stage_refuses_to_start_while_a_later_stages_section_or_input_is_
     (project / "params.yaml").write_text(text)
     ended = run(project, "stages.prepare_corpus", "--text", "x", "--taxonomy", "x", "--out", "out", "--metrics", "m")
     assert ended.returncode == 1 and "Traceback" not in ended.stderr and not (project / "out").exists()
-    assert "unknown key `rank_closed_form.csls_neighbors`" in ended.stderr
+    assert "unknown key `fit_closed_form.csls_neighbors`" in ended.stderr
     assert "data/w: no such file or folder (params.yaml: pretrain_cnn.weights)" in ended.stderr

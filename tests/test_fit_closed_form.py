@@ -15,7 +15,7 @@ from zeroshot.images import TRAIN, ImageIndex
 from zeroshot.label_vectors import read_label_vectors
 
 PARAMS = dict(labels="terms", strengths=[0.01, 1], label_strengths=[1], shrinkages=[0.1, 1], sharpnesses=[1, 10],
-              folds=2, seed=0, threads=1)
+              width=64, csls_neighbours=0, folds=2, seed=0, threads=1)
 
 
 @pytest.fixture
@@ -86,10 +86,36 @@ def test_too_few_classes_for_the_folds(world):
         fit(world, folds=3)
 
 
-def test_features_too_wide_to_decompose_are_refused(world, monkeypatch):
-    monkeypatch.setattr(fit_closed_form, "WIDEST", 1)
-    with pytest.raises(InputError, match="dimensions; at most 1 can be decomposed"):
-        fit(world)
+def test_hubs_are_told_by_images_of_other_classes_alone():
+    """Class 2 is held out; each class loses half its mean cosine to both images of the others."""
+    vectors = torch.eye(3)
+    x = torch.tensor([[1.0, 0, 0], [0.82, 0.61, 0], [0.61, 0, 0.5]])
+    val, held = fit_closed_form.Validation(x, torch.tensor([0, 1, 2])), torch.tensor([False, False, True])
+    model = ClosedForm(torch.eye(3), torch.zeros(3))
+    curve = fit_closed_form.harmonic_curve(model, vectors, val, held, csls_neighbours=2)
+    cosines = F.normalize(x) @ vectors.T
+    cosines = cosines - cosines[:2].mean(0) / 2
+    for handicap, found in zip(fit_closed_form.HANDICAPS, curve, strict=True):
+        right = (cosines - torch.tensor([1, 1, 0]) * handicap).argmax(1) == val.classes
+        seen, unseen = right[:2].double().mean(), right[2].double()
+        assert found == pytest.approx(float(2 * seen * unseen / (seen + unseen)) if seen + unseen else 0.0)
+
+
+def test_hubs_are_corrected_while_choosing_and_then_while_ranking(world, monkeypatch):
+    asked = []
+    monkeypatch.setattr(fit_closed_form, "hubness", lambda scores, k: asked.append(k) or torch.zeros(scores.shape[1]))
+    models, metrics = fit(world, csls_neighbours=3)
+    assert metrics == fit(world)[1]  # of hubs that are none
+    choices = 2 + 2 * 1 + 2 * 2 * 2  # of ridge, ESZSL, exemplars
+    assert set(asked) == {3} and len(asked) == 2 * choices + 2 * 3  # each by two folds; and the curves
+    assert all(file.meta["csls_neighbours"] == 3 for _, file in models.values())
+
+
+def test_wide_features_are_folded_and_the_models_unfolded(world):
+    models, metrics = fit(world, width=5)
+    dim = Artifact(world / "features.safetensors").shape("features")[1]
+    assert metrics["dimensions"] == 5 < dim
+    assert all(model.map.shape[1] == len(model.centre) == dim for model, _ in models.values())
 
 
 def test_a_part_without_validation_images_is_refused(world, monkeypatch):

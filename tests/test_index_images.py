@@ -193,6 +193,11 @@ def test_seen_classes_among_the_unseen_can_be_left_out(run, images, tmp_path):
 def test_no_unseen_role_and_the_same_folder_twice_can_be_asked_for(run, images):
     index = run(images, roles={"train": "val", "val": "val", "unseen": None})
     assert (index.unseen, len(index.rows(TRAIN)), len(index.rows(VAL))) == ([], 2, 2)
+    assert index.val_also_train() == 2
+
+
+def test_images_that_serve_one_role_each_are_told_from_those_that_serve_two(run, images):
+    assert run(images).val_also_train() == 0
 
 
 def devkit(truth: list[int]) -> bytes:

@@ -9,14 +9,14 @@ from zeroshot.metrics import KS
 PUBLISHED = "presets/papers/conse_tables.csv"
 
 
-def figures(size, hit=0.1):
+def figures(size, hit=0.1, also_train=0):
     return {**{f"hit@{k}": hit + k / 100 for k in KS}, **{f"hp@{k}": hit / 2 for k in KS}, "images": 50,
-            "candidates": size - 1, "labels": size}
+            "candidates": size - 1, "labels": size, "val_images_also_train": also_train}
 
 
-def run(folder, sets, models=("devise", "conse-10", "conse-7", "softmax", "ridge"), t="[1, 10]"):
+def run(folder, sets, models=("devise", "conse-10", "conse-7", "softmax", "ridge"), t="[1, 10]", also_train=0):
     for model in models:
-        table = {name: figures(size) for name, size in sets.items()}
+        table = {name: figures(size, also_train=also_train) for name, size in sets.items()}
         if "unseen+seen" in table:
             table["unseen+seen"]["gzsl_harmonic"] = 0.256
         _write_scores(folder / "scores" / f"{model}.csv", model, table)
@@ -56,6 +56,13 @@ def test_overview(tmp_path):
     devise = [cell.strip() for cell in next(line for line in overview if "DeViSE" in line).split("|")[1:-1]]
     assert devise == ["DeViSE", "–", "11.0 12.0 15.0 20.0 30.0", "11.0 15.0 30.0", "0.050", "25.6"]
     assert "unseen: 50 images, 21 labels, 20 of them candidates; chance at 1: 5 %" in overview
+
+
+def test_tables_say_where_seen_images_were_trained_on(tmp_path):
+    assert not any("Training images too" in text for text in run(tmp_path, {"seen": 60}).values())
+    tables = run(tmp_path, {"seen": 60}, also_train=40)
+    for name in ("flat_hit.md", "hierarchical_precision.md", "overview.md"):
+        assert "Training images too: 40 of the 50 validation images" in tables[name]
 
 
 def test_bytes_repeat(tmp_path):

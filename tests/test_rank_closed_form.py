@@ -35,8 +35,8 @@ def run(world, *, handicap, neighbours=0, cosine=0.0, model=None, labels=None):
     seals = {"features": Artifact(world / "features" / "features.safetensors").sha256,
              "labels": labels or read_label_vectors(world / "terms.safetensors").sha256}
     write_closed_form(world / "fitted" / "ridge.safetensors", model or ClosedForm(MAP, CENTRE),
-                      {**seals, "seen_handicap": cosine})
-    params = rank_closed_form.Params(handicap=handicap, csls_neighbours=neighbours, threads=1)
+                      {**seals, "seen_handicap": cosine, "csls_neighbours": neighbours})
+    params = rank_closed_form.Params(handicap=handicap, threads=1)
     rank_closed_form.main(params, models=world / "fitted", features=world / "features",
                           labels=world / "terms.safetensors", index=world / "index", splits=world / "splits",
                           out=world / "rankings")

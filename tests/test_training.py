@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from zeroshot.base.checkpoints import load_checkpoint
 from zeroshot.base.errors import InputError
 from zeroshot.training import epoch_batches, hits_at, make_optimiser, rate_factor, run_epochs, train_pass, write_curve
 
@@ -95,6 +96,28 @@ def test_schedules_by_hand():
 def test_hits_count_equals_against_the_label():
     scores = torch.tensor([[0.5, 0.2, 0.5], [0.1, 0.9, 0.2]])
     assert hits_at(scores, torch.tensor([0, 1]), (1, 2)).tolist() == [[0, 1], [1, 1]]
+
+
+def test_scores_that_are_not_finite_are_no_hits():
+    scores = torch.tensor([[math.nan, math.nan], [0.1, math.inf], [0.2, 0.1]])
+    assert hits_at(scores, torch.tensor([0, 1, 0]), (1,))[:, 0].isnan().tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(("figure", "weight", "message"), [
+    (math.nan, 1.0, r"epoch 2: val_hit@1 became nan; lower `learning_rate`.*after epoch 1"),
+    (0.5, math.inf, r"epoch 2: weights became NaN or infinite; lower `learning_rate`.*after epoch 1")])
+def test_an_epoch_that_ends_in_an_explosion_is_not_kept(tmp_path, figure, weight, message):
+    """The last step's own loss was that of the weights before it."""
+    model = nn.Linear(1, 1)
+
+    def train_epoch(epoch):
+        if epoch:
+            nn.init.constant_(model.weight, weight)
+        return {"train_loss": 1.0, "val_hit@1": figure if epoch else 0.5}
+
+    with pytest.raises(InputError, match=message):
+        run_epochs(3, train_epoch, {"model": model}, tmp_path / "last.pt")
+    assert len(load_checkpoint(tmp_path / "last.pt")["history"]) == 1
 
 
 def test_weight_decay_spares_biases_and_norms():

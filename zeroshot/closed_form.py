@@ -12,7 +12,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,12 +22,18 @@ from torch import Tensor
 from zeroshot.base.artifacts import Artifact, write_artifact
 
 
-class ClassSums(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class ClassSums:
     """The training images of some classes, float64."""
 
     gram: Float[Tensor, "dim dim"]
     sums: Float[Tensor, "classes dim"]
     counts: Float[Tensor, "classes"]
+
+    @functools.cached_property
+    def solve(self) -> "Solver":
+        """(G + strength I)^-1 right; G is decomposed once for all models."""
+        return _solver(self.gram)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,15 +70,15 @@ class ClosedForm:
 
 
 Fit = Callable[..., ClosedForm]
+Solver = Callable[[Float[Tensor, "n m"], float], Float[Tensor, "n m"]]
 
 
 def ridge(images: ClassSums, vectors: Float[Tensor, "classes space"]) -> Fit:
     """fit(strength): W minimising sum over images |W x - t|^2 + strength |W|^2, so W = T' S (G + strength I)^-1."""
-    solve = _solver(images.gram)
     right = images.sums.T @ vectors
 
     def fit(strength: float) -> ClosedForm:
-        return _linear(solve(right, strength).T)
+        return _linear(images.solve(right, strength).T)
 
     return fit
 
@@ -84,11 +90,11 @@ def eszsl(images: ClassSums, vectors: Float[Tensor, "classes space"]) -> Fit:
     for the true class and 0 for the others, so that X Y = S': with the authors' -1 for the others, nearly all of the
     fit goes to that constant where classes are many (held-out hit@1 of the demo: 6 % instead of 24 %).
     """
-    solve, solve_labels = _solver(images.gram), _solver(vectors.T @ vectors)
+    solve_labels = _solver(vectors.T @ vectors)
     right = images.sums.T @ vectors
 
     def fit(strength: float, label_strength: float) -> ClosedForm:
-        return _linear(solve_labels(solve(right, strength).T, label_strength))
+        return _linear(solve_labels(images.solve(right, strength).T, label_strength))
 
     return fit
 
@@ -153,7 +159,7 @@ def _linear(weight: Float[Tensor, "space dim"]) -> ClosedForm:
     return ClosedForm(weight, torch.zeros(weight.shape[1], dtype=weight.dtype))
 
 
-def _solver(matrix: Float[Tensor, "n n"]) -> Callable[[Float[Tensor, "n m"], float], Float[Tensor, "n m"]]:
+def _solver(matrix: Float[Tensor, "n n"]) -> Solver:
     """(matrix + strength x mean diagonal x I)^-1 right, for many strengths after one decomposition."""
     values, directions = torch.linalg.eigh(matrix)
 

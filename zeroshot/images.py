@@ -44,6 +44,7 @@ class ImageIndex:
     """
 
     def __init__(self, artifact: Artifact):
+        self._artifact = artifact
         self.sha256 = artifact.sha256
         self.wnids: list[str] = artifact.meta["wnids"]
         self.packed: bool = artifact.meta["pixels"] is not None
@@ -69,6 +70,16 @@ class ImageIndex:
         position = {wnid: number for number, wnid in enumerate(self.seen)}
         of_label = np.array([position.get(wnid, -1) for wnid in self.wnids], np.int64)
         return of_label[self.labels[rows]]
+
+    def val_also_train(self) -> int:
+        """How many validation images are training images too, as where one folder serves both roles."""
+        if "container" not in self._artifact:
+            return 0
+        container, offset = self._artifact.memmap("container"), self._artifact.memmap("offset")
+        span = int(offset.max(initial=0)) + 2
+        # A folder's files all have offset -1: where it serves both roles, every one of them does.
+        train, val = (container[rows].astype(np.int64) * span + offset[rows] for rows in map(self.rows, (TRAIN, VAL)))
+        return int(np.isin(val, train).sum())
 
     def _wnids_of(self, role: int) -> list[str]:
         return [self.wnids[label] for label in np.unique(self.labels[self.rows(role)])]

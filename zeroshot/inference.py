@@ -22,12 +22,15 @@ def over_images(network: Callable[[Float[Tensor, "batch 3 size size"]], tuple[Te
     """Yield (place of the batch's first image in `rows`, the network's outputs as float32), batch by batch in order.
 
     Under torchrun the processes share the batches out; rank 0 yields them all, the others none. What comes out is the
-    same to the bit for any number of processes.
+    same to the bit for any number of processes. At the end `source.unreadable` is what any of them found.
 
     Args:
         network: in evaluation mode and on `device`; central crops -> one or more tensors [batch, ...].
         batch: images in each call, the last one filled up.
         layout: of the input's memory.
+
+    Raises:
+        InputError: more images are unreadable than may be.
     """
     if not len(rows):
         return
@@ -46,6 +49,7 @@ def over_images(network: Callable[[Float[Tensor, "batch 3 size size"]], tuple[Te
                 if kept > 0:
                     yield number * batch, tuple(part[:kept] for part in parts)
                     bar.update(kept)
+    source.merge_unreadable()
 
 
 def memory_layout(channels_last: bool) -> torch.memory_format:

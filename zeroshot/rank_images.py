@@ -85,7 +85,8 @@ def write_rankings(out: Path, values: ImageValues, score: Callable[[Tensor], Ten
     in_some_set = _count_images(values.rows, index, {"": np.any(list(_wanted(index, label_sets).values()), axis=0)})[""]
     names = [name for name in asked if images[name]]
     meta = {"model": model, "wnids": labels,
-            "counts": {**counts, "images_in_no_label_set": len(values.rows) - in_some_set},
+            "counts": {**counts, "images_in_no_label_set": len(values.rows) - in_some_set,
+                       "val_images_also_train": index.val_also_train()},
             "made_from": {values.array: source.sha256, "index": index.sha256, **made_from},
             "label_sets": {name: {"digest": digest(wnids), "labels": len(wnids),
                                   "candidates": layout.candidates[name], "images": images.get(name, 0)}

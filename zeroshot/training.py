@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from zeroshot.base.checkpoints import load_checkpoint, save_checkpoint
 from zeroshot.base.compute import pick_device
+from zeroshot.base.errors import InputError
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.base.processes import from_first, is_first, mean_over_processes, rank_and_size, refuse_together
@@ -134,9 +135,13 @@ def train_pass(batches: Sequence[Int[np.ndarray, "batch"]], inputs: Iterable[Ten
 
 def hits_at(scores: Float[Tensor, "images labels"], targets: Int[Tensor, "images"],
             ranks: tuple[int, ...]) -> Float[Tensor, "images ranks"]:
-    """1 where the true label is among the first k; a false label with an equal score counts as before it."""
+    """1 where the true label is among the first k; a false label with an equal score counts as before it.
+
+    NaN for an image with a score that is not finite: a network that diverged has no hits, and none missed.
+    """
     above = (scores >= scores.gather(1, targets[:, None])).sum(1)
-    return torch.stack([(above <= k).float() for k in ranks], 1)
+    hits = torch.stack([(above <= k).float() for k in ranks], 1)
+    return hits.masked_fill(~scores.isfinite().all(1, keepdim=True), torch.nan)
 
 
 def hit_shares(hits: Sequence[Float[Tensor, "some 2"]]) -> dict[str, float]:
@@ -190,6 +195,7 @@ def run_epochs(epochs: int, train_epoch: Callable[[int], dict[str, float]],
         figures = train_epoch(epoch)
         history.append(figures)
         if first:
+            check_epoch(figures, parts, epoch, checkpoint)
             print(f"epoch {epoch + 1}/{epochs}: {time.perf_counter() - began:.1f} s, "
                   + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()), flush=True)
             states = {name: part.state_dict() for name, part in parts.items()}
@@ -200,9 +206,23 @@ def run_epochs(epochs: int, train_epoch: Callable[[int], dict[str, float]],
 def check_loss(loss: float, epoch: int, checkpoint: Path) -> None:
     """Raise InputError if `loss`, which is the same in all processes, is not finite."""
     if not math.isfinite(loss):
-        kept = f"the state after epoch {epoch} is kept in {checkpoint}" if epoch else "no epoch was finished"
-        refuse_together(f"epoch {epoch + 1}: the training loss became {loss}; lower `learning_rate` in params.yaml, "
-                        f"or use `precision: float32` ({kept})")
+        refuse_together(_diverged(f"the training loss became {loss}", epoch, checkpoint))
+
+
+def check_epoch(figures: dict[str, float], parts: dict[str, nn.Module | torch.optim.Optimizer], epoch: int,
+                checkpoint: Path) -> None:
+    """Raise InputError if the last step of an epoch blew the network up: its own loss was still the one before."""
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            raise InputError(_diverged(f"{name} became {value}", epoch, checkpoint))
+    for part in parts.values():
+        if isinstance(part, nn.Module) and not all(weight.isfinite().all() for weight in part.parameters()):
+            raise InputError(_diverged("weights became NaN or infinite", epoch, checkpoint))
+
+
+def _diverged(what: str, epoch: int, checkpoint: Path) -> str:
+    kept = f"the state after epoch {epoch} is kept in {checkpoint}" if epoch else "no epoch was finished"
+    return (f"epoch {epoch + 1}: {what}; lower `learning_rate` in params.yaml, or use `precision: float32` ({kept})")
 
 
 def write_curve(path: Path, history: list[dict[str, float]]) -> None:
