@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -10,6 +12,7 @@ import torch
 
 from zeroshot.base import scratch
 from zeroshot.base.checkpoints import load_checkpoint, save_checkpoint
+from zeroshot.base.errors import InputError
 from zeroshot.base.files import atomic_write
 from zeroshot.base.scratch import scratch_folder
 
@@ -40,9 +43,62 @@ def test_changed_code_is_another_run(tmp_path, monkeypatch):
     assert len(digests) == 2
 
 
-def test_two_equal_runs_at_once_do_not_share():
+def test_two_equal_runs_at_once_do_not_share(monkeypatch, capsys):
+    monkeypatch.setattr(scratch, "LOCK_PATIENCE", 0.2)
     with scratch_folder("s", x=1) as first, scratch_folder("s", x=1) as second:
-        assert first != second
+        (first / "state").touch()
+        with scratch_folder("s", x=1) as third:
+            assert len({first, second, third}) == 3
+    [at_once, waits, gave_up] = capsys.readouterr().err.splitlines()
+    assert f"{first}: taken by" in at_once and str(second) in at_once
+    assert "waiting up to 0.2 s" in waits and f"{first}: taken by" in gave_up and str(third) in gave_up
+
+
+def test_a_killed_run_that_takes_its_time_to_end_is_waited_for(monkeypatch, capsys):
+    with pytest.raises(KeyboardInterrupt), scratch_folder("s", x=1) as folder:
+        (folder / "state").write_text("half way")
+        raise KeyboardInterrupt
+    dying = open(folder.with_name(folder.name + ".lock"))
+    fcntl.flock(dying, fcntl.LOCK_EX)
+    monkeypatch.setattr(scratch.time, "sleep", lambda seconds: dying.close())
+    with scratch_folder("s", x=1) as again:
+        assert (again / "state").read_text() == "half way"
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_lock_whose_file_was_removed_since_it_was_opened_is_none(tmp_path, monkeypatch):
+    """The run before ends between our opening of its lock file and our locking."""
+    path, locked = tmp_path / "lock", []
+
+    def late(file, how, flock=fcntl.flock):
+        if not locked:
+            path.unlink()
+        locked.append(flock(file, how))
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with scratch._try_lock(path) as lock:
+        assert os.path.samestat(os.fstat(lock.fileno()), path.stat()) and len(locked) == 2
+
+
+@pytest.mark.parametrize("wanted", ["a file", "/proc/nope", "~nobody-at-all/x"])
+def test_a_place_where_no_folder_can_be_made(tmp_path, monkeypatch, wanted):
+    (tmp_path / "a file").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ZEROSHOT_SCRATCH", wanted)
+    with pytest.raises(InputError, match="ZEROSHOT_SCRATCH.*local disk") as refused, scratch_folder("s"):
+        pass
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, code):
+    def refuse(file, how):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(InputError, match=rf"\.lock: cannot be locked \({os.strerror(code)}\).*local disk"), \
+            scratch_folder("s"):
+        pass
 
 
 def test_a_killed_process_gives_its_folder_back():

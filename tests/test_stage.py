@@ -8,24 +8,49 @@ import sys
 import textwrap
 
 import pytest
+import torch
 
 from tests.processes import free_port
+from zeroshot.base.params import StageParams
 from zeroshot.base.scratch import PROJECT
+from zeroshot.base.stage import _for_the_user, launch
 
 SHARED = """
     import os
     from pathlib import Path
+    from zeroshot.base.errors import InputError
+    from zeroshot.base.params import StageParams
     from zeroshot.base.stage import run_stage
 
-    def main(*, out: Path) -> None:
+    class Params(StageParams):
+        refused_by: int
+
+    def main(params: Params, *, out: Path) -> None:
         import torch
         from zeroshot.base.processes import mean_over_processes, rank_and_size
         rank, size = rank_and_size()
+        if rank == params.refused_by:
+            raise InputError("a fault of this process alone")
         mean = mean_over_processes(torch.tensor(float(rank))).item()
         (out / f"{rank}").write_text(f"{size} {mean} {os.environ.get('NODE')}")
 
     if __name__ == "__main__":
         run_stage(main, shared=True, check_all_params=True)
+"""
+TORCH = """
+    from pathlib import Path
+    from zeroshot.base.params import StageParams
+    from zeroshot.base.stage import run_stage
+
+    class Params(StageParams):
+        batch: int
+
+    def main(params: Params, *, out: Path) -> None:
+        import torch
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+
+    if __name__ == "__main__":
+        run_stage(main)
 """
 NODES = """
     import os, subprocess, sys
@@ -93,6 +118,52 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(run, tmp_path):
     assert (tmp_path / "there").read_text() == "whole" and not (tmp_path / ".there.partial").is_symlink()
 
 
+def test_no_place_for_checkpoints_is_one_line(run, tmp_path, monkeypatch):
+    """And a stage that loads torch itself does not make others load it."""
+    monkeypatch.setenv("ZEROSHOT_SCRATCH", "/proc/nope")
+    (tmp_path / "grow.py").write_text(textwrap.dedent(STAGE).replace("    if not in_file.exists():", """
+    import sys
+    from zeroshot.base.scratch import scratch_folder
+    assert "torch" not in sys.modules
+    with scratch_folder("grow"):
+        pass
+    if not in_file.exists():"""))
+    ended = run("--in-file", "there")
+    assert ended.returncode == 1 and ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith("grow: /proc/nope/grow: checkpoints cannot be kept there (")
+
+
+def test_a_gpu_whose_memory_is_full_is_one_line(run, tmp_path):
+    (tmp_path / "grow.py").write_text(textwrap.dedent(TORCH))
+    ended = run("--out", ".", params="grow: {batch: 8}")
+    assert (ended.returncode, ended.stderr) == (
+        1, "grow: CUDA out of memory. Tried to allocate 20.00 MiB; lower `grow.batch` in params.yaml, or end what else "
+           "uses this GPU (`nvidia-smi` lists it)\n")
+
+
+class Params(StageParams):
+    batch: int
+    deterministic: bool
+
+
+SHORT = "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 7.79 GiB of which 3 MiB is free"
+LONG = SHORT + ". Process 7 has 7.7 GiB memory in use. Of the allocated memory 7.01 GiB is allocated by PyTorch"
+NOT_DETERMINISTIC = ("cumsum_cuda_kernel does not have a deterministic implementation, but you set "
+                     "'torch.use_deterministic_algorithms(True)'. You can turn off determinism")
+
+
+@pytest.mark.parametrize(("params", "error", "said"), [
+    (Params, torch.OutOfMemoryError(LONG), f"{SHORT}; lower `grow.batch` in params.yaml, or end"),
+    (StageParams, torch.OutOfMemoryError(LONG), f"{SHORT}; end what else uses this GPU"),
+    (Params, RuntimeError("CUDA error: out of memory\nCUDA kernel errors might"), "CUDA error: out of memory; lower"),
+    (Params, RuntimeError(NOT_DETERMINISTIC), "torch has no deterministic implementation of cumsum_cuda_kernel on this "
+                                              "device; set `grow.deterministic: false` in params.yaml"),
+    (StageParams, RuntimeError(NOT_DETERMINISTIC), None), (Params, RuntimeError("a bug"), None)])
+def test_torchs_errors_for_which_a_setting_is_the_remedy_are_one_line(params, error, said):
+    told = _for_the_user(error, "grow", params)
+    assert told is None if said is None else told.startswith(said) and "\n" not in told
+
+
 def test_a_missing_flag_is_named(run):
     assert "--in-file" in run().stderr
 
@@ -107,7 +178,8 @@ def run_shared(tmp_path):
     (tmp_path / "tools" / "check_params.py").write_text("open('checked', 'a').write('.')")
     (tmp_path / "nodes.py").write_text(textwrap.dedent(NODES))
 
-    def run(**variables):
+    def run(refused_by=-1, **variables):
+        (tmp_path / "params.yaml").write_text(f"share: {{refused_by: {refused_by}}}")
         environment = {**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1", **variables}
         return subprocess.run([sys.executable, "-m", "stages.share", "--out", "."], cwd=tmp_path, env=environment,
                               capture_output=True, text=True)
@@ -126,13 +198,44 @@ def test_two_nodes_share_the_work(run_shared):
     where = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1", "PET_RDZV_BACKEND": "c10d",
              "ZEROSHOT_LAUNCH": f"{shlex.quote(sys.executable)} nodes.py 2"}
     ended = run(**where, PET_RDZV_ENDPOINT=f"localhost:{free_port()}")
-    assert ended.returncode == 0, ended.stderr
+    assert ended.returncode == 0 and "waiting for" not in ended.stderr, ended.stderr
     said = [(folder / str(rank)).read_text().split() for rank in range(2)]
     assert [words[:2] for words in said] == [["2", "0.5"]] * 2 and {words[2] for words in said} == {"0", "1"}
-    command = f"2 {sys.executable} -m torch.distributed.run -m stages.share --out ."
+    command = f"2 {sys.executable} -m zeroshot.base.torchrun -m stages.share --out ."
     assert (folder / "launched").read_text() == command + "\n" and (folder / "checked").read_text() == "."
 
 
 def test_a_launcher_that_is_not_there(run_shared):
     ended = run_shared[1](PET_NNODES="2", ZEROSHOT_LAUNCH="nonsense --nodes 2")
     assert (ended.returncode, ended.stderr) == (1, "ZEROSHOT_LAUNCH: there is no program 'nonsense'\n")
+
+
+def test_a_fault_that_all_processes_find_is_told_once(run_shared):
+    """On a very slow machine a second line tells which process ended first."""
+    ended = run_shared[1]("many", PET_NPROC_PER_NODE="2")
+    assert ended.returncode == 1 and ended.stderr.count("`share.refused_by` is") == 1 <= ended.stderr.count("\n") <= 2
+    assert ended.stderr.startswith("share: params.yaml: `share.refused_by` is 'many'; expected: ")
+
+
+def test_a_fault_that_only_another_process_finds_is_told_by_it(run_shared):
+    """The first waits for it in vain, and need not say so."""
+    ended = run_shared[1](1, PET_NPROC_PER_NODE="2")
+    assert ended.returncode == 1
+    said, end = ended.stderr.splitlines()
+    assert said == "share: a fault of this process alone"
+    assert end.startswith("share: process 1 ended first, with exit status 1")
+
+
+@pytest.mark.parametrize("nodes", ["2", "2:4"])
+def test_nodes_that_nobody_starts_are_told_of(monkeypatch, capsys, nodes):
+    monkeypatch.setenv("PET_NNODES", nodes)
+    monkeypatch.delenv("ZEROSHOT_LAUNCH", raising=False)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(os, "execvp", lambda *command: None)
+    launch("stages.share", ["--out", "a b"])
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("share: waiting for 2 nodes (PET_NNODES)") and "ZEROSHOT_LAUNCH" in line
+    assert "`python -m stages.share --out 'a b'`" in line
+    monkeypatch.setenv("PET_NNODES", "1")
+    launch("stages.share", [])
+    assert capsys.readouterr().err == ""

@@ -4,8 +4,11 @@ Packed pixels take no work per image; image files are decoded by worker processe
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -21,8 +24,11 @@ from zeroshot.decoding import UnreadableImage, decode_square
 from zeroshot.image_files import ImageFiles
 from zeroshot.pixels import PackedPixels, open_pixels
 
+T = TypeVar("T")
+R = TypeVar("R")
 RESIDENT_SHARE = 0.25  # of a GPU's free memory, for keeping a packed set there
 AT_ONCE = 4096  # images on their way there, so that the set need not fit in memory
+AHEAD = 3  # batches of a larger packed set that are read, or being read, while the one before is in use
 GREY = 128  # stands in for an image that turns out to be unreadable
 
 
@@ -53,13 +59,14 @@ class SquareSource:
         """The squares of each batch of row numbers in turn.
 
         Raises:
-            InputError: more images are unreadable than may be, of those that this process has come across.
+            InputError: more images are unreadable than may be, of those that this process has come across; or a file
+                is gone, or has changed since it was indexed.
         """
         if isinstance(self._reader, ImageFiles):
             yield from self._decoded(batches)
             return
-        for rows in batches:
-            yield _resized(self._packed(rows), self._side)
+        for pixels in self._packed(batches):
+            yield _resized(pixels, self._side)
 
     def merge_unreadable(self) -> None:
         """Make `unreadable` what any of the processes found; every process must call it.
@@ -76,22 +83,52 @@ class SquareSource:
                              f"most {self._allowed} may be (this stage's `max_unreadable` in params.yaml); mend them, "
                              "or have them left out: `index_images.check: decode`")
 
-    def _packed(self, rows: Int[np.ndarray, "batch"]) -> UInt8[Tensor, "batch height width 3"]:
+    def _packed(self, batches: Sequence[Int[np.ndarray, "batch"]]) -> Iterator[UInt8[Tensor, "batch height width 3"]]:
         if self._resident is not None:
-            return self._resident[torch.from_numpy(rows).to(self._device, non_blocking=True)]
-        return torch.from_numpy(self._reader.read(rows)).to(self._device, non_blocking=True)
+            return (self._resident[torch.from_numpy(rows).to(self._device, non_blocking=True)] for rows in batches)
+        if self._device.type == "cuda":
+            pinned = ahead(self._pinned, batches, torch.cuda.set_device, self._device)  # pinned for a thread's own GPU
+            return (pixels.to(self._device, non_blocking=True) for pixels in pinned)
+        return (torch.from_numpy(self._reader.read(rows)).to(self._device) for rows in batches)
+
+    def _pinned(self, rows: Int[np.ndarray, "batch"]) -> UInt8[Tensor, "batch height width 3"]:
+        return torch.from_numpy(self._reader.read(rows)).pin_memory()  # from other memory a copy waits for the GPU
 
     def _decoded(self, batches: Sequence[Int[np.ndarray, "batch"]]) -> Iterator[UInt8[Tensor, "batch side side 3"]]:
         loader = DataLoader(_Decoder(self._reader, self._side), batch_sampler=batches, num_workers=self._workers,
                             collate_fn=_collate, pin_memory=self._device.type == "cuda",
                             prefetch_factor=4 if self._workers else None, worker_init_fn=_start_worker)
-        for squares, unreadable in loader:
+        for collated in loader:
+            if isinstance(collated, InputError):
+                raise collated
+            squares, unreadable = collated
             for row, message in unreadable:
                 if row not in self.unreadable:  # a later epoch, or the filling of a batch
                     print(message, file=sys.stderr, flush=True)
                 self.unreadable.add(row)
             self._check_unreadable()
             yield squares.to(self._device, non_blocking=True)
+
+
+def ahead(read: Callable[[T], R], batches: Iterable[T], start: Callable[..., None] | None = None,
+          *shared: Any) -> Iterator[R]:
+    """Yield read(batch) of each batch in turn; a thread reads the next ones while the consumer works.
+
+    Args:
+        read: an exception in it is raised here, in its batch's place.
+        start: called in the thread as start(*shared) before anything else.
+    """
+    pool = ThreadPoolExecutor(1, initializer=start, initargs=shared)
+    coming: deque[Future[R]] = deque()
+    try:
+        for batch in batches:
+            coming.append(pool.submit(read, batch))
+            if len(coming) > AHEAD:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+    finally:  # also where the consumer stops early
+        pool.shutdown(cancel_futures=True)
 
 
 def padded_batches(rows: Int[np.ndarray, "images"], batch: int) -> list[Int[np.ndarray, "batch"]]:
@@ -103,23 +140,30 @@ def padded_batches(rows: Int[np.ndarray, "images"], batch: int) -> list[Int[np.n
     return list(filled.reshape(-1, batch))
 
 
+Decoded = tuple[np.ndarray, tuple[int, str] | None]  # square; row and fault of an unreadable image
+
+
 class _Decoder(Dataset):
     def __init__(self, reader: ImageFiles, side: int):
         self._reader, self._side = reader, side
 
-    def __getitem__(self, row: int) -> tuple[np.ndarray, tuple[int, str] | None]:
+    def __getitem__(self, row: int) -> Decoded | InputError:
         try:
             return decode_square(self._reader.jpeg_bytes(int(row)), self._side), None
         except UnreadableImage as error:
             grey = np.full((self._side, self._side, 3), GREY, np.uint8)
             return grey, (int(row), f"{self._reader.where(int(row))}: {error}; a grey image stands in for it")
+        except InputError as error:
+            return error  # raised in a worker, it would come out wrapped into the worker's traceback
 
 
 def _start_worker(number: int) -> None:
     die_with_parent()  # an orphan would keep the scratch folder's lock
 
 
-def _collate(items: list[tuple[np.ndarray, tuple[int, str] | None]]) -> tuple[Tensor, list[tuple[int, str]]]:
+def _collate(items: list[Decoded | InputError]) -> tuple[Tensor, list[tuple[int, str]]] | InputError:
+    if fault := next((item for item in items if isinstance(item, InputError)), None):
+        return fault
     return torch.from_numpy(np.stack([square for square, _ in items])), [error for _, error in items if error]
 
 

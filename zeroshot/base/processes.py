@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn, TypeVar
 
 import torch
@@ -15,14 +15,28 @@ from zeroshot.base.compute import pick_device
 from zeroshot.base.errors import InputError
 
 T = TypeVar("T")
+TURN = 5  # seconds in which a process surely ends, torchrun notices, and ends the others
 
 
 @contextlib.contextmanager
 def process_group() -> Iterator[None]:
-    """Join the processes that torchrun started; without torchrun there are none to join."""
+    """Join the processes that torchrun started; without torchrun there are none to join.
+
+    Of an error that all of them run into, rank 0 alone speaks; one that only another has, it tells some seconds later.
+    """
     if "RANK" not in os.environ:
         yield
         return
+    try:
+        _join()
+        yield
+        dist.destroy_process_group()  # not after an error: NCCL would wait for the others, which wait for this one
+    except Exception as error:
+        _wait_for_turn(error)
+        raise
+
+
+def _join() -> None:
     if torch.cuda.is_available():
         device = pick_device()
         if device.index >= (gpus := torch.cuda.device_count()):
@@ -30,8 +44,16 @@ def process_group() -> Iterator[None]:
                              "as many processes as there are")
         torch.cuda.set_device(device)  # NCCL sends what is no tensor from the current one
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    yield
-    dist.destroy_process_group()  # not after an error: NCCL would wait for the others, which wait for this one
+
+
+def _wait_for_turn(error: Exception) -> None:
+    """Give the process that knows most the time to speak first: torchrun ends all, here still asleep, when it ends.
+
+    That is rank 0, then each machine's first; a process that only lost its connection to another comes last.
+    """
+    rank, local = (int(os.environ.get(name, 0)) for name in ("RANK", "LOCAL_RANK"))
+    lost = isinstance(error, dist.DistError) or "gloo/transport" in str(error)
+    time.sleep(TURN * ((rank > 0) + 2 * lost) + local)
 
 
 def rank_and_size() -> tuple[int, int]:
@@ -48,8 +70,23 @@ def refuse_together(message: str) -> NoReturn:
     """Raise InputError on rank 0 and end the others quietly: for a fault that every process finds at the same place."""
     if is_first():
         raise InputError(message)
-    time.sleep(2)  # torchrun ends all when one ends; rank 0 speaks first
+    time.sleep(TURN)  # torchrun ends all when one ends; rank 0 speaks first
     sys.exit(1)
+
+
+def load_together(load: Callable[[], T]) -> T:
+    """load(); every process must call it. The InputError that rank 0 raises is told once, others by who finds them."""
+    fault, value = None, None
+    try:
+        value = load()
+    except InputError as error:
+        fault = error
+    firsts = from_first(str(fault or ""))
+    if fault and str(fault) == firsts:
+        refuse_together(firsts)
+    if fault:
+        raise fault
+    return value
 
 
 def from_first(value: T) -> T:
