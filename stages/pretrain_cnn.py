@@ -25,7 +25,7 @@ from zeroshot.batches import SquareSource
 from zeroshot.image_training import ImageTrainer, ImageTrainingParams
 from zeroshot.images import TRAIN, VAL, ImageIndex
 from zeroshot.networks import write_cnn
-from zeroshot.pretrained import Outputs, Pretrained, build_pretrained
+from zeroshot.pretrained import Outputs, Pretrained, build_pretrained, check_normalisation
 from zeroshot.training import checkpoint_of, hit_shares, hits_at, run_epochs, write_curve
 from zeroshot.visual import Stem, VisualModel, check_size
 
@@ -65,6 +65,7 @@ def main(params: Params, *, index: Path, images: Path, weights: Path, out: Path,
     device = set_up(threads=params.threads, seed=params.seed, deterministic=params.deterministic)
     image_index = ImageIndex.read(index)
     preprocessing = Preprocessing(params.resize, params.image_size, params.mean, params.deviation)
+    check_normalisation(params.arch, params.pretrained, params.mean, params.deviation)
     model = build_pretrained(params.arch, image_index.seen, pretrained=params.pretrained, weights=weights,
                              sha256=params.sha256, outputs=params.weights_outputs, stem=params.stem,
                              dropout=params.dropout)

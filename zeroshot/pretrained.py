@@ -1,5 +1,8 @@
 """Weights that someone else trained, instead of training, or to begin from."""
 
+import zeroshot.torchvision_guard  # noqa: F401  isort: skip  (before torchvision and timm)
+
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +12,7 @@ from jaxtyping import Int
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torchvision import models
 
 from zeroshot.base.errors import InputError
 from zeroshot.base.files import sha256_of
@@ -16,6 +20,7 @@ from zeroshot.visual import Stem, VisualModel, build_visual
 
 Pretrained = Literal["none", "file", "torchvision", "timm"]
 Outputs = Literal["imagenet-1k", "seen", "fresh"]
+NEAR = 1e-3  # between means that differ by their rounding only; those in use lie further apart
 
 
 def build_pretrained(arch: str, seen: list[str], *, pretrained: Pretrained, weights: Path, sha256: str,
@@ -45,6 +50,32 @@ def build_pretrained(arch: str, seen: list[str], *, pretrained: Pretrained, weig
         model = build_visual(arch, classes=len(seen), stem=stem, dropout=dropout, pretrained=True)
     keep_outputs(model.classifier, _positions(seen, outputs))
     return model
+
+
+def check_normalisation(arch: str, pretrained: Pretrained, mean: Sequence[float], deviation: Sequence[float]) -> None:
+    """Raise InputError if a library's weights learnt from images with another mean or deviation than these."""
+    library, _, name = arch.partition("/")
+    if library != pretrained or (theirs := _normalisation(library, name)) is None:
+        return
+    for key, ours, learnt in (("mean", mean, theirs[0]), ("deviation", deviation, theirs[1])):
+        if np.abs(np.subtract(ours, learnt)).max() > NEAR:
+            raise InputError(f"params.yaml: `pretrain_cnn.{key}` is {list(ours)}, but {arch}'s weights learnt with "
+                             f"{list(learnt)}; set `pretrain_cnn.mean` to {list(theirs[0])} and "
+                             f"`pretrain_cnn.deviation` to {list(theirs[1])}")
+
+
+def _normalisation(library: str, name: str) -> tuple[Sequence[float], Sequence[float]] | None:
+    """Mean and deviation of the library's weights; None for a model that it does not have."""
+    try:
+        if library == "timm":
+            import timm
+
+            known = timm.get_pretrained_cfg(name)
+            return known and (known.mean, known.std)
+        transforms = models.get_model_weights(name).DEFAULT.transforms()
+        return transforms.mean, transforms.std
+    except (RuntimeError, ValueError):  # build_visual tells
+        return None
 
 
 def keep_outputs(classifier: nn.Module, positions: Int[np.ndarray, "seen"]) -> None:

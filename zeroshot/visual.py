@@ -7,24 +7,24 @@
 Taps, that is what v(image) may be (`extract_features.tap`):
 
     activation   the map, flattened: what the global pooling takes
-    normalised   output of the last batch norm of the body, before that activation, flattened
+    normalised   output of the last batch norm before that activation, flattened; refused where it is of another shape
     pooled       the map averaged over space
     penultimate  input of the classifier (4096-D for AlexNet, the paper's); averaged over space if it is a map
 """
 
-import zeroshot.torchvision_guard  # noqa: F401  isort: skip  (before torchvision and timm)
-
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision import models
+from torch.utils.hooks import RemovableHandle
 
 from zeroshot.base.errors import InputError
 from zeroshot.cifar_resnet import WIDTHS, cifar_resnet_body
+from zeroshot.timm_networks import build_timm, cut_timm
+from zeroshot.torchvision_networks import build_torchvision, cut_torchvision
 
 Tap = Literal["activation", "normalised", "pooled", "penultimate"]
 Stem = Literal["standard", "small", "strided"]
@@ -48,30 +48,47 @@ class VisualModel(nn.Module):
     def features_and_logits(self, images: Float[Tensor, "images 3 size size"], tap: Tap, *, logits: bool = True
                             ) -> tuple[Float[Tensor, "images dim"], Float[Tensor, "images classes"] | None]:
         """v(image) at `tap`, and the softmax's input, in one pass."""
-        normalised: list[Tensor] = []
-        hook = None
-        if tap == "normalised":  # a copy, for the activation may work in place
-            hook = last_batch_norm(self.body).register_forward_hook(lambda _, __, out: normalised.append(out.clone()))
-        try:
-            final_map = self.body(images)
-        finally:
-            if hook is not None:
-                hook.remove()
+        final_map, normalised = _with_last_norm(self.body, images) if tap == "normalised" else (self.body(images), None)
         needs_head = logits or tap == "penultimate"
         penultimate = self.head(final_map) if needs_head else None
-        v = {"normalised": lambda: normalised[0].flatten(1), "activation": lambda: final_map.flatten(1),
+        v = {"normalised": lambda: normalised.flatten(1), "activation": lambda: final_map.flatten(1),
              "pooled": lambda: _average(final_map), "penultimate": lambda: _average(penultimate)}[tap]()
         return v, self.classifier(penultimate) if logits else None
 
 
-def last_batch_norm(body: nn.Module) -> nn.BatchNorm2d:
-    """The last batch norm of `body` outside of shortcuts. Raises InputError if it has none."""
-    norms = [module for name, module in body.named_modules() if isinstance(module, nn.BatchNorm2d)
-             and "shortcut" not in name and "downsample" not in name]
-    if not norms:
-        raise InputError("extract_features.tap is `normalised`, but this architecture has no batch norm; "
-                         "take pooled, activation or penultimate")
-    return norms[-1]
+@torch.compiler.disable  # it would go on calling the first call's hooks
+def _with_last_norm(body: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The final map, and what the last batch norm outside of shortcuts gave before any activation.
+
+    The last to run, that is: timm's networks also register norms that belong to the head.
+
+    Raises:
+        InputError: there is none, or its output is not the final map's.
+    """
+    outputs: list[Tensor] = []
+
+    def keep(output: Tensor) -> None:
+        outputs[:] = [output.clone()]  # a copy, for the activation may work in place
+
+    hooks = [_before_activation(module, keep) for name, module in body.named_modules()
+             if isinstance(module, nn.BatchNorm2d) and "shortcut" not in name and "downsample" not in name]
+    try:
+        final_map = body(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not outputs or outputs[0].shape != final_map.shape:
+        found = f" of {_shape(final_map)}, but a last one of {_shape(outputs[0])}" if outputs else ""
+        raise InputError("extract_features.tap is `normalised`, but this architecture has no batch norm of the final "
+                         f"map{found}; take pooled, activation or penultimate")
+    return final_map, outputs[0]
+
+
+def _before_activation(norm: nn.BatchNorm2d, keep: Callable[[Tensor], None]) -> RemovableHandle:
+    """Have `keep` called with the batch norm's output; timm's BatchNormAct2d runs the activation itself."""
+    if isinstance(getattr(norm, "act", None), nn.Module):
+        return norm.act.register_forward_pre_hook(lambda _, inputs: keep(inputs[0]))
+    return norm.register_forward_hook(lambda _, __, output: keep(output))
 
 
 def build_visual(arch: str, *, classes: int, stem: Stem, dropout: float, pretrained: bool = False,
@@ -95,7 +112,7 @@ def build_visual(arch: str, *, classes: int, stem: Stem, dropout: float, pretrai
         if (outputs := _outputs_in(state, net)) != classes:
             net, cut = _uncut(arch, outputs, stem, dropout, pretrained)
         _load(net, state, arch)
-    return cut(net)
+    return VisualModel(*cut(net))
 
 
 def check_size(model: VisualModel, image_size: int) -> None:
@@ -103,21 +120,21 @@ def check_size(model: VisualModel, image_size: int) -> None:
     try:
         with torch.no_grad():
             model.eval()(torch.zeros(1, 3, image_size, image_size))
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # the latter from networks that take one size only
         raise InputError(f"params.yaml: `pretrain_cnn.image_size` is {image_size}, which this network cannot take: "
-                         f"{str(error).splitlines()[0]}") from None
+                         f"{(str(error) or repr(error)).splitlines()[0]}") from None
 
 
 def _uncut(arch: str, classes: int, stem: Stem, dropout: float, pretrained: bool
-           ) -> tuple[nn.Module, Callable[[nn.Module], VisualModel]]:
-    """The network as its library builds it, and what cuts it into a VisualModel."""
+           ) -> tuple[nn.Module, Callable[[nn.Module], Iterable[nn.Module]]]:
+    """The network as its library builds it, and what cuts it into body, head and classifier."""
     library, _, name = arch.rpartition("/")
     if library == "" and name.startswith("resnet") and name[6:].isdigit():
-        return _cifar_resnet(int(name[6:]), classes, stem, dropout), lambda model: model
+        return _cifar_resnet(int(name[6:]), classes, stem, dropout), VisualModel.children
     if library == "timm":
-        net, cut = _timm(name, classes, dropout, pretrained), partial(_cut_timm, name)
+        net, cut = build_timm(name, classes, dropout, pretrained), partial(cut_timm, name)
     elif library == "torchvision" or arch == "alexnet":
-        net, cut = _torchvision(name, classes, pretrained), partial(_cut_torchvision, name, dropout)
+        net, cut = build_torchvision(name, classes, pretrained), partial(cut_torchvision, name, dropout)
     else:
         raise InputError(f"params.yaml: `pretrain_cnn.arch` is {arch!r}; known: {KNOWN}")
     if stem == "small":
@@ -147,6 +164,11 @@ def _average(v: Float[Tensor, "images ..."]) -> Float[Tensor, "images dim"]:
     return v.mean(1) if v.ndim == 3 else v
 
 
+def _shape(v: Tensor) -> str:
+    """Of one image, for messages."""
+    return " x ".join(map(str, v.shape[1:]))
+
+
 def _cifar_resnet(depth: int, classes: int, stem: Stem, dropout: float) -> VisualModel:
     try:
         body = cifar_resnet_body(depth, 2 if stem == "strided" else 1)
@@ -154,95 +176,6 @@ def _cifar_resnet(depth: int, classes: int, stem: Stem, dropout: float) -> Visua
         raise InputError(f"params.yaml: `pretrain_cnn.arch`: {error}") from None
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout))
     return VisualModel(body, head, nn.Linear(WIDTHS[-1], classes))
-
-
-def _torchvision(name: str, classes: int, pretrained: bool) -> nn.Module:
-    try:
-        return models.get_model(name, weights="DEFAULT" if pretrained else None,
-                                **({} if pretrained else {"num_classes": classes}))
-    except ValueError:
-        raise InputError(f"params.yaml: `pretrain_cnn.arch`: torchvision has no model {name!r}; "
-                         f"known: {', '.join(models.list_models(module=models))}") from None
-
-
-def _cut_torchvision(name: str, dropout: float, net: nn.Module) -> VisualModel:
-    """Cut a torchvision classification network; here stands where each family's global pooling is."""
-    flatten = nn.Flatten()
-    if name.startswith(("alexnet", "vgg")):  # the last max pooling belongs to the head
-        layers = list(net.classifier)
-        head = nn.Sequential(net.features[-1], _AverageTo(net.avgpool), flatten, *layers[:-1])
-        model = VisualModel(net.features[:-1], head, layers[-1])
-    elif name.startswith("squeezenet"):  # its classifier is a 1x1 convolution, averaged over space
-        model = VisualModel(net.features, net.classifier[0], nn.Sequential(*net.classifier[1:], flatten))
-    elif name.startswith(("resnet", "resnext", "wide_resnet")):
-        body = nn.Sequential()
-        for part in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
-            body.add_module(part, getattr(net, part))
-        model = VisualModel(body, nn.Sequential(net.avgpool, flatten, nn.Dropout()), net.fc)
-    elif name.startswith("densenet"):
-        model = VisualModel(nn.Sequential(net.features, nn.ReLU()),
-                            nn.Sequential(nn.AdaptiveAvgPool2d(1), flatten, nn.Dropout()), net.classifier)
-    elif name.startswith(("mobilenet_v2", "mobilenet_v3", "efficientnet")):
-        head = nn.Sequential(nn.AdaptiveAvgPool2d(1), flatten, *net.classifier[:-1])
-        model = VisualModel(net.features, head, net.classifier[-1])
-    elif name.startswith("convnext"):  # LayerNorm2d and flattening are part of its classifier
-        model = VisualModel(net.features, nn.Sequential(net.avgpool, *net.classifier[:-1]), net.classifier[-1])
-    else:
-        raise InputError(f"params.yaml: `pretrain_cnn.arch`: no taps are known for torchvision/{name}; "
-                         f"take timm's model of that kind (timm/...), or add it to zeroshot/visual.py")
-    for module in model.head.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = dropout
-    return model
-
-
-class _AverageTo(nn.Module):
-    """Adaptive average pooling, and nothing where the map has that size already: on CUDA its gradient varies."""
-
-    def __init__(self, pool: nn.AdaptiveAvgPool2d):
-        super().__init__()
-        self.pool = pool
-
-    def forward(self, final_map: Tensor) -> Tensor:
-        return final_map if final_map.shape[-2:] == tuple(self.pool.output_size) else self.pool(final_map)
-
-
-class _TimmBody(nn.Module):
-    def __init__(self, net: nn.Module):
-        super().__init__()
-        self.net = net
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.net.forward_features(images)
-
-
-class _TimmHead(nn.Module):
-    """timm's own way from map to classifier input. The network is the body's; here it is only referred to."""
-
-    def __init__(self, net: nn.Module):
-        super().__init__()
-        self._net = (net,)  # a tuple, so that its weights are not counted twice
-
-    def forward(self, final_map: Tensor) -> Tensor:
-        return self._net[0].forward_head(final_map, pre_logits=True)
-
-
-def _timm(name: str, classes: int, dropout: float, pretrained: bool) -> nn.Module:
-    import timm
-
-    if not timm.is_model(name):
-        near = ", ".join(timm.list_models(f"*{name.partition('.')[0]}*")[:8])
-        raise InputError(f"params.yaml: `pretrain_cnn.arch`: timm has no model {name!r}; near it: {near or 'nothing'}")
-    return timm.create_model(name, pretrained=pretrained, drop_rate=dropout,
-                             **({} if pretrained else {"num_classes": classes}))
-
-
-def _cut_timm(name: str, net: nn.Module) -> VisualModel:
-    classifier = net.get_classifier()
-    if not isinstance(classifier, nn.Linear):
-        raise InputError(f"params.yaml: `pretrain_cnn.arch`: timm/{name} does not end in one linear layer")
-    net.reset_classifier(0)
-    return VisualModel(_TimmBody(net), _TimmHead(net), classifier)
 
 
 def _small_stem(net: nn.Module, arch: str) -> None:
