@@ -1,61 +1,83 @@
 """`make check-data`: is the data there that params.yaml names, and what will a run cost? Under a minute, no changes.
 
-Checks every section of params.yaml and all that the stages read from outside, lists some classes of each role,
-decodes some of their images, and trains the CNN for some seconds; the rest is multiplication (tools/estimate_cost.py).
+Checks every section of params.yaml, the network that it names and all that the stages read from outside, lists some
+classes of each role, decodes some of their images, tokenises some of the text, and trains the CNN for some seconds; the
+rest is multiplication (tools/estimate_cost.py).
 Exit status 1 if something is missing or wrong.
 """
 
+import os
 import resource
 import shutil
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import torch
 import yaml
 
+import zeroshot.wiki_markup  # noqa: F401  (else reading a MediaWiki dump loads it, while that is timed)
+from stages import prepare_corpus
 from stages.index_images import Params, choose_sources, list_source, read_demo_classes
 from tools.check_params import check_params, missing_inputs
-from tools.estimate_cost import DRAWN, Found, basis, disk_bytes, measure_training, memory_bytes, run_seconds
+from tools.estimate_cost import DRAWN, Found, Text, Training, basis, disk_bytes, memory_bytes, run_seconds
 from tools.stage_deps import PROJECT, stage_bodies
+from zeroshot.base.compute import set_up
 from zeroshot.base.errors import InputError
 from zeroshot.base.scratch import scratch_root
 from zeroshot.decoding import UnreadableImage, decode_square
 from zeroshot.image_archives import Listing
 from zeroshot.image_layout import Source
 from zeroshot.images import ROLES
+from zeroshot.lexicon import MultiwordTerms
 from zeroshot.taxonomy import read_taxonomy
+from zeroshot.text_files import tasks_of
+from zeroshot.text_sources import BOUNDARY, text_files
+from zeroshot.visual import build_visual, check_size, feature_dim
 
 LISTED = 12  # classes of each role that are listed
 DECODED = 16  # images of each of these that are decoded
-BYTES_PER_WORD = 6  # of text; compressed text holds about 4 times as much
-GLOSS_WORDS = 1_500_000  # of WordNet's definitions
-COMPRESSED = (".bz2", ".gz", ".zst")
+TEXT_FILES = 16  # of the text that are looked at ...
+TEXT_TASKS = 6  # ... up to so many pieces of 1.5 MB, a few million words
+TRAINED, WARM_UP = 8.0, 8  # seconds that training is measured for; images of the steps before
 
 
 def main() -> int:
     bodies = stage_bodies(yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8")))
     params, faults = check_params(bodies)
-    found = None
     if not faults:  # of settings; else there is no saying what data they ask for
-        faults += missing_inputs(bodies, params)
-        try:
-            found = look_at_data(params)
-        except InputError as error:
-            faults.append(str(error))
+        faults = missing_inputs(bodies, params)
+        found, unfit = look_at_all(params)
+        faults += unfit
     for fault in dict.fromkeys(faults):
         print(f"MISSING or wrong: {fault}")
     if not faults:
         print("All that params.yaml names is there.")
-        print_costs(params, found)
+        print_costs(params, *found)
     return 1 if faults else 0
 
 
-def look_at_data(params: dict[str, dict]) -> Found:
+def look_at_all(params: dict[str, dict]) -> tuple[tuple[Found | None, int | None], list[str]]:
+    """The data and the length of the features, and what is wrong with any of it."""
+    faults = []
+
+    def tried(look, *given):
+        try:
+            return look(*given)
+        except InputError as error:
+            faults.append(str(error))
+
+    text = tried(look_at_text, params)
+    return (tried(look_at_images, params, text), tried(feature_width, params)), faults
+
+
+def look_at_images(params: dict[str, dict], text: Text) -> Found:
     """Count classes, list some, decode some; raises InputError as index_images would."""
     settings = Params.model_validate(params["index_images"])
-    taxonomy, root, words = Path("data/taxonomy"), Path(settings.images), text_words(params)
+    taxonomy, root = Path("data/taxonomy"), Path(settings.images)
     if not (taxonomy / "nouns.tsv").exists():
         raise InputError(f"{taxonomy}: not built yet, so wnids cannot be checked; "
                          "`dvc repro build_taxonomy` (a minute)")
@@ -63,24 +85,25 @@ def look_at_data(params: dict[str, dict]) -> Found:
         seen, unseen = read_demo_classes(root, read_taxonomy(taxonomy))
         classes = {"train": len(seen), "val": len(seen), "unseen": len(unseen)}
         each = settings.demo.model_dump()
-        return Found(classes, {role: classes[role] * each[role] for role in ROLES}, DRAWN, DRAWN, words)
-    sources = choose_sources(settings, root, read_taxonomy(taxonomy))[0]
+        return Found(classes, {role: classes[role] * each[role] for role in ROLES}, DRAWN, DRAWN, 0, text)
+    sources, truth, _ = choose_sources(settings, root, read_taxonomy(taxonomy))
     classes, images = {}, {}
-    listed = listing = decoded = decoding = 0.0
+    listed = listing = decoded = decoding = size = 0.0
     for role, name in enumerate(ROLES):
         of_role = [source for source in sources if source.role == role]
-        begun, count = time.perf_counter(), 0
+        begun = time.perf_counter()
         some = [(source, list_source(source, root)) for source in evenly(of_role, LISTED)]
         listing += time.perf_counter() - begun
-        count = sum(len(found.names) for _, found in some)
-        classes[name] = len(of_role)
-        images[name] = round(count * len(of_role) / max(len(some), 1))
+        count, scale = sum(len(found.names) for _, found in some), len(of_role) / max(len(some), 1)
+        classes[name] = len(set(truth)) if name == "val" and truth else len(of_role)
+        images[name] = round(count * scale)
+        size += scale * sum(int(found.sizes.sum()) for _, found in some)
         listed += count
         for data in (data for pair in some for data in first_images(root, *pair)):
             begun = time.perf_counter()
             decoded += decodes(data, settings.pack or params["pretrain_cnn"]["resize"])
             decoding += time.perf_counter() - begun
-    return Found(classes, images, listed / max(listing, 1e-9), max(decoded, 1) / max(decoding, 1e-9), words)
+    return Found(classes, images, listed / max(listing, 1e-9), max(decoded, 1) / max(decoding, 1e-9), round(size), text)
 
 
 def evenly(items: list, count: int) -> list:
@@ -105,34 +128,103 @@ def decodes(data: bytes, side: int) -> bool:
     return True
 
 
-def text_words(params: dict[str, dict]) -> int:
-    """Words of the text, by its size."""
-    corpus = params.get("prepare_corpus", {})
-    place = Path(corpus.get("text", ""))
-    if corpus.get("source", "wordnet") == "wordnet":
-        return GLOSS_WORDS
-    files = [place] if place.is_file() else [file for file in place.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size * (4 if file.suffix in COMPRESSED else 1) for file in files) // BYTES_PER_WORD
+def look_at_text(params: dict[str, dict]) -> Text:
+    """Tokenise some of the text and scale up; raises InputError as prepare_corpus would."""
+    settings = prepare_corpus.Params.model_validate(params["prepare_corpus"])
+    if not Path(settings.text).exists():  # a fault already, or WordNet's glosses before there is a data/taxonomy
+        return Text(0, 0, 0, 0.0, 0)
+    files = text_files(Path(settings.text), settings.source)
+    size, begun = sum(file.stat().st_size for file in files), time.perf_counter()
+    read = words = sentences = encoded = 0
+    for task in islice(tasks_of(evenly(files, TEXT_FILES), BOUNDARY[settings.source]), TEXT_TASKS):
+        text, _, tally = prepare_corpus.words_of_task(task, settings, MultiwordTerms(()))
+        read += sum(block.packed for block in task)
+        words += tally["words"]
+        sentences += len(text.lines())
+        encoded += text.ids.nbytes + sum(map(len, text.terms))
+    scale = size / max(read, 1)
+    return Text(round(words * scale), round(sentences * scale), round(encoded * scale),
+                (time.perf_counter() - begun) * scale, size)
 
 
-def print_costs(params: dict[str, dict], found: Found) -> None:
+def feature_width(params: dict[str, dict]) -> int:
+    """Length of v(image) at `extract_features.tap`, by a network without memory for its weights.
+
+    Raises:
+        InputError: no such network or tap, or images too small for it.
+    """
+    cnn = params["pretrain_cnn"]
+    with torch.device("meta"):
+        model = build_visual(cnn["arch"], classes=2, stem=cnn["stem"], dropout=cnn["dropout"])
+        check_size(model, cnn["image_size"])
+        return feature_dim(model, params["extract_features"]["tap"], cnn["image_size"])
+
+
+def measure_training(cnn: dict, classes: int, width: int) -> Training:
+    """Train the network of params section pretrain_cnn on noise for some seconds, on a run's device."""
+    device = set_up(threads=cnn["threads"], deterministic=cnn["deterministic"])
+    model = build_visual(cnn["arch"], classes=classes, stem=cnn["stem"], dropout=cnn["dropout"]).to(device)
+    layout = torch.channels_last if cnn["channels_last"] else torch.contiguous_format
+    model, optimiser = model.to(memory_format=layout), torch.optim.SGD(model.parameters(), 0.01)
+    before, most = peak_memory(), cnn["batch"] if device.type == "cuda" else 128
+
+    def seconds(batch: int) -> float:
+        """Of a step."""
+        images = torch.rand(batch, 3, cnn["image_size"], cnn["image_size"], device=device).to(memory_format=layout)
+        begun = time.perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=cnn["precision"] == "bf16"):
+            loss = torch.nn.functional.cross_entropy(model(images), torch.zeros(batch, dtype=torch.long, device=device))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        loss.item()  # waits for a GPU
+        return time.perf_counter() - begun
+
+    few = min(WARM_UP, cnn["batch"])
+    image = min(seconds(few) for _ in range(3)) / few  # the very first step takes longer
+    batch = min(cnn["batch"], most, max(few, int(TRAINED / image)))  # a step of a large network may take minutes
+    steps = [seconds(batch)]
+    while sum(steps) < TRAINED:
+        steps.append(seconds(batch))
+    # The fastest step is the one that other programs disturbed least.
+    return Training(batch / min(steps), width, sum(weight.numel() for weight in model.parameters()),
+                    before + (peak_memory() - before) * cnn["batch"] // batch)
+
+
+def peak_memory() -> int:
+    """Bytes that this process has needed so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def print_costs(params: dict[str, dict], found: Found, width: int) -> None:
     for role in ROLES:
         scaled = "about " if found.classes[role] > LISTED and params["index_images"]["source"] != "demo" else ""
         print(f"  {role:<8} {found.classes[role]:>7,} classes, {scaled}{found.images[role]:,} images")
-    training = measure_training(params["pretrain_cnn"], found.classes["train"])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    training = measure_training(params["pretrain_cnn"], found.classes["train"], width)
     disk, seconds = disk_bytes(params, found, training), run_seconds(params, found, training)
+    memory = memory_bytes(params, found, training)
+    most = max(memory, key=memory.get)
     print("\nA run will take, estimated:")
-    for name, size in {**disk, "disk, all of it": sum(disk.values())}.items():
-        print(f"  {name:<58} {_bytes(size):>10}")
+    for name, size in {**disk, "disk, all of it, up to": sum(disk.values())}.items():
+        if size:
+            print(f"  {name:<58} {_bytes(size):>10}")
     for name, time_taken in {**seconds, "time, all of it": sum(seconds.values())}.items():
-        print(f"  {name:<58} {_duration(time_taken):>10}")
-    print(f"  {'memory, packed pixels as page cache not counted':<58} {_bytes(memory_bytes(params, peak)):>10}")
+        if time_taken >= 1:
+            print(f"  {name:<58} {_duration(time_taken):>10}")
+    print(f"  {f'memory, most in {most}; page cache not counted':<58} {_bytes(memory[most]):>10}")
     print(basis(params, found, training))
-    free = shutil.disk_usage(".").free
-    print(f"Free here: {_bytes(free)}; checkpoints lie in {scratch_root()}.")
-    if sum(disk.values()) > free:
+    warn_of_too_little(sum(disk.values()), memory)
+
+
+def warn_of_too_little(disk: float, memory: dict[str, float]) -> None:
+    free, installed = shutil.disk_usage(".").free, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    print(f"Here: {_bytes(free)} of disk are free, {_bytes(installed)} of memory installed; checkpoints lie in "
+          f"{scratch_root()}.")
+    if disk > free:
         print("WARNING: that is more disk than is free.")
+    for stage, size in memory.items():
+        if size > installed:
+            print(f"WARNING: {stage} needs {_bytes(size)} of memory, more than there is.")
 
 
 def _bytes(size: float) -> str:

@@ -1,21 +1,52 @@
 """What a run costs in disk, time and memory: a few measured rates, multiplied. An estimate, with its basis."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-import torch
+from dvc.config import Config
 
-from zeroshot.base.compute import pick_device, set_up
-from zeroshot.visual import build_visual
+from stages.prepare_corpus import MAX_DISTINCT
+from zeroshot.base.compute import pick_device
 
-LABELS, MODELS, LABEL_SETS = 21_841, 10, 9  # candidates of 21k+seen; models that are ranked; label sets of each
+LABELS, LABEL_SETS, PLUS_SEEN_SETS = 21_841, 9, 4  # candidates of 21k+seen; label sets, and those of them with "+seen"
+MODELS = 7  # that are ranked, besides ConSE's
 RANKED = 20_000 / 2.5  # images/s of one model: 500-D, 21,841 labels, 2 CPU cores, chunked product and top 20
+SCORED = 1e6 / 1.7  # rankings/s of one core, scored against one label set
 SKIPGRAM_WORDS = 60_000  # words/s of one core at 500-D and window 20; hardly more at smaller sizes
+SECOND_PASS = 1.25  # time of all of prepare_corpus by that of its first pass, which is measured; on WikiExtractor text
 DRAWN = 3_000  # images/s of one core that the demo's renderer draws
+HEADERS = 40_000  # images/s of one core whose headers are checked
+HASHED = 300e6  # bytes/s that DVC reads of images and text to know their hash
+PRODUCTS = 50e9  # operations/s of one core in matrix products, single precision
+EIGEN = 18  # operations n^3 of an eigendecomposition in double precision, at that rate
 INDEX_BYTES = 60  # of an image's row: label, place, name
-TRAINED = 8.0  # seconds that training is measured for
+RANKING_BYTES = 96  # of an image in one label set: row, true label, rank, first 20
+WORDNET_BYTES = 50e6  # data/wordnet.zip, data/taxonomy, data/splits
 DECODER_BYTES = 300e6  # memory of one decoding process
+READER_BYTES = 150e6  # memory of one process that reads text
+STAGE_BYTES = 400e6  # memory of any stage, before its data
+LISTED_BYTES, INDEXED_BYTES = 200, 32  # memory of an image while it is listed; of a row while an index is in use
+TERM_BYTES = 100  # memory of a distinct term while terms are counted
+HEAPS = 22.4, 0.56  # a text of n words has 22.4 n^0.56 distinct ones: Heaps' law, fitted to 2 M to 33 M of Wikipedia
+
+
+@dataclass(frozen=True)
+class Text:
+    """The text, scaled up from a sample.
+
+    Attributes:
+        words: of the articles that are long enough.
+        sentences, encoded: bytes of data/corpus, and of the file that prepare_corpus removes before it ends.
+        seconds: of the first pass on one core.
+        bytes: of the files.
+    """
+
+    words: int
+    sentences: int
+    encoded: int
+    seconds: float
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -24,15 +55,16 @@ class Found:
 
     Attributes:
         classes, images: by role (train, val, unseen).
-        listed, decoded: images/s of one core, for listing (with `check`) and for decoding at the wanted size.
-        words: words of the text.
+        listed, decoded: images/s of one core, for listing and for decoding at the wanted size.
+        bytes: of the image files.
     """
 
     classes: Mapping[str, int]
     images: Mapping[str, int]
     listed: float
     decoded: float
-    words: int
+    bytes: int
+    text: Text
 
     @property
     def test(self) -> int:
@@ -46,82 +78,180 @@ class Found:
 
 @dataclass(frozen=True)
 class Training:
-    """A CNN's measured steps: images/s without loading, width of the penultimate layer, number of weights."""
+    """A CNN's measured steps: images/s without loading, length of v(image), number of weights, bytes of memory."""
 
     rate: float
     width: int
     weights: int
+    memory: int
 
 
-def measure_training(cnn: Mapping, classes: int) -> Training:
-    """Train the network of params section pretrain_cnn on noise for some seconds, on a run's device."""
-    device = set_up(threads=cnn["threads"], deterministic=cnn["deterministic"])
-    model = build_visual(cnn["arch"], classes=classes, stem=cnn["stem"], dropout=cnn["dropout"]).to(device)
-    layout = torch.channels_last if cnn["channels_last"] else torch.contiguous_format
-    batch = cnn["batch"] if device.type == "cuda" else min(cnn["batch"], 128)
-    images = torch.rand(batch, 3, cnn["image_size"], cnn["image_size"], device=device).to(memory_format=layout)
-    labels, model = torch.zeros(batch, dtype=torch.long, device=device), model.to(memory_format=layout)
-    optimiser = torch.optim.SGD(model.parameters(), 0.01)
-    done, start = -batch, time.perf_counter()  # the first step warms up
-    while time.perf_counter() - start < TRAINED or done <= 0:
-        with torch.autocast(device.type, torch.bfloat16, enabled=cnn["precision"] == "bf16"):
-            loss = torch.nn.functional.cross_entropy(model(images), labels)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        loss.item()  # waits for a GPU
-        done += batch
-        if done == 0:
-            start = time.perf_counter()
-    rate = done / (time.perf_counter() - start)
-    with torch.no_grad():
-        width = model.head(model.body(images[:2])).flatten(1).shape[1]
-    return Training(rate, width, sum(weight.numel() for weight in model.parameters()))
+Params = Mapping[str, Mapping]
 
 
-def disk_bytes(params: Mapping[str, Mapping], found: Found, training: Training) -> dict[str, float]:
-    """Bytes that a run leaves in the project, by what they are."""
-    seen, dim = found.classes["train"], params["train_skipgram"]["dim"]
+def models_of(params: Params) -> int:
+    """How many models are ranked and evaluated."""
+    return MODELS + len(params["rank_conse"]["t"])
+
+
+def disk_bytes(params: Params, found: Found, training: Training) -> dict[str, float]:
+    """Bytes that a run needs, by what they are: outs, their second copies, checkpoints."""
+    outs, temporary = outs_bytes(params, found, training), temporary_bytes(params, found)
+    cached = sum(outs.values()) if outs_are_copied() else 0
+    name = "their copies in DVC's cache" if cached > temporary else "temporary files"
+    return {**outs, name: max(cached, temporary), "checkpoints": checkpoint_bytes(params, training)}
+
+
+def outs_bytes(params: Params, found: Found, training: Training) -> dict[str, float]:
+    """Bytes that the stages leave in data/."""
+    seen, dim, width = found.classes["train"], params["train_skipgram"]["dim"], training.width
+    terms, written = params["prepare_corpus"]["lexicon_size"], 1 if params["finetune_devise"]["epochs"] else 0
+    per_number = {"none": 4, "word2vec-binary": 8, "word2vec-text": 15}[params["train_skipgram"]["export"]]
+    synonyms = 1.8 if params["embed_labels"]["synonyms"] == "best" else 1  # lemmas of a label, each with a vector
+    in_sets = found.images["val"] * (1 + PLUS_SEEN_SETS * 4 / RANKING_BYTES) + found.images["unseen"] * (LABEL_SETS - 1)
     return {
+        "WordNet": WORDNET_BYTES,
         "image index": INDEX_BYTES * found.total,
-        "packed pixels": found.total * 3 * (params["index_images"]["pack"] or 0) ** 2,
-        f"features ({training.width} half floats an image)": found.total * training.width * 2,
+        "packed pixels": packed_bytes(params, found),
+        "corpus (sentences)": found.text.sentences,
+        f"term vectors (up to {terms:,} of {dim} floats)": terms * dim * per_number,
+        "label vectors (three kinds)": 3 * LABELS * dim * 4 * synonyms,
+        f"features ({width:,} half floats an image)": found.total * width * 2,
         f"logits ({seen:,} floats a test image)": found.test * seen * 4,
         f"points ({dim} floats a test image, two models)": 2 * found.test * dim * 4,
-        "rankings (first 20 and rank, each label set)": MODELS * LABEL_SETS * found.test * 84,
-        "networks and checkpoints": 8 * training.weights * 4,
+        "rankings (first 20 and rank, each label set)": models_of(params) * in_sets * RANKING_BYTES,
+        "networks (CNN, DeViSE, random embedding)": (1 + 2 * written) * training.weights * 4 + 4 * width * dim * 4,
+        "closed-form models": (2 * dim + min(seen, folded_width(params, training))) * width * 4,
     }
 
 
-def run_seconds(params: Mapping[str, Mapping], found: Found, training: Training) -> dict[str, float]:
+def packed_bytes(params: Params, found: Found) -> float:
+    return found.total * 3 * (params["index_images"]["pack"] or 0) ** 2
+
+
+def temporary_bytes(params: Params, found: Found) -> float:
+    """Bytes of the largest file that a stage removes before it ends, which is before DVC copies its outs."""
+    drawn = params["index_images"]["source"] == "demo"
+    return max(0 if drawn else packed_bytes(params, found), found.text.encoded)
+
+
+def checkpoint_bytes(params: Params, training: Training) -> float:
+    """Bytes of the largest stage's checkpoint, which the next one replaces once it is whole."""
+    network = training.weights * 4 * max(1 + states_of(params[name]) for name in ("pretrain_cnn", "finetune_devise"))
+    return 2 * max(network, skipgram_bytes(params))
+
+
+def states_of(section: Mapping) -> int:
+    """Numbers that an optimiser keeps for each weight."""
+    return {"adamw": 2, "adagrad": 1, "sgd": 1 if section["momentum"] else 0}[section["optimiser"]]
+
+
+def skipgram_bytes(params: Params) -> float:
+    """Bytes of the term vectors and of the output layers that are trained with them."""
+    skipgram = params["train_skipgram"]
+    layers = 1 + skipgram["hierarchical_softmax"] + bool(skipgram["negative"])
+    return params["prepare_corpus"]["lexicon_size"] * skipgram["dim"] * 4 * layers
+
+
+def folded_width(params: Params, training: Training) -> int:
+    """Dimensions that fit_closed_form decomposes: longer features are folded."""
+    return min(training.width, params["fit_closed_form"]["width"])
+
+
+def outs_are_copied() -> bool:
+    """Whether DVC was not told to link outs to its cache; it then copies them, or reflinks them where the disk can."""
+    kinds = Config(str(Path(".dvc").resolve())).get("cache", {}).get("type") or []
+    return not {"hardlink", "symlink"} & set([kinds] if isinstance(kinds, str) else kinds)
+
+
+def run_seconds(params: Params, found: Found, training: Training) -> dict[str, float]:
     """Seconds of each stage that takes long; what is not listed is short beside them."""
-    index, cnn, skipgram = params["index_images"], params["pretrain_cnn"], params["train_skipgram"]
-    finetuning = params["finetune_devise"]["epochs"] * params["finetune_devise"]["share"]
-    loading = 0 if index["pack"] else 1 / found.decoded / max(cnn["workers"], 1)  # seconds an image
-    epoch = found.images["train"] * max(1 / training.rate, loading)
-    indexed = found.decoded if index["pack"] else found.listed
-    read = found.words * skipgram["epochs"]
+    index, skipgram, cnn = params["index_images"], params["train_skipgram"], params["pretrain_cnn"]
+    tune, text = params["finetune_devise"], found.text
+
+    def passed(images: float, section: str, cost: float = 1 / 3) -> float:
+        """Seconds of `images` through the network, in `cost` of training's time, or of their decoding."""
+        loading = 0 if index["pack"] else 1 / found.decoded / max(params[section]["workers"], 1)
+        return images * max(cost / training.rate, loading)
+
+    epoch, validation = passed(found.images["train"], "pretrain_cnn", 1), passed(found.images["val"], "pretrain_cnn")
+    share = tune["epochs"] * tune["share"]
+    tuning = passed(share * found.images["train"], "finetune_devise", 1) + tune["epochs"] * validation
+    evaluated = models_of(params) * found.test * (skipgram["dim"] / 500 / RANKED + (LABEL_SETS - 1) / SCORED)
     return {
-        "index_images": found.total / indexed / index["workers"],
-        f"train_skipgram ({found.words:,} words an epoch)": read / SKIPGRAM_WORDS / skipgram["workers"],
-        f"pretrain_cnn ({cnn['epochs']} epochs)": cnn["epochs"] * epoch,
-        "extract_features": found.total * max(1 / (3 * training.rate), loading),
-        f"finetune_devise ({finetuning:g} epochs, two models)": 2 * finetuning * epoch,
-        "ranking": MODELS * found.test / RANKED * skipgram["dim"] / 500,
+        "DVC's hashes of images and text": (found.bytes + text.bytes) / HASHED,
+        "index_images": found.total * indexing_seconds(index, found) / index["workers"],
+        "prepare_corpus": text.seconds * SECOND_PASS / params["prepare_corpus"]["workers"],
+        f"train_skipgram ({text.words:,} words an epoch)":
+            text.words * skipgram["epochs"] / SKIPGRAM_WORDS / skipgram["workers"],
+        f"pretrain_cnn ({cnn['epochs']} epochs)": cnn["epochs"] * epoch + max(cnn["epochs"], 1) * validation,
+        "extract_features": passed(found.total, "extract_features"),
+        f"train_devise ({params['train_devise']['epochs']} epochs, two models)":
+            2 * map_seconds(params, found, training.width),
+        f"finetune_devise ({share:g} epochs, two models)": 2 * tuning,
+        "fit_closed_form": closed_form_seconds(params, found, folded_width(params, training)),
+        "embed_images (two models)": 2 * passed(found.test, "embed_images") if tune["epochs"] else 0,
+        "ranking and evaluation": evaluated,
     }
 
 
-def memory_bytes(params: Mapping[str, Mapping], training_peak: float) -> float:
-    """Peak memory of the largest stage, page cache not counted; `training_peak` is this process's after training."""
-    cnn, index = params["pretrain_cnn"], params["index_images"]
-    decoders = 0 if index["pack"] else cnn["workers"] * DECODER_BYTES
-    return training_peak + decoders + LABELS * params["train_skipgram"]["dim"] * 4
+def indexing_seconds(index: Mapping, found: Found) -> float:
+    """Of one image on one core, with what packing or `check` does to it."""
+    decoding = 1 / found.decoded
+    if index["source"] == "demo":
+        return decoding
+    check = {"none": 0, "header": 1 / HEADERS, "decode": decoding}[index["check"]]
+    return 1 / found.listed + (decoding if index["pack"] else check)
 
 
-def basis(params: Mapping[str, Mapping], found: Found, training: Training) -> str:
+def map_seconds(params: Params, found: Found, width: int) -> float:
+    """Of train_devise for one model, on CPU cores."""
+    section, dim, seen = params["train_devise"], params["train_skipgram"]["dim"], found.classes["train"]
+    return section["epochs"] * found.images["train"] * 6 * dim * (width + seen) / PRODUCTS / section["threads"]
+
+
+def closed_form_seconds(params: Params, found: Found, width: int) -> float:
+    """Of fit_closed_form: Gram matrices, their decompositions, and every setting fitted and judged."""
+    section, dim, seen = params["fit_closed_form"], params["train_skipgram"]["dim"], found.classes["train"]
+    ridge, labels, shrunk, sharp = (len(section[name]) for name in
+                                    ("strengths", "label_strengths", "shrinkages", "sharpnesses"))
+    linear, exemplars = ridge * (1 + labels), ridge * shrunk * sharp
+    products = (2 * found.images["train"] * width**2 + 2 * (section["folds"] + 1) * EIGEN * width**3
+                + linear * section["folds"] * 8 * dim * width**2
+                + (linear * dim + exemplars * min(seen, width)) * 2 * width * found.images["val"])
+    return products / PRODUCTS / section["threads"]
+
+
+def memory_bytes(params: Params, found: Found, training: Training) -> dict[str, float]:
+    """Peak memory of the stages that need most, page cache not counted."""
+    index, text, dim = params["index_images"], params["prepare_corpus"], params["train_skipgram"]["dim"]
+    form, width = params["fit_closed_form"], folded_width(params, training)
+    decodes = index["source"] != "demo" and (index["pack"] or index["check"] == "decode")
+    decoders = 0 if index["pack"] else params["pretrain_cnn"]["workers"] * DECODER_BYTES
+    states = max(states_of(params[name]) for name in ("pretrain_cnn", "finetune_devise"))
+    distinct = min(MAX_DISTINCT, HEAPS[0] * found.text.words ** HEAPS[1])
+    foreign = Path(params["embed_labels"]["vectors"])
+    vectors = foreign.stat().st_size if foreign.is_file() else text["lexicon_size"] * dim * 4
+    matrices = (3 * form["folds"] + 5) * width**2 * 8  # of each fold the others' Gram matrix and two decompositions
+    return {
+        "index_images": STAGE_BYTES + LISTED_BYTES * found.total + index["workers"] * DECODER_BYTES * bool(decodes),
+        "prepare_corpus": STAGE_BYTES + TERM_BYTES * distinct + text["workers"] * READER_BYTES,
+        "train_skipgram": STAGE_BYTES + skipgram_bytes(params),
+        "embed_labels": STAGE_BYTES + vectors + 3 * LABELS * dim * 4,
+        # The checkpoint is put together in memory, and then once more as one string of bytes.
+        "training": training.memory + decoders + INDEXED_BYTES * found.total
+                    + training.weights * 4 * (states + 2 * (1 + states)),
+        "fit_closed_form": STAGE_BYTES + matrices + 2 * found.images["val"] * width * 4 + INDEXED_BYTES * found.total,
+    }
+
+
+def basis(params: Params, found: Found, training: Training) -> str:
     """Where the figures come from."""
     how = "drawn (taken, not measured)" if params["index_images"]["source"] == "demo" else "decoded (measured)"
-    return (f"Basis: {found.decoded:,.0f} images/s {how} a core; {training.rate:,.0f} images/s trained on "
-            f"{pick_device()} (measured, without\n  loading), extraction 3 times as fast; ranking "
-            f"{RANKED:,.0f} images/s at 500-D on 2 cores; skip-gram 60,000 words/s\n  a core; "
-            "300 MB a decoding process; features as wide as the classifier's input.")
+    copies = ("copied, unless the disk makes reflinks (btrfs, XFS, APFS);\n  temporary files are gone before and fit in"
+              if outs_are_copied() else "linked; temporary files: of packing, or of the corpus")
+    return f"""Basis: {found.decoded:,.0f} images/s {how} a core; {training.rate:,.0f} images/s trained on one \
+{pick_device().type.upper()} (measured,
+  without loading), extraction 3 times as fast; text: its first megabytes (measured); skip-gram {SKIPGRAM_WORDS:,}
+  words/s a core; other training {PRODUCTS / 1e9:g} G operations/s a core; ranking {RANKED:,.0f} images/s at 500-D
+  on 2 cores; 300 MB a decoding process. Outs in DVC's cache are {copies}."""
