@@ -1,9 +1,11 @@
-"""Two processes of a group on one machine, as torchrun would start them."""
+"""Processes for tests: two of a group on one machine, as torchrun would start them; one that is killed."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 
 def run_as_two(code: str) -> list[subprocess.CompletedProcess]:
@@ -22,3 +24,18 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+def killed_and_resumed(code: str, *, at: str, out: Path) -> str:
+    """Run Python `code`, kill it at the first line that starts with `at`, run it again; returns what it printed then.
+
+    It must not have written `out` before it was killed.
+    """
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.startswith(at):
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL and not out.exists()
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -67,6 +67,17 @@ def test_the_other_images_of_a_batch_change_no_bit(tmp_path):
             np.testing.assert_array_equal(v[0].half().numpy(), features["features"][row])
 
 
+def test_bf16_rounds_to_eight_bits_and_stays_near_single_precision(tmp_path):
+    make_index(tmp_path / "index")
+    make_cnn(tmp_path / "cnn.safetensors")
+    single, half = (extract(tmp_path, precision, precision=precision) for precision in ("float32", "bf16"))
+    for name, (exact, rounded) in zip(("features", "logits"), zip(single, half, strict=True), strict=True):
+        exact, rounded = exact[name].astype(np.float32), rounded[name].astype(np.float32)
+        assert 1e-3 < np.linalg.norm(rounded - exact) / np.linalg.norm(exact) < 0.02
+    logits = torch.from_numpy(half[1]["logits"])
+    assert torch.equal(logits, logits.bfloat16().float())
+
+
 def test_two_runs_give_the_same_bytes(tmp_path):
     make_index(tmp_path / "index")
     make_cnn(tmp_path / "cnn.safetensors")

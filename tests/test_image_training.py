@@ -1,12 +1,14 @@
-"""Training by two processes. They start twice in all: `first_start` and `second_start` are what they do."""
+"""Training on images; by two processes, which start twice in all: `first_start` and `second_start` are what they do."""
 
 import hashlib
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch._dynamo.backends.debugging import aot_eager
 
 from stages import embed_images, pretrain_cnn
 from tests.processes import run_as_two
@@ -14,6 +16,7 @@ from tests.test_finetune_devise import finetune, make_world
 from tests.test_pretrain_cnn import train
 from tests.vision import EMBED, PRETRAIN, make_index
 from zeroshot.augment import Preprocessing
+from zeroshot.base.artifacts import Artifact
 from zeroshot.base.errors import InputError
 from zeroshot.base.processes import rank_and_size
 from zeroshot.batches import SquareSource
@@ -178,3 +181,48 @@ def test_a_batch_that_the_processes_cannot_share(tmp_path, monkeypatch, batch, p
     monkeypatch.setattr("zeroshot.image_training.rank_and_size", lambda: (0, processes))
     with pytest.raises(InputError, match=f"`batch` is {batch} .of 48 training images.*{processes} processes"):
         train(tmp_path / "index", tmp_path, batch=batch)
+
+
+def pretrain_and_finetune(folder, out, **settings):
+    """Both stages' losses, epoch by epoch, and the files with their weights."""
+    files = [train(folder / "index", folder / out, **settings), finetune(folder, f"{out}-tuned", **settings)]
+    curves = [(path.parent / "curve.csv").read_text().splitlines()[1:] for path in files]
+    return [[float(line.split(",")[1]) for line in curve] for curve in curves], [Artifact(path) for path in files]
+
+
+def test_in_bf16_the_loss_falls_and_weights_stay_in_single_precision(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZEROSHOT_SCRATCH", str(tmp_path / "scratch"))
+    make_world(tmp_path)
+    single, _ = pretrain_and_finetune(tmp_path, "single", epochs=3, learning_rate=0.02)
+    half, files = pretrain_and_finetune(tmp_path, "half", epochs=3, learning_rate=0.02, precision="bf16")
+    for exact, rounded in zip(single, half, strict=True):
+        assert rounded[-1] < 0.8 * rounded[0] and exact[0] != rounded[0] == pytest.approx(exact[0], rel=0.02)
+    assert {file[name].dtype for file in files for name in file.names() if name.endswith("weight")} == {np.dtype("f4")}
+
+
+def test_a_compiled_network_trains_as_it_does_without(tmp_path, monkeypatch):
+    """torch.compile's graphs, run as they are: kernels would take a compiler and a minute."""
+    calls, real_compile = [], torch.compile
+
+    def backend(graph, example):
+        run = aot_eager(graph, example)
+
+        def counted(*inputs):
+            calls.append(graph)
+            return run(*inputs)
+
+        return counted
+
+    monkeypatch.setattr(torch, "compile", lambda network: real_compile(network, backend=backend))
+    monkeypatch.setattr(torch._inductor.config, "deterministic", False)
+    monkeypatch.setenv("ZEROSHOT_SCRATCH", str(tmp_path / "scratch"))
+    make_world(tmp_path)
+    losses, files = pretrain_and_finetune(tmp_path, "eager", epochs=1)
+    assert not calls
+    compiled_losses, compiled_files = pretrain_and_finetune(tmp_path, "compiled", epochs=1, compile=True)
+    torch._dynamo.reset()
+    assert len(calls) == 2 * (3 + 1)  # steps of training, and one of validation, each a single graph
+    assert sum(compiled_losses, []) == pytest.approx(sum(losses, []), rel=1e-5)
+    for ours, other in zip(compiled_files, files, strict=True):
+        for name in other.names():
+            np.testing.assert_allclose(ours[name], other[name], rtol=1e-4, atol=1e-6)

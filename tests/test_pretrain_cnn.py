@@ -1,8 +1,4 @@
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +7,14 @@ import torch
 from safetensors.torch import save_file
 
 from stages import pretrain_cnn
+from tests.processes import killed_and_resumed
 from tests.vision import PRETRAIN, SIDE, WNIDS, make_index, make_index_in_place
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.errors import InputError
 from zeroshot.base.params import load_params
 from zeroshot.networks import read_cnn
-from zeroshot.pretrained import build_pretrained, imagenet_1k, keep_outputs
+from zeroshot.pretrained import build_pretrained, check_normalisation, imagenet_1k, keep_outputs
 from zeroshot.visual import build_visual
-
-RUN = ("import sys, json; from pathlib import Path; from tests.test_pretrain_cnn import train; "
-       "train(Path(sys.argv[1]), Path(sys.argv[2]), **json.loads(sys.argv[3]))")
 
 
 @pytest.fixture(autouse=True)
@@ -58,16 +52,10 @@ def test_unseen_images_change_nothing(tmp_path):
 def test_killed_and_resumed_ends_with_the_same_bits(tmp_path):
     make_index(tmp_path / "index")
     settings = {"epochs": 8, "mixup": 0.2, "randaugment": 1}
-    command = [sys.executable, "-c", RUN, str(tmp_path / "index"), str(tmp_path / "cut"), json.dumps(settings)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
-    for line in process.stdout:
-        if line.startswith("epoch 2/"):
-            process.send_signal(signal.SIGKILL)
-            break
-    process.stdout.close()
-    assert process.wait() == -signal.SIGKILL and not (tmp_path / "cut" / "cnn.safetensors").exists()
-    resumed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ).stdout
-    assert "continuing after epoch" in resumed
+    code = ("from pathlib import Path; from tests.test_pretrain_cnn import train; "
+            f"train(Path({str(tmp_path / 'index')!r}), Path({str(tmp_path / 'cut')!r}), **{settings})")
+    resumed = killed_and_resumed(code, at="epoch 2/", out=tmp_path / "cut" / "cnn.safetensors")
+    assert "continuing after epoch" in resumed and "epoch 1/" not in resumed
     whole = train(tmp_path / "index", tmp_path / "whole", **settings)
     assert whole.read_bytes() == (tmp_path / "cut" / "cnn.safetensors").read_bytes()
 
@@ -105,6 +93,29 @@ def test_imagenet_outputs_are_mapped_to_seen_labels(tmp_path):
                              weights=tmp_path / "weights.safetensors", outputs="imagenet-1k", dropout=0.5).eval()
     images = torch.randn(2, 3, 64, 64)
     torch.testing.assert_close(model(images), net(images)[:, [3, 999, 500]])
+
+
+IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+HALVES = ([0.5] * 3, [0.5] * 3)
+
+
+@pytest.mark.parametrize(("arch", "pretrained", "theirs"), [
+    ("timm/resnet18", "timm", IMAGENET), ("timm/vit_tiny_patch16_224", "timm", HALVES),
+    ("torchvision/resnet18", "torchvision", IMAGENET), ("torchvision/efficientnet_v2_l", "torchvision", HALVES)])
+def test_images_must_be_normalised_as_a_librarys_weights_expect(arch, pretrained, theirs):
+    other = HALVES if theirs is IMAGENET else IMAGENET
+    check_normalisation(arch, pretrained, *theirs)
+    check_normalisation(arch, "none", *other)
+    check_normalisation(arch, "file", *other)
+    with pytest.raises(InputError, match=rf"`pretrain_cnn.mean` is \[{other[0][0]},.* to \[{theirs[0][0]},"):
+        check_normalisation(arch, pretrained, *other)
+    with pytest.raises(InputError, match=rf"`pretrain_cnn.deviation` is \[{other[1][0]},.* to \[{theirs[1][0]},"):
+        check_normalisation(arch, pretrained, theirs[0], other[1])
+
+
+@pytest.mark.parametrize("arch", ["timm/nothing", "timm/resnet18.nothing", "torchvision/nothing"])
+def test_a_model_that_the_library_lacks_is_told_when_it_is_built(arch):
+    check_normalisation(arch, arch.partition("/")[0], *HALVES)
 
 
 def test_fresh_outputs_are_new():

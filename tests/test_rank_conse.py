@@ -12,7 +12,7 @@ from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.base.errors import InputError
 from zeroshot.handicap import folds_of
 from zeroshot.label_sets import read_label_sets
-from zeroshot.label_vectors import read_label_vectors
+from zeroshot.label_vectors import LabelVectors, read_label_vectors, write_label_vectors
 from zeroshot.rankings import Rankings
 
 PARAMS = dict(t=[1], hierse_t=1, handicap=False, folds=2, seed=0, threads=1)
@@ -61,7 +61,7 @@ def test_a_seen_label_without_vector_is_left_out_and_counted(tmp_path):
     rng = np.random.default_rng(1)
     world = build(tmp_path, {name: rng.normal(size=4) for name in NOUNS if name != "cat"})
     ranked = run(world, 1)
-    assert ranked.counts == {"seen_labels_not_mixed": 1, "images_in_no_label_set": 0}
+    assert ranked.counts == {"seen_labels_not_mixed": 1, "images_in_no_label_set": 0, "val_images_also_train": 0}
     logits = Artifact(world / "features" / "logits.safetensors")["logits"]
     cat = SEEN.index(WNID["cat"])
     logits[:, cat] = -np.inf
@@ -118,6 +118,28 @@ def test_the_handicap_against_a_plain_loop(classified, monkeypatch, chunk):
         curve.append(np.mean(means))
     assert 0 < chosen["held_out_harmonic"] == pytest.approx(max(curve))
     assert curve[round(100 * chosen["seen_handicap"])] == pytest.approx(max(curve))
+
+
+def test_unseen_images_and_labels_do_not_move_the_handicap(classified, tmp_path):
+    values, mixer, index = classified
+
+    def choose(logits, labels=tmp_path / "labels.safetensors"):
+        path = tmp_path / "other.safetensors"
+        write_artifact(path, {}, {"logits": logits, "row": values.rows[:len(logits)]})
+        of_labels = rank_conse.Mixer.of(labels, WNIDS[:4], 2, torch.device("cpu"))
+        return rank_conse.choose_handicap(rank_conse.Params(**PARAMS), rank_conse.ImageValues.beside_rows(
+            Artifact(path), "logits"), of_labels, index)
+
+    logits, vectors = values.source["logits"], mixer.labels.vectors.copy()
+    chosen = choose(logits)
+    vectors[4:] = np.roll(vectors[:4], 1, axis=0)[:2]
+    write_label_vectors(tmp_path / "changed.safetensors", LabelVectors(WNIDS, vectors, mixer.labels.row_label))
+    make_labels(tmp_path / "removed.safetensors", without=WNIDS[4:])
+    assert np.isnan(logits[16:]).all() and chosen["seen_handicap"] > 0
+    assert choose(np.nan_to_num(logits, nan=50)) == choose(logits[:16]) == chosen
+    assert choose(logits, tmp_path / "changed.safetensors") == chosen
+    assert choose(logits, tmp_path / "removed.safetensors") == chosen
+    assert choose(-logits) != chosen  # a seen image's logits do
 
 
 def test_a_handicap_moves_hierses_seen_labels_only_where_unseen_ones_compete(tmp_path, monkeypatch):

@@ -67,7 +67,7 @@ def nearest_hits(points: Iterable[Float[Tensor, "some dim"]], rows: Int[np.ndarr
     """
     hits, start = [], 0
     for piece in points:
-        true = torch.from_numpy(targets[rows[start:start + len(piece)]]).to(piece.device)
+        true = torch.from_numpy(targets[rows[start:start + len(piece)]]).to(piece.device, non_blocking=True)
         found = hits_at(F.normalize(piece) @ vectors.T, true.clamp_min(0), (1, 5))
         hits.append(found * (true >= 0)[:, None])
         start += len(piece)

@@ -54,8 +54,8 @@ class _TimmBody(nn.Module):
         if final_map.shape[1 if final_map.ndim == 4 else -1] != self.net.num_features:
             shape = " x ".join(map(str, final_map.shape[1:]))
             raise InputError(f"params.yaml: `pretrain_cnn.arch`: timm/{self.name} gives a final map of {shape}, in "
-                             f"which its {self.net.num_features} channels are not where they were expected; take another "
-                             "network")
+                             f"which its {self.net.num_features} channels are not where they were expected; take "
+                             "another network")
         return final_map
 
 
