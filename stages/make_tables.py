@@ -17,11 +17,9 @@ from zeroshot.base.params import StageParams, load_params
 from zeroshot.base.stage import run_stage
 from zeroshot.label_sets import ALL_LABEL_SETS, PLUS_SEEN
 from zeroshot.metrics import KS
+from zeroshot.model_names import BESIDE, NAMES, display_name
 
 COLUMNS = ["model", "label_set", "metric", "k", "value"]
-NAMES = {"softmax": "Softmax baseline", "random": "Random embedding", "devise": "DeViSE"}  # and their order
-BESIDE = {"hierse": "HierSE", "ridge": "Ridge regression", "eszsl": "ESZSL",
-          "exemplars": "Predicted exemplars"}  # the papers lack them
 PAPER_SETS = {"seen": "ImageNet 2011 1K", "21k": "ImageNet 2011 21K"}
 OVERVIEW = {"seen": (1, 5, 20), "unseen": KS, "unseen+seen": (1, 5, 20)}
 
@@ -80,10 +78,6 @@ def _place(model: str) -> tuple:
     return 2, list(BESIDE).index(model) if model in BESIDE else len(BESIDE), model
 
 
-def _name(model: str) -> str:
-    return NAMES.get(model) or BESIDE.get(model) or re.sub(r"^conse-(\d+)$", r"ConSE(\1)", model)
-
-
 def _write(path: Path, title: str, results: pd.DataFrame, metric: str, paper: pd.DataFrame, paper_metric: str,
            same_size: float) -> None:
     with atomic_write(path) as file:
@@ -109,8 +103,8 @@ def table(title: str, results: pd.DataFrame, metric: str, paper: pd.DataFrame, s
         for number, model in enumerate(models):
             head = ["", "", ""] if number else [name, f"{size:,}", f"{int(ours[model, name, 'images', None]):,}"]
             cells = [f"{_figure(metric, ours.get((model, name, metric, k)))} "
-                     f"({_figure(metric, figures.get((_name(model), k)) if same else None)})" for k in KS]
-            lines.append("| " + " | ".join([*head, _name(model), *cells]) + " |")
+                     f"({_figure(metric, figures.get((display_name(model), k)) if same else None)})" for k in KS]
+            lines.append("| " + " | ".join([*head, display_name(model), *cells]) + " |")
     missing = [name for name in ALL_LABEL_SETS if name not in set(results["label_set"])]
     lines += ["", "Sizes: " + ("; ".join(compared) or "no label set of the paper's is here") + "."]
     lines += ["", "Without test images or candidates: " + ", ".join(missing) + "."] if missing else []
@@ -159,7 +153,7 @@ def overview(results: pd.DataFrame) -> str:
     for model in results["model"].unique():
         cells = [" ".join(_figure("hit", ours.get((model, name, "hit", k))).rjust(4) for k in ks)
                  if (model, name, "images", None) in ours else "–" for name, ks in OVERVIEW.items()]
-        rows.append([_name(model), *cells, _figure("hp", ours.get((model, "unseen", "hp", 5))),
+        rows.append([display_name(model), *cells, _figure("hp", ours.get((model, "unseen", "hp", 5))),
                      _figure("hit", ours.get((model, "unseen+seen", "gzsl_harmonic", None)))])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
@@ -193,12 +187,12 @@ def draw(results: pd.DataFrame, path: Path) -> None:
             continue
         here = hits[hits["label_set"] == names[number]]
         for model, rows in here.groupby("model", sort=False):
-            axis.plot(rows["k"].astype(int), 100 * rows["value"], marker="o", markersize=3, label=_name(model),
+            axis.plot(rows["k"].astype(int), 100 * rows["value"], marker="o", markersize=3, label=display_name(model),
                       color=f"C{models.index(model) % 10}")
         axis.set(title=names[number], xscale="log", xticks=KS, xticklabels=KS, xlabel="k", ylabel="hit@k (%)")
         axis.set_ylim(bottom=0)
         axis.minorticks_off()
-    handles = [plt.Line2D([], [], color=f"C{number % 10}", marker="o", markersize=3, label=_name(model))
+    handles = [plt.Line2D([], [], color=f"C{number % 10}", marker="o", markersize=3, label=display_name(model))
                for number, model in enumerate(models)]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(models), 6), frameon=False)
     with atomic_write(path, "wb") as file:

@@ -1,0 +1,205 @@
+"""Figures to look at: test images with each model's answers (DeViSE figure 2), and a map of the labels (its figure 1).
+
+Reads rankings, the images that they are of, label vectors and the taxonomy. Draws one image of each of some classes,
+picked at random, with the first labels that each model gives, the true one in green; and t-SNE of the label vectors,
+coloured by kind of thing. The bytes repeat.  Cost: some seconds.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pydantic
+from jaxtyping import Float, Int, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from zeroshot.base.errors import InputError
+from zeroshot.base.files import atomic_write
+from zeroshot.base.params import Seed, StageParams
+from zeroshot.base.stage import run_stage
+from zeroshot.decoding import UnreadableImage
+from zeroshot.image_files import ImageFiles
+from zeroshot.label_sets import read_label_sets
+from zeroshot.label_vectors import LabelVectors, read_label_vectors
+from zeroshot.metrics import KS
+from zeroshot.model_names import display_name
+from zeroshot.pixels import PackedPixels, open_pixels
+from zeroshot.rankings import Rankings
+from zeroshot.taxonomy import Taxonomy, read_taxonomy
+
+SIDE = 224  # pixels, at most, of an image in the figure
+LONGEST = 24  # characters of a name
+NAMED = 150  # labels of the map that get their name; of more, as many
+KINDS = {"n01503061": "bird", "n02512053": "fish", "n01861778": "mammal", "n01661091": "reptile",
+         "n01905661": "invertebrate", "n00015388": "other animal", "n07555863": "solid food", "n13134947": "fruit",
+         "n00021265": "other food", "n00017222": "plant", "n00007846": "person", "n03051540": "clothing",
+         "n03800933": "musical instrument", "n03100490": "conveyance", "n03405725": "furniture",
+         "n04341686": "structure", "n03094503": "container", "n03183080": "other device",
+         "n09287968": "geological formation"}  # wnid -> name; a label counts to the first that is among its hypernyms
+
+Answers = list[tuple[str, bool]]
+
+
+class Params(StageParams):
+    label_set: str
+    models: list[str] = pydantic.Field(min_length=1)
+    images: int = pydantic.Field(ge=1, le=100)
+    answers: int = pydantic.Field(ge=1, le=KS[-1])
+    labels: int = pydantic.Field(ge=3, le=2000)
+    perplexity: float = pydantic.Field(ge=1)
+    seed: Seed
+
+
+def main(params: Params, *, rankings: Path, index: Path, images: Path, labels: Path, taxonomy: Path, splits: Path,
+         answers: Path, label_map: Path) -> None:
+    label_sets, nouns = read_label_sets(splits), read_taxonomy(taxonomy)
+    models = read_models(params, rankings, label_sets)
+    rows = pick_images(models[0], params)
+    pixels = [small(open_pixels(index, images, verify=False), row) for row in rows]
+    save(draw_answers(pixels, true_names(models[0], params, rows, nouns),
+                      {model.model: answers_of(model, params, rows, nouns) for model in models}), answers)
+    vectors = read_label_vectors(labels)
+    wnids = pick_labels(vectors, label_sets, params)
+    save(draw_map(place_labels(vectors.targets(wnids)[0], params), wnids, set(label_sets["seen"]), nouns), label_map)
+
+
+def read_models(params: Params, folder: Path, label_sets: Mapping[str, list[str]]) -> list[Rankings]:
+    """Rankings of the models that were asked for and are there.
+
+    Raises:
+        InputError: none is, or a label set that none was tested on.
+    """
+    place = {model: folder / ("conse" if model.startswith("conse-") else ".") / f"{model}.safetensors"
+             for model in params.models}
+    if missing := [model for model, path in place.items() if not path.exists()]:
+        print(f"draw_figures.models: not ranked, so left out: {', '.join(missing)}", flush=True)
+    ranked = [Rankings(path, label_sets) for path in place.values() if path.exists()]
+    shown = [model for model in ranked if params.label_set in model.names]
+    if not shown:
+        known = sorted({name for model in ranked for name in model.names})
+        raise InputError(f"params.yaml: `draw_figures`: no model of {', '.join(params.models)} was tested on "
+                         f"{params.label_set!r}; there are {', '.join(known) or 'none of these models'}")
+    return shown
+
+
+# --- test images with each model's answers
+
+def pick_images(ranked: Rankings, params: Params) -> Int[np.ndarray, "images"]:
+    """Rows of the index: an image each of as many of the label set's classes as there are or were asked for."""
+    random = np.random.default_rng(params.seed)
+    rows, true = ranked[f"{params.label_set}/row"], ranked[f"{params.label_set}/true"]
+    classes = np.unique(true)
+    chosen = np.sort(random.choice(classes, min(params.images, len(classes)), replace=False))
+    return np.array([random.choice(rows[true == label]) for label in chosen])
+
+
+def answers_of(ranked: Rankings, params: Params, rows: Int[np.ndarray, "images"], nouns: Taxonomy) -> list[Answers]:
+    """Names of each image's first labels, best first, and whether each is the true one."""
+    at = np.searchsorted(ranked[f"{params.label_set}/row"], rows)
+    true, top = ranked[f"{params.label_set}/true"][at], ranked[f"{params.label_set}/top"][at, :params.answers]
+    return [[(name_of(ranked.wnids[label], nouns), label == right) for label in labels if label >= 0]
+            for labels, right in zip(top, true, strict=True)]
+
+
+def true_names(ranked: Rankings, params: Params, rows: Int[np.ndarray, "images"], nouns: Taxonomy) -> list[str]:
+    at = np.searchsorted(ranked[f"{params.label_set}/row"], rows)
+    return [name_of(ranked.wnids[label], nouns) for label in ranked[f"{params.label_set}/true"][at]]
+
+
+def name_of(wnid: str, nouns: Taxonomy) -> str:
+    """The synset's first lemma."""
+    name = nouns.lemmas[nouns.index[wnid]][0] if wnid in nouns.index else wnid
+    return name if len(name) <= LONGEST else name[:LONGEST - 1] + "…"
+
+
+def small(reader: PackedPixels | ImageFiles, row: int) -> UInt8[np.ndarray, "height width 3"]:
+    """One image, no larger than is shown; grey if it cannot be read."""
+    if isinstance(reader, PackedPixels):
+        return reader.read(np.array([row]))[0]
+    try:
+        image = reader.image(row)
+    except UnreadableImage:
+        return np.full((SIDE, SIDE, 3), 128, np.uint8)
+    image.thumbnail((SIDE, SIDE))
+    return np.asarray(image)
+
+
+def draw_answers(pixels: list[np.ndarray], true: list[str], answers: Mapping[str, list[Answers]]) -> Figure:
+    """A row an image, a column a model."""
+    figure = Figure(figsize=(2 + 2.1 * len(answers), 1.5 * len(pixels) + 0.3), layout="constrained")
+    axes = figure.subplots(len(pixels), 1 + len(answers), squeeze=False)
+    for row, image in enumerate(pixels):
+        for axis in axes[row]:
+            axis.set_axis_off()
+        axes[row, 0].imshow(image)
+        axes[row, 0].set_title(true[row], fontsize=9, color="green")
+        for axis, (model, given) in zip(axes[row, 1:], answers.items(), strict=True):
+            write_answers(axis, given[row], title=display_name(model) if row == 0 else "")
+    return figure
+
+
+def write_answers(axis: Axes, answers: Answers, title: str) -> None:
+    axis.set_title(title, fontsize=10, fontweight="bold", loc="left")
+    for place, (name, right) in enumerate(answers):
+        axis.text(0, 1 - (place + 0.5) / len(answers), name, fontsize=9, va="center", transform=axis.transAxes,
+                  color="green" if right else "black", fontweight="bold" if right else "normal")
+
+
+# --- the label space
+
+def pick_labels(vectors: LabelVectors, label_sets: Mapping[str, list[str]], params: Params) -> list[str]:
+    """Seen and unseen labels that have a vector, or as many of them as were asked for."""
+    with_vector = {vectors.wnids[label] for label in np.flatnonzero(vectors.has_vector)}
+    has = sorted({*label_sets["seen"], *label_sets["unseen"]} & with_vector)
+    if len(has) < 3:
+        raise InputError(f"{len(has)} seen and unseen labels have a vector; the map of the label space needs three")
+    chosen = np.random.default_rng(params.seed).permutation(len(has))[:params.labels]
+    return [has[number] for number in np.sort(chosen)]
+
+
+def place_labels(vectors: Float[np.ndarray, "labels dim"], params: Params) -> Float[np.ndarray, "labels 2"]:
+    """t-SNE: near vectors, by cosine, lie near each other. Exact and on one thread, so that the bits repeat."""
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        return TSNE(perplexity=min(params.perplexity, (len(vectors) - 1) / 3), metric="cosine", init="random",
+                    method="exact", random_state=params.seed).fit_transform(vectors.astype(np.float64))
+
+
+def kind_of(wnid: str, nouns: Taxonomy) -> str:
+    """The first of KINDS that is the synset or one of its hypernyms."""
+    above, new = {wnid}, [wnid]
+    while new:
+        new = [parent for child in new for parent in nouns.parents.get(child, []) if parent not in above]
+        above.update(new)
+    return next((name for kind, name in KINDS.items() if kind in above), "other")
+
+
+def draw_map(places: Float[np.ndarray, "labels 2"], wnids: list[str], seen: set[str], nouns: Taxonomy) -> Figure:
+    """Seen labels as dots, unseen ones as stars, in their kind's colour, with their names."""
+    kinds = [kind_of(wnid, nouns) for wnid in wnids]
+    colours = dict(zip([*KINDS.values(), "other"], matplotlib.colormaps["tab20"].colors, strict=True))
+    figure = Figure(figsize=(13, 10), layout="constrained")
+    axis = figure.subplots()
+    for (x, y), wnid, kind in zip(places, wnids, kinds, strict=True):
+        axis.plot(x, y, "o" if wnid in seen else "*", color=colours[kind], markersize=5 if wnid in seen else 11)
+    for (x, y), wnid in list(zip(places, wnids, strict=True))[:NAMED]:
+        axis.annotate(name_of(wnid, nouns), (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
+    here = [kind for kind in colours if kind in kinds]
+    marks = [axis.plot([], [], "s", color=colours[kind], label=kind)[0] for kind in here]
+    marks += [axis.plot([], [], mark, color="grey", label=label)[0] for mark, label in (("o", "seen"), ("*", "unseen"))]
+    axis.legend(handles=marks, fontsize=8, loc="best")
+    axis.set_axis_off()
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    with atomic_write(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,11 @@
+"""What the models are called in tables and figures."""
+
+import re
+
+NAMES = {"softmax": "Softmax baseline", "random": "Random embedding", "devise": "DeViSE"}  # and their order
+BESIDE = {"hierse": "HierSE", "ridge": "Ridge regression", "eszsl": "ESZSL",
+          "exemplars": "Predicted exemplars"}  # the papers lack them
+
+
+def display_name(model: str) -> str:
+    return NAMES.get(model) or BESIDE.get(model) or re.sub(r"^conse-(\d+)$", r"ConSE(\1)", model)
