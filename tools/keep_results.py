@@ -13,6 +13,7 @@ import torch
 import yaml
 
 TABLES = ("overview.md", "flat_hit.md", "hierarchical_precision.md", "nearest_terms.md", "splits.md", "results.csv")
+FIGURES = ("label_map.png",)  # not answers.png: the photographs in it belong to others
 VERSIONS = ("dvc", "gensim", "numpy", "torch", "torchvision")
 
 
@@ -21,6 +22,8 @@ def main(name: str, taken: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for table in TABLES:
         shutil.copy(Path("metrics/tables") / table, out / table)
+    for figure in FIGURES:
+        shutil.copy(Path("plots") / figure, out / figure)
     (out / "README.md").write_text("\n".join(about(name, taken)) + "\n", encoding="utf-8")
 
 
