@@ -21,7 +21,7 @@ from zeroshot.base.params import Seed, StageParams
 from zeroshot.base.stage import run_stage
 from zeroshot.decoding import UnreadableImage
 from zeroshot.image_files import ImageFiles
-from zeroshot.label_sets import read_label_sets
+from zeroshot.label_sets import ALL_LABEL_SETS, read_label_sets
 from zeroshot.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.metrics import KS
 from zeroshot.model_names import display_name
@@ -51,61 +51,74 @@ class Params(StageParams):
     perplexity: float = pydantic.Field(ge=1)
     seed: Seed
 
+    @pydantic.field_validator("label_set")
+    @classmethod
+    def _known(cls, label_set: str) -> str:
+        if label_set not in ALL_LABEL_SETS:
+            raise ValueError(f"one of {', '.join(ALL_LABEL_SETS)}")
+        return label_set
+
 
 def main(params: Params, *, rankings: Path, index: Path, images: Path, labels: Path, taxonomy: Path, splits: Path,
          answers: Path, label_map: Path) -> None:
     label_sets, nouns = read_label_sets(splits), read_taxonomy(taxonomy)
-    models = read_models(params, rankings, label_sets)
-    rows = pick_images(models[0], params)
-    pixels = [small(open_pixels(index, images, verify=False), row) for row in rows]
-    save(draw_answers(pixels, true_names(models[0], params, rows, nouns),
-                      {model.model: answers_of(model, params, rows, nouns) for model in models}), answers)
+    label_set, models = tested_on(params, read_models(params, rankings, label_sets))
+    rows = pick_images(models[0], label_set, params)
+    reader = open_pixels(index, images, verify=False)
+    true = true_names(models[0], label_set, rows, nouns)
+    given = {model.model: answers_of(model, label_set, rows, params.answers, nouns) for model in models}
+    save(draw_answers([small(reader, row) for row in rows], true, given), answers)
     vectors = read_label_vectors(labels)
     wnids = pick_labels(vectors, label_sets, params)
     save(draw_map(place_labels(vectors.targets(wnids)[0], params), wnids, set(label_sets["seen"]), nouns), label_map)
 
 
 def read_models(params: Params, folder: Path, label_sets: Mapping[str, list[str]]) -> list[Rankings]:
-    """Rankings of the models that were asked for and are there.
-
-    Raises:
-        InputError: none is, or a label set that none was tested on.
-    """
+    """Rankings of the models that were asked for and are there."""
     place = {model: folder / ("conse" if model.startswith("conse-") else ".") / f"{model}.safetensors"
              for model in params.models}
     if missing := [model for model, path in place.items() if not path.exists()]:
         print(f"draw_figures.models: not ranked, so left out: {', '.join(missing)}", flush=True)
-    ranked = [Rankings(path, label_sets) for path in place.values() if path.exists()]
-    shown = [model for model in ranked if params.label_set in model.names]
-    if not shown:
-        known = sorted({name for model in ranked for name in model.names})
-        raise InputError(f"params.yaml: `draw_figures`: no model of {', '.join(params.models)} was tested on "
-                         f"{params.label_set!r}; there are {', '.join(known) or 'none of these models'}")
-    return shown
+    return [Rankings(path, label_sets) for path in place.values() if path.exists()]
+
+
+def tested_on(params: Params, ranked: list[Rankings]) -> tuple[str, list[Rankings]]:
+    """The label set to show, and the models that were tested on it: `seen` where none was on the one asked for.
+
+    Raises:
+        InputError: nor was any on that.
+    """
+    for label_set in (params.label_set, "seen"):
+        if shown := [model for model in ranked if label_set in model.names]:
+            return label_set, shown
+        print(f"draw_figures: none of these models was tested on `{label_set}`", flush=True)
+    raise InputError(f"params.yaml: `draw_figures.models` are {', '.join(params.models)}, none of which was tested on "
+                     f"`{params.label_set}` or `seen`; name others")
 
 
 # --- test images with each model's answers
 
-def pick_images(ranked: Rankings, params: Params) -> Int[np.ndarray, "images"]:
+def pick_images(ranked: Rankings, label_set: str, params: Params) -> Int[np.ndarray, "images"]:
     """Rows of the index: an image each of as many of the label set's classes as there are or were asked for."""
     random = np.random.default_rng(params.seed)
-    rows, true = ranked[f"{params.label_set}/row"], ranked[f"{params.label_set}/true"]
+    rows, true = ranked[f"{label_set}/row"], ranked[f"{label_set}/true"]
     classes = np.unique(true)
     chosen = np.sort(random.choice(classes, min(params.images, len(classes)), replace=False))
     return np.array([random.choice(rows[true == label]) for label in chosen])
 
 
-def answers_of(ranked: Rankings, params: Params, rows: Int[np.ndarray, "images"], nouns: Taxonomy) -> list[Answers]:
+def answers_of(ranked: Rankings, label_set: str, rows: Int[np.ndarray, "images"], answers: int, nouns: Taxonomy
+               ) -> list[Answers]:
     """Names of each image's first labels, best first, and whether each is the true one."""
-    at = np.searchsorted(ranked[f"{params.label_set}/row"], rows)
-    true, top = ranked[f"{params.label_set}/true"][at], ranked[f"{params.label_set}/top"][at, :params.answers]
+    at = np.searchsorted(ranked[f"{label_set}/row"], rows)
+    true, top = ranked.at(f"{label_set}/true", at), ranked.at(f"{label_set}/top", at)[:, :answers]
     return [[(name_of(ranked.wnids[label], nouns), label == right) for label in labels if label >= 0]
             for labels, right in zip(top, true, strict=True)]
 
 
-def true_names(ranked: Rankings, params: Params, rows: Int[np.ndarray, "images"], nouns: Taxonomy) -> list[str]:
-    at = np.searchsorted(ranked[f"{params.label_set}/row"], rows)
-    return [name_of(ranked.wnids[label], nouns) for label in ranked[f"{params.label_set}/true"][at]]
+def true_names(ranked: Rankings, label_set: str, rows: Int[np.ndarray, "images"], nouns: Taxonomy) -> list[str]:
+    at = np.searchsorted(ranked[f"{label_set}/row"], rows)
+    return [name_of(ranked.wnids[label], nouns) for label in ranked.at(f"{label_set}/true", at)]
 
 
 def name_of(wnid: str, nouns: Taxonomy) -> str:

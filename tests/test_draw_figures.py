@@ -1,4 +1,5 @@
 import numpy as np
+import pydantic
 import pytest
 
 from stages import draw_figures, rank_conse, rank_softmax
@@ -35,21 +36,31 @@ def ranked(world, model="conse/conse-1"):
 def test_models_that_are_not_there_or_were_not_tested_are_left_out(world, capsys):
     sets = read_label_sets(world / "splits")
     asked = params(models=["devise", "softmax", "conse-2", "conse-1"])
-    shown = draw_figures.read_models(asked, world / "rankings", sets)
-    assert [model.model for model in shown] == ["conse-2", "conse-1"]
+    ranked = draw_figures.read_models(asked, world / "rankings", sets)
     assert "not ranked, so left out: devise\n" in capsys.readouterr().out
-    with pytest.raises(InputError, match="no model of softmax was tested on 'unseen'; there are .*seen"):
-        draw_figures.read_models(params(models=["softmax"]), world / "rankings", sets)
+    label_set, shown = draw_figures.tested_on(asked, ranked)
+    assert (label_set, [model.model for model in shown]) == ("unseen", ["conse-2", "conse-1"])
+
+
+def test_seen_images_are_shown_where_there_are_no_others(world, capsys):
+    asked, sets = params(models=["softmax"]), read_label_sets(world / "splits")
+    label_set, shown = draw_figures.tested_on(asked, draw_figures.read_models(asked, world / "rankings", sets))
+    assert (label_set, [model.model for model in shown]) == ("seen", ["softmax"])
+    assert "none of these models was tested on `unseen`" in capsys.readouterr().out
+    with pytest.raises(InputError, match="`draw_figures.models` are softmax, none of which was tested on `unseen` or"):
+        draw_figures.tested_on(asked, [])
+    with pytest.raises(pydantic.ValidationError, match="one of seen, unseen"):
+        params(label_set="unsen")
 
 
 def test_one_image_of_each_class_is_picked(world):
     model = ranked(world)
     rows, true = model["unseen/row"], model["unseen/true"]
-    picked = draw_figures.pick_images(model, params())
+    picked = draw_figures.pick_images(model, "unseen", params())
     assert sorted(true[np.searchsorted(rows, picked)]) == sorted(set(true.tolist())) and len(picked) == 2
-    np.testing.assert_array_equal(picked, draw_figures.pick_images(model, params()))
-    assert len(draw_figures.pick_images(model, params(images=1))) == 1
-    assert any((draw_figures.pick_images(model, params(seed=seed)) != picked).any() for seed in range(1, 9))
+    np.testing.assert_array_equal(picked, draw_figures.pick_images(model, "unseen", params()))
+    assert len(draw_figures.pick_images(model, "unseen", params(images=1))) == 1
+    assert any((draw_figures.pick_images(model, "unseen", params(seed=seed)) != picked).any() for seed in range(1, 9))
 
 
 def test_answers_are_the_first_labels_by_name_with_the_true_one_marked(world):
@@ -61,8 +72,8 @@ def test_answers_are_the_first_labels_by_name_with_the_true_one_marked(world):
         true = model.wnids[model["unseen+seen/true"][place]]
         top = [model.wnids[label] for label in model["unseen+seen/top"][place][:2]]
         expected.append([(name[wnid], wnid == true) for wnid in top])
-    assert draw_figures.answers_of(model, params(label_set="unseen+seen"), rows, nouns) == expected
-    every = draw_figures.answers_of(model, params(answers=20), rows, nouns)[0]  # of the two unseen labels
+    assert draw_figures.answers_of(model, "unseen+seen", rows, 2, nouns) == expected
+    every = draw_figures.answers_of(model, "unseen", rows, 20, nouns)[0]  # of the two unseen labels
     assert {noun for noun, _ in every} == {"canoe", "pug"} and sum(right for _, right in every) == 1
 
 

@@ -76,6 +76,10 @@ class Rankings:
         """One whole array, "unseen/top" for example."""
         return self._artifact[array]
 
+    def at(self, array: str, places: np.ndarray) -> np.ndarray:
+        """Some rows of an array, without reading the others."""
+        return np.asarray(self._artifact.memmap(array)[places])
+
     def chunks(self, *arrays: str) -> Iterator[tuple[np.ndarray, ...]]:
         """Some arrays of equal length side by side, a piece at a time."""
         for start in range(0, self._artifact.shape(arrays[0])[0], ROWS):
