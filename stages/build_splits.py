@@ -86,7 +86,8 @@ def read_lists(nouns: Taxonomy, seen: Path, unseen: Path, universe: Path) -> dic
     lists["unknown"] = [wnid for wnid in lists["universe"] if wnid not in nouns.index]
     lists["universe"] = [wnid for wnid in lists["universe"] if wnid in nouns.index]
     lists["21k"] = sorted(set(lists["universe"]) - set(lists["seen"]))
-    lists["unseen"] = lists["21k"] if unseen.resolve() == universe.resolve() else read_wnids(unseen)
+    lists["unseen"] = lists["21k"] if unseen.resolve() == universe.resolve() else read_wnids(
+        unseen, may_be_empty=True)  # where index_images.roles.unseen is null
     for name, path in (("seen", seen), ("unseen", unseen)):
         try:
             nouns.rows(lists[name])

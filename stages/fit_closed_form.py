@@ -38,6 +38,7 @@ from zeroshot.seen_labels import SeenLabels
 from zeroshot.sketch import Sketch
 
 CHUNK = 8192  # images at a time; fixed, so that sums are always added in the same order
+FOLDED = 256  # images whose long features lie in memory, before they are folded
 MODELS = {"ridge": (ridge, ("strength",)), "eszsl": (eszsl, ("strength", "label_strength")),
           "exemplars": (exemplars, ("strength", "shrinkage", "sharpness"))}  # and the settings that each chooses
 Choices = pydantic.conlist(pydantic.PositiveFloat, min_length=1)
@@ -122,13 +123,20 @@ def chunks(packed: Artifact, rows: Int[np.ndarray, "images"], classes: Int[np.nd
            desc: str) -> Iterator[tuple[Tensor, Tensor]]:
     """Features, folded by `sketch`, and class of the rows whose class has a vector, CHUNK rows of the file a time."""
     first, last = rows.min(), rows.max() + 1  # a role's rows are contiguous
+    step = FOLDED if sketch else CHUNK
     with progress(total=int(last - first), unit="img", desc=desc, scale=True) as bar:
         for start in range(first, last, CHUNK):
-            block = packed.rows("features", start, min(start + CHUNK, last))
-            c = classes[start:start + len(block)]
-            x = torch.from_numpy(block[c >= 0]).float()
-            yield sketch(x) if sketch else x, torch.from_numpy(c[c >= 0])
-            bar.update(len(block))
+            stop = min(start + CHUNK, last)
+            x = [read(packed, classes, at, min(at + step, stop), sketch) for at in range(start, stop, step)]
+            c = classes[start:stop]
+            yield torch.cat(x), torch.from_numpy(c[c >= 0])
+            bar.update(stop - start)
+
+
+def read(packed: Artifact, classes: Int[np.ndarray, "all"], start: int, stop: int, sketch: Sketch | None) -> Tensor:
+    """Rows start..stop-1 of the features, those whose class has a vector."""
+    x = torch.from_numpy(packed.rows("features", start, stop)[classes[start:stop] >= 0]).float()
+    return sketch(x) if sketch else x
 
 
 class Validation(NamedTuple):

@@ -119,8 +119,8 @@ def trained_on(ours: dict[tuple, float], results: pd.DataFrame) -> list[str]:
         return []
     images = max(int(ours.get((model, "seen", "images", None), 0)) for model in results["model"].unique())
     return ["", f"Training images too: {max(shared):,} of the {images:,} validation images of seen classes. What "
-            "models that were trained on them (random embedding, DeViSE, closed-form ones) score on seen images, and "
-            "their harmonic means, tell nothing about new images."]
+            "models that were trained on them score on seen images, and their harmonic means, tell nothing about new "
+            "images: random embedding, DeViSE and the closed-form ones, and all if pretrain_cnn trained on them."]
 
 
 def _lookup(results: pd.DataFrame) -> dict[tuple, float]:

@@ -220,6 +220,12 @@ def test_universe_as_unseen_means_its_rest(small):
     assert read_wnids(small / "splits" / "unseen.txt") == read_wnids(small / "splits" / "21k.txt")
 
 
+def test_there_may_be_no_unseen_class(small):
+    """As where index_images.roles.unseen is null."""
+    write_wnids(small / "unseen.txt", [])
+    assert run(small)["unseen"] == 0 and read_label_sets(small / "splits")["unseen+seen"] == [wnid(4)]
+
+
 def test_refusals(small):
     write_wnids(small / "unseen.txt", [wnid(5), wnid(4)])
     with pytest.raises(InputError, match="both hold n00000004"):

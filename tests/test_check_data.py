@@ -94,7 +94,8 @@ def test_evenly_takes_the_ends(items, expected):
 @pytest.mark.parametrize(("arch", "size", "tap", "expected"), [
     ("resnet20", 32, "pooled", 64), ("torchvision/resnet50", 224, "activation", 2048 * 7 * 7),
     ("torchvision/resnet50", 224, "pooled", 2048), ("torchvision/squeezenet1_0", 224, "penultimate", 512),
-    ("torchvision/squeezenet1_0", 224, "activation", 512 * 13 * 13), ("alexnet", 224, "penultimate", 4096)])
+    ("torchvision/squeezenet1_0", 224, "activation", 512 * 13 * 13), ("alexnet", 224, "penultimate", 4096),
+    ("torchvision/regnet_y_400mf", 64, "pooled", 440)])  # which cannot be built without numbers
 def test_the_features_are_as_wide_as_the_tap_makes_them(arch, size, tap, expected):
     assert check_data.feature_width(with_network(arch, size, tap)) == expected
 

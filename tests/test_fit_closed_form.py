@@ -118,6 +118,12 @@ def test_wide_features_are_folded_and_the_models_unfolded(world):
     assert all(model.map.shape[1] == len(model.centre) == dim for model, _ in models.values())
 
 
+def test_it_does_not_matter_how_many_features_are_folded_at_a_time(world, monkeypatch):
+    first = fit(world, width=5)[1]
+    monkeypatch.setattr(fit_closed_form, "FOLDED", 3)
+    assert fit(world, width=5)[1] == first
+
+
 def test_a_part_without_validation_images_is_refused(world, monkeypatch):
     monkeypatch.setattr(fit_closed_form, "folds_of", lambda *_: torch.tensor([0, 0, 1, 1]))
     whole = fit_closed_form.Validation.read

@@ -54,6 +54,10 @@ def test_two_equal_runs_at_once_do_not_share(monkeypatch, capsys):
     assert "waiting up to 0.2 s" in waits and f"{first}: taken by" in gave_up and str(third) in gave_up
 
 
+def test_a_folder_that_its_holder_removes_meanwhile_is_nothing_to_wait_for(tmp_path):
+    assert not scratch._holds_something(tmp_path / "gone")
+
+
 def test_a_killed_run_that_takes_its_time_to_end_is_waited_for(monkeypatch, capsys):
     with pytest.raises(KeyboardInterrupt), scratch_folder("s", x=1) as folder:
         (folder / "state").write_text("half way")

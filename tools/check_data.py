@@ -153,11 +153,18 @@ def feature_width(params: dict[str, dict]) -> int:
     Raises:
         InputError: no such network or tap, or images too small for it.
     """
+    try:
+        with torch.device("meta"):
+            return _width(params)
+    except NotImplementedError:  # some networks read numbers while they are built (torchvision's RegNets)
+        return _width(params)
+
+
+def _width(params: dict[str, dict]) -> int:
     cnn = params["pretrain_cnn"]
-    with torch.device("meta"):
-        model = build_visual(cnn["arch"], classes=2, stem=cnn["stem"], dropout=cnn["dropout"])
-        check_size(model, cnn["image_size"])
-        return feature_dim(model, params["extract_features"]["tap"], cnn["image_size"])
+    model = build_visual(cnn["arch"], classes=2, stem=cnn["stem"], dropout=cnn["dropout"])
+    check_size(model, cnn["image_size"])
+    return feature_dim(model, params["extract_features"]["tap"], cnn["image_size"])
 
 
 def measure_training(cnn: dict, classes: int, width: int) -> Training:

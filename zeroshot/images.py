@@ -76,9 +76,14 @@ class ImageIndex:
         if "container" not in self._artifact:
             return 0
         container, offset = self._artifact.memmap("container"), self._artifact.memmap("offset")
+        train, val = map(self.rows, (TRAIN, VAL))
+        shared = np.intersect1d(np.unique(container[train]), np.unique(container[val]))
+        if not len(shared):  # as nearly always
+            return 0
         span = int(offset.max(initial=0)) + 2
         # A folder's files all have offset -1: where it serves both roles, every one of them does.
-        train, val = (container[rows].astype(np.int64) * span + offset[rows] for rows in map(self.rows, (TRAIN, VAL)))
+        train, val = (container[rows].astype(np.int64) * span + offset[rows]
+                      for rows in (train[np.isin(container[train], shared)], val))
         return int(np.isin(val, train).sum())
 
     def _wnids_of(self, role: int) -> list[str]:

@@ -216,7 +216,7 @@ def check_epoch(figures: dict[str, float], parts: dict[str, nn.Module | torch.op
         if not math.isfinite(value):
             raise InputError(_diverged(f"{name} became {value}", epoch, checkpoint))
     for part in parts.values():
-        if isinstance(part, nn.Module) and not all(weight.isfinite().all() for weight in part.parameters()):
+        if isinstance(part, nn.Module) and not all(value.isfinite().all() for value in part.state_dict().values()):
             raise InputError(_diverged("weights became NaN or infinite", epoch, checkpoint))
 
 

@@ -70,7 +70,7 @@ def _lock_slot(root: Path, key: str) -> tuple[Path, IO]:
     """The first folder `<key>-<slot>` that no process holds, and its lock."""
     first, slot = root / f"{key}-0", 0
     lock = _try_lock(root / f"{key}-0.lock")
-    if lock is None and first.is_dir() and any(first.iterdir()):
+    if lock is None and _holds_something(first):
         lock = _wait_for_lock(root / f"{key}-0.lock")
     while lock is None:
         slot += 1
@@ -79,6 +79,13 @@ def _lock_slot(root: Path, key: str) -> tuple[Path, IO]:
         print(f"{first}: taken by a run of the same settings, inputs and code that is under way; this run's "
               f"checkpoints are in {root / f'{key}-{slot}'}", file=sys.stderr, flush=True)
     return root / f"{key}-{slot}", lock
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except FileNotFoundError:  # its holder is done and removes it
+        return False
 
 
 def _wait_for_lock(path: Path) -> IO | None:

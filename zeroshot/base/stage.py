@@ -17,7 +17,6 @@ from typing import NoReturn
 
 from zeroshot.base.errors import InputError
 from zeroshot.base.params import StageParams, load_params
-from zeroshot.base.scratch import scratch_root
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 
@@ -81,7 +80,7 @@ def _for_the_user(error: Exception, name: str, params: type[StageParams]) -> str
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return (f"{error}: a disk is full, this folder's or that of the checkpoints ({scratch_root()}; "
+        return (f"{error}: a disk is full, this folder's or that of the checkpoints (~/.cache/zeroshot; "
                 "ZEROSHOT_SCRATCH names another place); free some space, then `dvc repro`: nothing half written is "
                 "left, and training goes on from its last checkpoint")
     return _of_torch(error, name, params) if isinstance(error, RuntimeError) else None
