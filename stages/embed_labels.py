@@ -200,10 +200,10 @@ def check_some_have_vectors(sets: dict[str, list[str]], ways: dict[str, str], ve
     """Refuse to go on where nothing could be learnt or nothing tested.
 
     Raises:
-        InputError: no seen, or no unseen, class has a vector.
+        InputError: no seen class has a vector, or none of the unseen ones, if there are any.
     """
     for name in ("seen", "unseen"):
-        if all(ways[wnid] == "without" for wnid in sets[name]):
+        if sets[name] and all(ways[wnid] == "without" for wnid in sets[name]):
             raise InputError(f"{vectors}: no class with a vector among the {len(sets[name]):,} of label set `{name}` "
                              f"({', '.join(sets[name][:3])}, ...); are these vectors of English terms? "
                              "Text that names the classes, or a `fallback`, is needed")

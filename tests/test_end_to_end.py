@@ -1,6 +1,6 @@
 """The whole pipeline on a miniature of real input: folders and tars of image files, plain text, dvc.yaml's commands.
 
-Stages run in this process, in the order and with the arguments that DVC resolves, so the two runs take seconds.
+Stages run in this process, in the order and with the arguments that DVC resolves, so a run takes seconds.
 """
 
 import io
@@ -113,7 +113,8 @@ def run_all(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, taxonomy_folder):
-    folders = [tmp_path_factory.mktemp("run one"), tmp_path_factory.mktemp("run two")]
+    """Two runs that are the same, and one without unseen classes."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("run one", "run two", "no unseen")]
     patch = pytest.MonkeyPatch()
     patch.setattr(sys, "argv", sys.argv)
     patch.setattr("stages.PARENT", os.getppid())
@@ -121,6 +122,9 @@ def runs(tmp_path_factory, taxonomy_folder):
     for folder in folders:
         make_project(folder, taxonomy_folder)
         patch.chdir(folder)
+        if folder == folders[2]:
+            params, none = yaml.safe_load(Path("params.yaml").read_text()), {"index_images": {"roles": {"unseen": None}}}
+            Path("params.yaml").write_text(yaml.safe_dump(merged(params, none)))
         run_all(folder)
     patch.undo()
     return folders
@@ -140,6 +144,12 @@ def test_every_model_has_metrics_for_every_set_that_it_can_rank(runs):
     assert (runs[0] / "metrics" / "softmax" / "seen.json").exists()
 
 
+def test_without_unseen_classes_the_seen_ones_are_evaluated(runs):
+    for model in ("softmax", "devise", "conse-10", "hierse", "exemplars"):
+        assert [path.name for path in (runs[2] / "metrics" / model).iterdir()] == ["seen.json"]
+    assert (runs[2] / "plots" / "answers.png").exists() and (runs[2] / "plots" / "label_map.png").exists()
+
+
 def test_an_unreadable_image_is_counted_and_listed(runs):
     assert SEEN[0] in (runs[0] / "data" / "index" / "skipped.tsv").read_text()
 
@@ -154,5 +164,5 @@ def test_the_tables_hold_what_the_metrics_hold(runs):
 
 
 def test_two_runs_give_the_same_bytes_everywhere(runs):
-    first, second = ({str(path.relative_to(folder)): sha256_of(path) for path in made(folder)} for folder in runs)
+    first, second = ({str(path.relative_to(folder)): sha256_of(path) for path in made(folder)} for folder in runs[:2])
     assert first == second and len(first) > 60
