@@ -123,8 +123,9 @@ def runs(tmp_path_factory, taxonomy_folder):
         make_project(folder, taxonomy_folder)
         patch.chdir(folder)
         if folder == folders[2]:
-            params, none = yaml.safe_load(Path("params.yaml").read_text()), {"index_images": {"roles": {"unseen": None}}}
-            Path("params.yaml").write_text(yaml.safe_dump(merged(params, none)))
+            params = yaml.safe_load(Path("params.yaml").read_text())
+            params["index_images"]["roles"]["unseen"] = None
+            Path("params.yaml").write_text(yaml.safe_dump(params))
         run_all(folder)
     patch.undo()
     return folders
