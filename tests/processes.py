@@ -26,16 +26,22 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def killed_and_resumed(code: str, *, at: str, out: Path) -> str:
-    """Run Python `code`, kill it at the first line that starts with `at`, run it again; returns what it printed then.
+def kill_and_resume(code: str, out: Path) -> None:
+    """Run Python `code`, which trains, kill it after its second epoch, and run it again: it must go on from there.
 
     It must not have written `out` before it was killed.
     """
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
-            if line.startswith(at):
+            if line.startswith("epoch 2/"):
                 process.send_signal(signal.SIGKILL)
                 break
     assert process.returncode == -signal.SIGKILL and not out.exists()
-    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    resumed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert "continuing after epoch" in resumed and "epoch 1/" not in resumed
+
+
+def assert_same_files(first: Path, second: Path, *names: str) -> None:
+    """Of two folders, byte for byte."""
+    assert [name for name in names if (first / name).read_bytes() != (second / name).read_bytes()] == []
