@@ -14,11 +14,11 @@ from PIL import Image
 
 from stages.index_images import find_sources, list_source
 from zeroshot.base.artifacts import write_artifact
-from zeroshot.image_files import ImageFiles
-from zeroshot.image_packing import find_unreadable, write_pixels
-from zeroshot.images import PIXELS_FILE, ROLES
-from zeroshot.pixels import PackedPixels
-from zeroshot.renderer import TRAITS, draw_images, random_of
+from zeroshot.image_sets.packing import find_unreadable, write_pixels
+from zeroshot.image_sets.renderer import TRAITS, draw_images, random_of
+from zeroshot.images.files import ImageFiles
+from zeroshot.images.index import PIXELS_FILE, ROLES
+from zeroshot.images.pixels import PackedPixels
 
 CAP = 30_000  # images
 

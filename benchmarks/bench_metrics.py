@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from zeroshot.hierarchy import FAR, hops_and_radii
-from zeroshot.label_sets import read_wnids
-from zeroshot.metrics import KS, class_counts, correct_counts, precision_values, rank_counts, weighted_mean
+from zeroshot.evaluation.hierarchy import FAR, hops_and_radii
+from zeroshot.evaluation.metrics import KS, class_counts, correct_counts, precision_values, rank_counts, weighted_mean
+from zeroshot.labels.label_sets import read_wnids
 from zeroshot.taxonomy import read_taxonomy
 
 IMAGES, CHUNK = 1_000_000, 1 << 17

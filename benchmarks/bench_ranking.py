@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from zeroshot.base.compute import pick_device
-from zeroshot.ranking import CHUNK, TOP, CosineScores, lay_out, rank_chunk
+from zeroshot.ranking.first_labels import CHUNK, TOP, CosineScores, lay_out, rank_chunk
 
 LABELS, DIM, IMAGES = 21841, 500, 20000
 

@@ -17,13 +17,13 @@ import torch
 import torch.nn.functional as F
 
 from stages.pretrain_cnn import Params, Trainer
-from zeroshot.augment import Preprocessing
 from zeroshot.base.artifacts import Artifact, ArtifactWriter
 from zeroshot.base.compute import set_up
-from zeroshot.batches import SquareSource
-from zeroshot.images import PIXELS_FILE, ImageIndex, write_index
-from zeroshot.training import train_pass
-from zeroshot.visual import build_visual
+from zeroshot.images.index import PIXELS_FILE, ImageIndex, write_index
+from zeroshot.networks.batches import SquareSource
+from zeroshot.networks.preprocessing import Preprocessing
+from zeroshot.networks.visual_model import build_visual
+from zeroshot.training.loop import train_pass
 
 CLASSES = 100
 ROUNDS = 3

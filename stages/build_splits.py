@@ -23,11 +23,11 @@ import numpy as np
 import pydantic
 from jaxtyping import Bool, Int32
 
-from zeroshot.base.errors import InputError
+from stages import run_stage
 from zeroshot.base.files import atomic_write, write_json
 from zeroshot.base.params import StageParams
-from zeroshot.base.stage import run_stage
-from zeroshot.label_sets import LABEL_SETS, read_wnids, write_label_sets
+from zeroshot.console.errors import InputError
+from zeroshot.labels.label_sets import LABEL_SETS, read_wnids, write_label_sets
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
 ANIMAL = "n00015388"

@@ -15,10 +15,10 @@ from pathlib import Path
 import nltk
 from nltk.corpus.reader.wordnet import WordNetCorpusReader, WordNetError
 
-from zeroshot.base.errors import InputError
+from stages import run_stage
 from zeroshot.base.files import atomic_write
-from zeroshot.base.progress import progress
-from zeroshot.base.stage import run_stage
+from zeroshot.console.errors import InputError
+from zeroshot.console.progress import progress
 from zeroshot.taxonomy import make_taxonomy, write_taxonomy
 
 PARTS_OF_SPEECH = "nvar"  # nouns, verbs, adjectives, adverbs

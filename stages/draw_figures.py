@@ -15,18 +15,18 @@ from jaxtyping import Float, Int, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from zeroshot.base.errors import InputError
+from stages import run_stage
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import Seed, StageParams
-from zeroshot.base.stage import run_stage
-from zeroshot.decoding import UnreadableImage
-from zeroshot.image_files import ImageFiles
-from zeroshot.label_sets import ALL_LABEL_SETS, read_label_sets
-from zeroshot.label_vectors import LabelVectors, read_label_vectors
-from zeroshot.metrics import KS
-from zeroshot.model_names import display_name
-from zeroshot.pixels import PackedPixels, open_pixels
-from zeroshot.rankings import Rankings
+from zeroshot.console.errors import InputError
+from zeroshot.evaluation.metrics import KS
+from zeroshot.evaluation.model_names import display_name
+from zeroshot.images.decoding import UnreadableImage
+from zeroshot.images.files import ImageFiles
+from zeroshot.images.pixels import PackedPixels, open_pixels
+from zeroshot.labels.label_sets import ALL_LABEL_SETS, read_label_sets
+from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
+from zeroshot.ranking.rankings import Rankings
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
 SIDE = 224  # pixels, at most, of an image in the figure

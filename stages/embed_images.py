@@ -13,17 +13,16 @@ import numpy as np
 import pydantic
 import torch
 
+from stages import run_stage
 from zeroshot.base.artifacts import Artifact, ArtifactWriter
 from zeroshot.base.compute import set_up
-from zeroshot.base.errors import InputError
 from zeroshot.base.params import StageParams
 from zeroshot.base.processes import is_first
-from zeroshot.base.stage import run_stage
-from zeroshot.batches import SquareSource
-from zeroshot.images import UNSEEN, VAL, ImageIndex
-from zeroshot.inference import memory_layout, over_images
-from zeroshot.networks import Devise, read_devise
-from zeroshot.training import Precision
+from zeroshot.console.errors import InputError
+from zeroshot.images.index import UNSEEN, VAL, ImageIndex
+from zeroshot.networks.batches import SquareSource
+from zeroshot.networks.inference import Precision, memory_layout, over_images
+from zeroshot.networks.saved import Devise, read_devise
 
 
 class Params(StageParams):

@@ -18,15 +18,15 @@ import numpy as np
 import pydantic
 from jaxtyping import Float32
 
-from zeroshot.base.errors import InputError
+from stages import run_stage
 from zeroshot.base.files import atomic_write, sha256_of, write_json
 from zeroshot.base.params import Seed, StageParams
-from zeroshot.base.stage import run_stage
-from zeroshot.label_sets import LABEL_SETS, read_label_sets
-from zeroshot.label_vectors import LabelVectors, write_label_vectors
+from zeroshot.console.errors import InputError
+from zeroshot.labels.label_sets import LABEL_SETS, read_label_sets
+from zeroshot.labels.label_vectors import LabelVectors, write_label_vectors
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
-from zeroshot.term_vectors import TermVectors, read_term_vectors
-from zeroshot.terms import JOINER, term_of, words_of
+from zeroshot.terms.spelling import JOINER, term_of, words_of
+from zeroshot.terms.vectors import TermVectors, read_term_vectors
 
 WAYS = ("term", "words", "hypernym", "without")  # how a label came by its vector
 SHORTEST = 1e-6  # a mean of unit vectors shorter than this points nowhere

@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pydantic
 
-from zeroshot import metrics
-from zeroshot.base.errors import InputError
+from stages import run_stage
 from zeroshot.base.files import atomic_write, write_json
 from zeroshot.base.params import Seed, StageParams
-from zeroshot.base.progress import progress
-from zeroshot.base.stage import run_stage
-from zeroshot.hierarchy import FAR, hops_and_radii
-from zeroshot.label_sets import PLUS_SEEN, read_label_sets
-from zeroshot.metrics import KS
-from zeroshot.rankings import Rankings, memberships
+from zeroshot.console.errors import InputError
+from zeroshot.console.progress import progress
+from zeroshot.evaluation import metrics
+from zeroshot.evaluation.hierarchy import FAR, hops_and_radii
+from zeroshot.evaluation.metrics import KS
+from zeroshot.labels.label_sets import PLUS_SEEN, read_label_sets
+from zeroshot.ranking.rankings import Rankings, memberships
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
 

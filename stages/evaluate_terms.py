@@ -20,14 +20,14 @@ from gensim.test.utils import datapath
 from jaxtyping import Float32, Int64
 from scipy.stats import spearmanr
 
+from stages import run_stage
 from zeroshot.base.files import atomic_write, write_json
 from zeroshot.base.params import Seed, StageParams
-from zeroshot.base.progress import progress
-from zeroshot.base.stage import run_stage
-from zeroshot.label_sets import read_wnids
+from zeroshot.console.progress import progress
+from zeroshot.labels.label_sets import read_wnids
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
-from zeroshot.term_vectors import TermVectors, read_term_vectors
-from zeroshot.terms import term_of
+from zeroshot.terms.spelling import term_of
+from zeroshot.terms.vectors import TermVectors, read_term_vectors
 
 SIMILARITIES = {"wordsim353": "wordsim353.tsv", "simlex999": "simlex999.txt"}
 CHUNK = 512  # rows compared at a time with all others

@@ -16,19 +16,18 @@ from pathlib import Path
 import numpy as np
 import pydantic
 
+from stages import run_stage
 from zeroshot.base.artifacts import ArtifactWriter
 from zeroshot.base.compute import set_up
-from zeroshot.base.errors import InputError
 from zeroshot.base.files import write_json
 from zeroshot.base.params import StageParams
 from zeroshot.base.processes import is_first
-from zeroshot.base.stage import run_stage
-from zeroshot.batches import SquareSource
-from zeroshot.images import UNSEEN, VAL, ImageIndex
-from zeroshot.inference import memory_layout, over_images
-from zeroshot.networks import Cnn, read_cnn
-from zeroshot.training import Precision
-from zeroshot.visual import Tap, feature_dim
+from zeroshot.console.errors import InputError
+from zeroshot.images.index import UNSEEN, VAL, ImageIndex
+from zeroshot.networks.batches import SquareSource
+from zeroshot.networks.inference import Precision, memory_layout, over_images
+from zeroshot.networks.saved import Cnn, read_cnn
+from zeroshot.networks.visual_model import Tap, feature_dim
 
 
 class Params(StageParams):

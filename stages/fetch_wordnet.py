@@ -18,10 +18,10 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from zeroshot.base.errors import InputError
+from stages import run_stage
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import StageParams
-from zeroshot.base.stage import run_stage
+from zeroshot.console.errors import InputError
 
 SYNSETS = {"data.adj": 18_156, "data.adv": 3_621, "data.noun": 82_115, "data.verb": 13_767}  # how many each holds
 LEMMAS = {"index.adj": 21_479, "index.adv": 4_481, "index.noun": 117_798, "index.verb": 11_529}  # wnstats(7WN)

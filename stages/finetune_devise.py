@@ -14,21 +14,22 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
-from zeroshot.augment import Augmentation
+from stages import run_stage
 from zeroshot.base.compute import set_up
-from zeroshot.base.errors import InputError
 from zeroshot.base.files import write_json
 from zeroshot.base.processes import is_first
-from zeroshot.base.stage import run_stage
-from zeroshot.batches import SquareSource
-from zeroshot.devise_map import read_map
-from zeroshot.hinge import HingeParams, mean_rank_loss
-from zeroshot.image_training import ImageTrainer, ImageTrainingParams
-from zeroshot.images import TRAIN, VAL, ImageIndex
-from zeroshot.label_vectors import read_label_vectors
-from zeroshot.networks import Cnn, DeviseNetwork, read_cnn, write_devise
-from zeroshot.seen_labels import SeenLabels, nearest_hits
-from zeroshot.training import checkpoint_of, run_epochs, write_curve
+from zeroshot.console.errors import InputError
+from zeroshot.devise.hinge import HingeParams, mean_rank_loss
+from zeroshot.devise.map import read_map
+from zeroshot.images.index import TRAIN, VAL, ImageIndex
+from zeroshot.labels.label_vectors import read_label_vectors
+from zeroshot.labels.seen_labels import SeenLabels
+from zeroshot.networks.batches import SquareSource
+from zeroshot.networks.saved import Cnn, DeviseNetwork, read_cnn, write_devise
+from zeroshot.training.augmentation import Augmentation
+from zeroshot.training.hits import nearest_hits
+from zeroshot.training.loop import checkpoint_of, run_epochs, write_curve
+from zeroshot.training.on_images import ImageTrainer, ImageTrainingParams
 
 
 class Params(ImageTrainingParams, HingeParams):

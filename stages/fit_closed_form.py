@@ -1,10 +1,10 @@
 """Models beside the papers', on the same features and in closed form: ridge regression, ESZSL, predicted exemplars.
 
 One pass over the training features gathers their class sums and Gram matrices; the rest is linear algebra on those (see
-zeroshot/closed_form.py). Each model's settings, and the handicap of seen labels that `+seen` sets ask for
-(zeroshot/handicap.py), are chosen on seen classes alone: these are split into folds, and each fold plays "unseen" once
-for a model that was fitted on the others. Judged are validation images. Features of more dimensions than `width` are
-folded into so many (zeroshot/sketch.py), since the decomposition's cost grows with their cube.
+zeroshot/closed_form/models.py). Each model's settings, and the handicap of seen labels that `+seen` sets ask for
+(zeroshot/ranking/stacking.py), are chosen on seen classes alone: these are split into folds, and each fold plays
+"unseen" once for a model that was fitted on the others. Judged are validation images. Features of more dimensions than
+`width` are folded into so many (zeroshot/closed_form/sketch.py), since the decomposition's cost grows with their cube.
 
 In: features of training and validation images, image index, seen label vectors.  Out: data/closed_form, a file a model;
 metrics: what was chosen, and how it did on the held-out classes.  Cost: one read of the features, a decomposition of
@@ -23,19 +23,19 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from stages import run_stage
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.compute import set_up
-from zeroshot.base.errors import InputError
 from zeroshot.base.files import write_json
 from zeroshot.base.params import Seed, StageParams
-from zeroshot.base.progress import progress
-from zeroshot.base.stage import run_stage
-from zeroshot.closed_form import ClassSums, ClosedForm, eszsl, exemplars, ridge, write_closed_form
-from zeroshot.handicap import HANDICAPS, folds_of, harmonic_means, right_by_handicap
-from zeroshot.images import TRAIN, VAL, ImageIndex
-from zeroshot.label_vectors import read_label_vectors
-from zeroshot.seen_labels import SeenLabels
-from zeroshot.sketch import Sketch
+from zeroshot.closed_form.models import ClassSums, ClosedForm, eszsl, exemplars, ridge, write_closed_form
+from zeroshot.closed_form.sketch import Sketch
+from zeroshot.console.errors import InputError
+from zeroshot.console.progress import progress
+from zeroshot.images.index import TRAIN, VAL, ImageIndex
+from zeroshot.labels.label_vectors import read_label_vectors
+from zeroshot.labels.seen_labels import SeenLabels
+from zeroshot.ranking.stacking import HANDICAPS, folds_of, harmonic_means, right_by_handicap
 
 CHUNK = 8192  # images at a time; fixed, so that sums are always added in the same order
 FOLDED = 256  # images whose long features lie in memory, before they are folded

@@ -1,9 +1,9 @@
 """Folders, tars or the demo's renderer -> image index, and pixels for small sets.
 
 Reads a role's images (train, val: seen classes; unseen: the zero-shot classes) where they lie: tars by member
-offset, never extracted, never copied. Writes data/index (see zeroshot/images.py): the index, seen.txt, unseen.txt,
-skipped.tsv, and with `pack` the pixels of every image, decoded once. Unreadable images are skipped, listed and
-capped; everything else that is wrong ends the stage before any image is decoded.
+offset, never extracted, never copied. Writes data/index (see zeroshot/images/index.py): the index, seen.txt,
+unseen.txt, skipped.tsv, and with `pack` the pixels of every image, decoded once. Unreadable images are skipped, listed
+and capped; everything else that is wrong ends the stage before any image is decoded.
 
 Cost: a core draws 3,000 images/s of the demo, lists 30,000/s in tars, checks 40,000 headers/s, and packs 9,000 images/s
 of 64x64, or 2,000 photographs/s to 64x64. Memory while listing: 200 bytes an image (14 M: 2.9 GB).
@@ -16,19 +16,19 @@ from typing import Literal
 import numpy as np
 import pydantic
 
+from stages import run_stage
 from zeroshot.base.artifacts import Artifact, ArtifactWriter, write_artifact
-from zeroshot.base.errors import InputError
 from zeroshot.base.files import atomic_write, write_json
 from zeroshot.base.ordered_pool import in_order
 from zeroshot.base.params import Seed, StageParams
-from zeroshot.base.progress import progress
-from zeroshot.base.stage import run_stage
-from zeroshot.image_archives import Listing, list_folder, list_tar
-from zeroshot.image_files import ImageFiles
-from zeroshot.image_layout import Source, find_sources, read_ground_truth, val_wnids
-from zeroshot.image_packing import find_unreadable, write_pixels
-from zeroshot.images import INDEX_FILE, PIXELS_FILE, ROLES, TRAIN, UNSEEN, VAL, ImageIndex, write_index
-from zeroshot.renderer import class_looks, draw_images, random_of
+from zeroshot.console.errors import InputError
+from zeroshot.console.progress import progress
+from zeroshot.image_sets.archives import Listing, list_folder, list_tar
+from zeroshot.image_sets.layouts import Source, find_sources, read_ground_truth, val_wnids
+from zeroshot.image_sets.packing import find_unreadable, write_pixels
+from zeroshot.image_sets.renderer import class_looks, draw_images, random_of
+from zeroshot.images.files import ImageFiles
+from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, ROLES, TRAIN, UNSEEN, VAL, ImageIndex, write_index
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
 

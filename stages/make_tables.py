@@ -11,13 +11,13 @@ import matplotlib
 import pandas as pd
 import pydantic
 
-from zeroshot.base.errors import InputError
+from stages import run_stage
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import StageParams, load_params
-from zeroshot.base.stage import run_stage
-from zeroshot.label_sets import ALL_LABEL_SETS, PLUS_SEEN
-from zeroshot.metrics import KS
-from zeroshot.model_names import BESIDE, NAMES, display_name
+from zeroshot.console.errors import InputError
+from zeroshot.evaluation.metrics import KS
+from zeroshot.evaluation.model_names import BESIDE, NAMES, display_name
+from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN
 
 COLUMNS = ["model", "label_set", "metric", "k", "value"]
 PAPER_SETS = {"seen": "ImageNet 2011 1K", "21k": "ImageNet 2011 21K"}

@@ -1,12 +1,12 @@
 """Text -> corpus: a tokenised sentence a line, against a lexicon of single- and multi-word terms (DeViSE section 3.1).
 
-First pass: articles are read from the dump, cut into sentences and folded into words (the rule of zeroshot.terms: runs
-of letters and digits; digits stay as they are, all other signs only separate), and terms are counted: runs of words
-that are noun lemmas of WordNet (or phrases) are one term, the longest first. Then the lexicon is chosen: every label
-lemma that occurs, and the most frequent other terms; a multi-word term that is left out, being too rare or cut by
-`lexicon_size`, counts as the shorter terms and words in it, which may bring them in. Second pass: words are merged
-into the lexicon's multi-word terms alone, and what is outside it is dropped. Both passes use `workers` processes; the
-output does not depend on their number, nor memory on the text's length.
+First pass: articles are read from the dump, cut into sentences and folded into words (the rule of
+zeroshot.terms.spelling: runs of letters and digits; digits stay as they are, all other signs only separate), and terms
+are counted: runs of words that are noun lemmas of WordNet (or phrases) are one term, the longest first. Then the
+lexicon is chosen: every label lemma that occurs, and the most frequent other terms; a multi-word term that is left out,
+being too rare or cut by `lexicon_size`, counts as the shorter terms and words in it, which may bring them in. Second
+pass: words are merged into the lexicon's multi-word terms alone, and what is outside it is dropped. Both passes use
+`workers` processes; the output does not depend on their number, nor memory on the text's length.
 
 Inputs: `prepare_corpus.text`, of kind `source`; data/taxonomy. Outputs: data/corpus/sentences.txt and lexicon.tsv
 (term, count); metrics of what was kept and dropped. Cost: a second for a million words on a core, thrice that for a
@@ -22,21 +22,21 @@ from typing import NamedTuple
 import numpy as np
 import pydantic
 
-from zeroshot.base.errors import InputError
+from stages import run_stage
 from zeroshot.base.files import atomic_write, write_json
 from zeroshot.base.ordered_pool import in_order
 from zeroshot.base.params import StageParams
-from zeroshot.base.progress import progress
-from zeroshot.base.stage import run_stage
-from zeroshot.encoded_text import EncodedText, encode, read_encoded, write_encoded
-from zeroshot.lexicon import MultiwordTerms, choose_lexicon
-from zeroshot.phrases import find_phrases
-from zeroshot.sentences import SENTENCE_END, tokens_of
+from zeroshot.console.errors import InputError
+from zeroshot.console.progress import progress
 from zeroshot.taxonomy import read_taxonomy
-from zeroshot.terms import JOINER, term_of
-from zeroshot.text_files import Block, tasks_of
-from zeroshot.text_sources import BOUNDARY, HAS_ARTICLES, Source, articles_of, text_files
-from zeroshot.vocabulary import write_counts
+from zeroshot.terms.spelling import JOINER, term_of
+from zeroshot.terms.vocabulary import write_counts
+from zeroshot.text.encoded import EncodedText, encode, read_encoded, write_encoded
+from zeroshot.text.files import Block, tasks_of
+from zeroshot.text.lexicon import MultiwordTerms, choose_lexicon
+from zeroshot.text.phrases import find_phrases
+from zeroshot.text.sentences import SENTENCE_END, tokens_of
+from zeroshot.text.sources import BOUNDARY, HAS_ARTICLES, Source, articles_of, text_files
 
 MAX_DISTINCT = 10_000_000  # distinct terms counted at a time, about 1 GB; beyond, the rarest are forgotten
 

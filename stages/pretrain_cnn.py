@@ -16,18 +16,20 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from zeroshot.augment import Augmentation, Preprocessing, mixup
+from stages import run_stage
 from zeroshot.base.compute import set_up
 from zeroshot.base.files import sha256_of, write_json
 from zeroshot.base.processes import is_first
-from zeroshot.base.stage import run_stage
-from zeroshot.batches import SquareSource
-from zeroshot.image_training import ImageTrainer, ImageTrainingParams
-from zeroshot.images import TRAIN, VAL, ImageIndex
-from zeroshot.networks import write_cnn
-from zeroshot.pretrained import Outputs, Pretrained, build_pretrained, check_normalisation
-from zeroshot.training import checkpoint_of, hit_shares, hits_at, run_epochs, write_curve
-from zeroshot.visual import Stem, VisualModel, check_size
+from zeroshot.images.index import TRAIN, VAL, ImageIndex
+from zeroshot.networks.batches import SquareSource
+from zeroshot.networks.preprocessing import Preprocessing
+from zeroshot.networks.pretrained import Outputs, Pretrained, build_pretrained, check_normalisation
+from zeroshot.networks.saved import write_cnn
+from zeroshot.networks.visual_model import Stem, VisualModel, check_size
+from zeroshot.training.augmentation import Augmentation, mixup
+from zeroshot.training.hits import hit_shares, hits_at
+from zeroshot.training.loop import checkpoint_of, run_epochs, write_curve
+from zeroshot.training.on_images import ImageTrainer, ImageTrainingParams
 
 Share = pydantic.Field(ge=0, lt=1)
 Positive = Annotated[float, pydantic.Field(gt=0)]

@@ -19,18 +19,18 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
+from stages import run_stage
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.compute import set_up
-from zeroshot.base.errors import InputError
 from zeroshot.base.params import StageParams
-from zeroshot.base.progress import progress
-from zeroshot.base.stage import run_stage
-from zeroshot.closed_form import ClosedForm, read_closed_form
-from zeroshot.images import VAL, ImageIndex
-from zeroshot.label_sets import read_label_sets
-from zeroshot.label_vectors import LabelVectors, read_label_vectors
-from zeroshot.nearest import rank_nearest
-from zeroshot.rank_images import ImageValues
+from zeroshot.closed_form.models import ClosedForm, read_closed_form
+from zeroshot.console.errors import InputError
+from zeroshot.console.progress import progress
+from zeroshot.images.index import VAL, ImageIndex
+from zeroshot.labels.label_sets import read_label_sets
+from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
+from zeroshot.ranking.nearest import rank_nearest
+from zeroshot.ranking.rank_images import ImageValues
 
 CHUNK = 1024  # images at a time; fixed, for the same bits in every run
 

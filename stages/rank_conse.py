@@ -5,7 +5,7 @@ A seen label that has no vector cannot be mixed: it is left out of the classifie
 data/rankings/conse/conse-<T>.safetensors, a model for each T, and beside the paper's data/rankings/hierse.safetensors:
 HierSE (Li et al. 2015) is ConSE in a space where a label's vector holds its hypernyms' too. With `handicap`, its seen
 labels' cosines are lowered by what suits best where the labels of a fold are kept out of the mixture and so play
-"unseen" (zeroshot/handicap.py), judged on seen classes' validation images.
+"unseen" (zeroshot/ranking/stacking.py), judged on seen classes' validation images.
 """
 
 from pathlib import Path
@@ -18,20 +18,20 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 
+from stages import run_stage
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.compute import set_up
-from zeroshot.base.errors import InputError
 from zeroshot.base.files import write_json
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.base.processes import is_first
-from zeroshot.base.progress import progress
-from zeroshot.base.stage import run_stage
-from zeroshot.handicap import HANDICAPS, folds_of, harmonic_means, right_by_handicap
-from zeroshot.images import VAL, ImageIndex
-from zeroshot.label_sets import read_label_sets
-from zeroshot.label_vectors import LabelVectors, read_label_vectors
-from zeroshot.nearest import check_vectors, rank_nearest
-from zeroshot.rank_images import ImageValues
+from zeroshot.console.errors import InputError
+from zeroshot.console.progress import progress
+from zeroshot.images.index import VAL, ImageIndex
+from zeroshot.labels.label_sets import read_label_sets
+from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
+from zeroshot.ranking.nearest import check_vectors, rank_nearest
+from zeroshot.ranking.rank_images import ImageValues
+from zeroshot.ranking.stacking import HANDICAPS, folds_of, harmonic_means, right_by_handicap
 
 CHUNK = 1024  # images at a time; fixed, for the same bits in every run
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pydantic
 
+from stages import run_stage
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.compute import set_up
-from zeroshot.base.errors import InputError
 from zeroshot.base.params import StageParams
-from zeroshot.base.stage import run_stage
-from zeroshot.images import ImageIndex
-from zeroshot.label_sets import read_label_sets
-from zeroshot.label_vectors import read_label_vectors
-from zeroshot.nearest import rank_nearest
-from zeroshot.rank_images import ImageValues
+from zeroshot.console.errors import InputError
+from zeroshot.images.index import ImageIndex
+from zeroshot.labels.label_sets import read_label_sets
+from zeroshot.labels.label_vectors import read_label_vectors
+from zeroshot.ranking.nearest import rank_nearest
+from zeroshot.ranking.rank_images import ImageValues
 
 
 class Params(StageParams):

@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pydantic
 
+from stages import run_stage
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.compute import set_up
-from zeroshot.base.errors import InputError
 from zeroshot.base.params import StageParams
-from zeroshot.base.stage import run_stage
-from zeroshot.images import ImageIndex
-from zeroshot.label_sets import read_label_sets
-from zeroshot.rank_images import ImageValues, write_rankings
-from zeroshot.ranking import OutputScores, lay_out
-from zeroshot.rankings import all_labels, memberships
+from zeroshot.console.errors import InputError
+from zeroshot.images.index import ImageIndex
+from zeroshot.labels.label_sets import read_label_sets
+from zeroshot.ranking.first_labels import OutputScores, lay_out
+from zeroshot.ranking.rank_images import ImageValues, write_rankings
+from zeroshot.ranking.rankings import all_labels, memberships
 
 
 class Params(StageParams):

@@ -15,16 +15,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from stages import run_stage
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.compute import set_up
 from zeroshot.base.files import write_json
-from zeroshot.base.stage import run_stage
-from zeroshot.devise_map import write_map
-from zeroshot.hinge import HingeParams, mean_rank_loss
-from zeroshot.images import TRAIN, VAL, ImageIndex
-from zeroshot.label_vectors import read_label_vectors
-from zeroshot.seen_labels import SeenLabels, nearest_hits
-from zeroshot.training import (
+from zeroshot.devise.hinge import HingeParams, mean_rank_loss
+from zeroshot.devise.map import write_map
+from zeroshot.images.index import TRAIN, VAL, ImageIndex
+from zeroshot.labels.label_vectors import read_label_vectors
+from zeroshot.labels.seen_labels import SeenLabels
+from zeroshot.training.hits import nearest_hits
+from zeroshot.training.loop import (
     TrainingParams,
     checkpoint_of,
     epoch_batches,

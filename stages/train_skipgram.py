@@ -6,8 +6,9 @@ each epoch, the state is kept, so that a killed training goes on from there. Wit
 bit for bit where an uninterrupted one does (a slice's random numbers depend on seed, epoch and slice alone); with more,
 threads race for the same vectors, no two runs are equal, and a resumed one is as good as any other.
 
-Input: data/corpus. Outputs: data/terms (zeroshot.term_vectors says what it holds) with an optional export to word2vec's
-format. Cost: about 60,000 words/s a core at the paper's setting (500-D, window 20); memory 8 * dim * terms bytes.
+Input: data/corpus. Outputs: data/terms (zeroshot.terms.vectors says what it holds) with an optional export to
+word2vec's format. Cost: about 60,000 words/s a core at the paper's setting (500-D, window 20); memory
+8 * dim * terms bytes.
 """
 
 import math
@@ -21,15 +22,15 @@ import numpy as np
 import pydantic
 from gensim.models import Word2Vec
 
+from stages import run_stage
 from zeroshot.base.artifacts import Artifact, write_artifact
-from zeroshot.base.errors import InputError
 from zeroshot.base.files import sha256_of, write_json
 from zeroshot.base.params import Seed, StageParams
-from zeroshot.base.progress import progress
-from zeroshot.base.scratch import scratch_folder
-from zeroshot.base.stage import run_stage
-from zeroshot.term_vectors import TermVectors, write_term_vectors
-from zeroshot.vocabulary import read_counts
+from zeroshot.console.errors import InputError
+from zeroshot.console.progress import progress
+from zeroshot.running.scratch import scratch_folder
+from zeroshot.terms.vectors import TermVectors, write_term_vectors
+from zeroshot.terms.vocabulary import read_counts
 
 SLICE = 2_000_000  # words a worker trains on between two looks at the clock: half a minute at the paper's setting
 CHECKPOINT_SECONDS = 300  # how much work a kill can cost, besides the slice in hand

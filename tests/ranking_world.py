@@ -3,9 +3,9 @@
 import numpy as np
 
 from zeroshot.base.artifacts import write_artifact
-from zeroshot.images import ImageIndex, write_index
-from zeroshot.label_sets import write_label_sets
-from zeroshot.label_vectors import LabelVectors, write_label_vectors
+from zeroshot.images.index import ImageIndex, write_index
+from zeroshot.labels.label_sets import write_label_sets
+from zeroshot.labels.label_vectors import LabelVectors, write_label_vectors
 from zeroshot.taxonomy import make_taxonomy, write_taxonomy
 
 NOUNS = {"entity": [], "animal": ["entity"], "dog": ["animal"], "cat": ["animal"], "husky": ["dog"], "pug": ["dog"],

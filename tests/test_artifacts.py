@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zeroshot.base.artifacts import Artifact, ArtifactWriter, write_artifact
-from zeroshot.base.errors import InputError
+from zeroshot.console.errors import InputError
 
 DTYPES = [np.bool_, np.uint8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64]
 

@@ -1,7 +1,8 @@
 import numpy as np
 import torch
 
-from zeroshot.augment import Augmentation, Preprocessing, mixup, random_crop, reflect
+from zeroshot.networks.preprocessing import Preprocessing
+from zeroshot.training.augmentation import Augmentation, mixup, random_crop, reflect
 
 
 def numbered(images, side):

@@ -10,17 +10,17 @@ import pytest
 import torch
 
 from tests.image_sets import DOG, jpeg
-from zeroshot import batches
-from zeroshot.base.errors import InputError
-from zeroshot.batches import AHEAD, SquareSource, ahead
-from zeroshot.image_files import ImageFiles
+from zeroshot.console.errors import InputError
+from zeroshot.images.files import ImageFiles
+from zeroshot.networks import batches
+from zeroshot.networks.batches import AHEAD, SquareSource, ahead
 
 ORPHAN = """
 import sys, time
 import numpy as np, torch
 from pathlib import Path
-from zeroshot import batches
-from zeroshot.image_files import ImageFiles
+from zeroshot.networks import batches
+from zeroshot.images.files import ImageFiles
 
 class Slow(ImageFiles):
     def __init__(self): pass

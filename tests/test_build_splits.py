@@ -19,8 +19,8 @@ from stages.build_splits import (
     tree_sets,
     universe_distances,
 )
-from zeroshot.base.errors import InputError
-from zeroshot.label_sets import read_label_sets, read_wnids, write_wnids
+from zeroshot.console.errors import InputError
+from zeroshot.labels.label_sets import read_label_sets, read_wnids, write_wnids
 from zeroshot.taxonomy import Taxonomy, make_taxonomy, read_taxonomy, write_taxonomy
 
 LISTS = Path(__file__).resolve().parent.parent / "presets" / "lists"

@@ -4,7 +4,7 @@ import pytest
 
 from stages.build_taxonomy import main
 from stages.fetch_wordnet import lexnames_file
-from zeroshot.base.errors import InputError
+from zeroshot.console.errors import InputError
 from zeroshot.taxonomy import read_taxonomy
 
 

@@ -17,7 +17,7 @@ from tools.estimate_cost import (
     run_seconds,
     temporary_bytes,
 )
-from zeroshot.base.errors import InputError
+from zeroshot.console.errors import InputError
 from zeroshot.taxonomy import make_taxonomy, write_taxonomy
 
 TEXT = Text(words=1_200_000, sentences=7_000_000, encoded=5_000_000, seconds=8.0, bytes=9_000_000)
@@ -69,7 +69,7 @@ def test_text_is_counted_exactly_where_it_is_small(tmp_path):
 
 
 def test_large_text_is_scaled_up_from_some_of_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("zeroshot.text_files.TASK", 1)
+    monkeypatch.setattr("zeroshot.text.files.TASK", 1)
     monkeypatch.setattr(check_data, "TEXT_TASKS", 2)
     for number in range(6):
         (tmp_path / f"{number}.txt").write_text("a shark swims\n" * 10)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from zeroshot.base.scratch import PROJECT
+from zeroshot.running.scratch import PROJECT
 
 
 @pytest.fixture

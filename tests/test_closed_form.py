@@ -2,7 +2,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from zeroshot.closed_form import ClassSums, eszsl, exemplars, kernel, read_closed_form, ridge, write_closed_form
+from zeroshot.closed_form.models import ClassSums, eszsl, exemplars, kernel, read_closed_form, ridge, write_closed_form
 
 
 def problem(seed=0, images=40, dim=5, classes=4, space=3):

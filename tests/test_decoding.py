@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from zeroshot.decoding import UnreadableImage, check_header, decode_rgb, decode_square
+from zeroshot.images.decoding import UnreadableImage, check_header, decode_rgb, decode_square
 
 
 def encoded(image: Image.Image, kind: str, **options) -> bytes:

@@ -4,10 +4,10 @@ import pytest
 
 from stages import draw_figures, rank_conse, rank_softmax
 from tests.ranking_world import NOUNS, SEEN, SETS, WNID, build
-from zeroshot.base.errors import InputError
-from zeroshot.label_sets import read_label_sets
-from zeroshot.label_vectors import read_label_vectors
-from zeroshot.rankings import Rankings
+from zeroshot.console.errors import InputError
+from zeroshot.labels.label_sets import read_label_sets
+from zeroshot.labels.label_vectors import read_label_vectors
+from zeroshot.ranking.rankings import Rankings
 from zeroshot.taxonomy import read_taxonomy
 
 PARAMS = dict(label_set="unseen", models=["conse-1", "softmax"], images=5, answers=2, labels=300, perplexity=15, seed=0)

@@ -7,7 +7,7 @@ from stages import embed_images, extract_features
 from tests.test_finetune_devise import finetune, make_world
 from tests.vision import EMBED, EXTRACT
 from zeroshot.base.artifacts import Artifact
-from zeroshot.base.errors import InputError
+from zeroshot.console.errors import InputError
 
 
 @pytest.fixture(autouse=True)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from stages.embed_labels import Params, Terms, ancestors, embed, main, wanted_terms, with_hypernyms
-from zeroshot.base.errors import InputError
-from zeroshot.label_sets import write_label_sets
-from zeroshot.label_vectors import read_label_vectors
+from zeroshot.console.errors import InputError
+from zeroshot.labels.label_sets import write_label_sets
+from zeroshot.labels.label_vectors import read_label_vectors
 from zeroshot.taxonomy import make_taxonomy, write_taxonomy
-from zeroshot.term_vectors import TermVectors, write_term_vectors
+from zeroshot.terms.vectors import TermVectors, write_term_vectors
 
 ANIMAL, BIRD, CRANE, MACHINE, KIT, LAIKA, ROC = (f"n0000000{number}" for number in range(1, 8))
 NOUNS = make_taxonomy({

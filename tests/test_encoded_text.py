@@ -1,8 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroshot.encoded_text import encode, read_encoded, write_encoded
-from zeroshot.sentences import SENTENCE_END
+from zeroshot.text.encoded import encode, read_encoded, write_encoded
+from zeroshot.text.sentences import SENTENCE_END
 
 SENTENCES = st.lists(st.lists(st.sampled_from(["a", "b", "c_d", "\u00e9\U00010400"]), max_size=4), max_size=5)
 

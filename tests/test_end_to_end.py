@@ -22,8 +22,8 @@ import yaml
 from PIL import Image
 
 from zeroshot.base.files import sha256_of
-from zeroshot.base.scratch import PROJECT
-from zeroshot.label_sets import read_wnids
+from zeroshot.labels.label_sets import read_wnids
+from zeroshot.running.scratch import PROJECT
 
 SEEN = ["n02084071", "n02121620", "n01503061", "n02512053", "n02958343", "n02691156"]  # dog cat bird fish car airplane
 UNSEEN = ["n02123394", "n02129165", "n01613294", "n02924116"]  # Persian cat, lion, eagle, bus

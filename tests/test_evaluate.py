@@ -7,10 +7,10 @@ import pytest
 from stages import evaluate, rank_devise, rank_softmax
 from tests.ranking_world import NOUNS, SETS, WNID, build
 from zeroshot.base.artifacts import Artifact, write_artifact
-from zeroshot.base.errors import InputError
-from zeroshot.label_sets import read_label_sets
-from zeroshot.metrics import KS
-from zeroshot.rankings import Rankings
+from zeroshot.console.errors import InputError
+from zeroshot.evaluation.metrics import KS
+from zeroshot.labels.label_sets import read_label_sets
+from zeroshot.ranking.rankings import Rankings
 
 
 def run(world, model="devise"):

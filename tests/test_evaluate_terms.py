@@ -7,7 +7,7 @@ import pytest
 from stages import evaluate_terms
 from stages.evaluate_terms import Params, analogies, edges_up, path_similarities, share_near, word_similarity
 from zeroshot.taxonomy import make_taxonomy, write_taxonomy
-from zeroshot.term_vectors import TermVectors, write_term_vectors
+from zeroshot.terms.vectors import TermVectors, write_term_vectors
 
 SETTINGS = {"analogy_terms": 100, "label_pairs": 200, "neighbours": 2, "hops": 2, "nearest_of": ["cat", "unicorn"],
             "nearest": 2, "seed": 1}

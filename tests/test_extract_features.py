@@ -8,13 +8,13 @@ import torch
 from stages import extract_features
 from tests.processes import run_as_two
 from tests.vision import EXTRACT, SIDE, WNIDS, make_index, make_index_in_place
-from zeroshot.augment import Preprocessing
 from zeroshot.base.artifacts import Artifact
-from zeroshot.base.errors import InputError
-from zeroshot.batches import SquareSource, padded_batches
-from zeroshot.networks import read_cnn, write_cnn
-from zeroshot.pixels import open_pixels
-from zeroshot.visual import build_visual
+from zeroshot.console.errors import InputError
+from zeroshot.images.pixels import open_pixels
+from zeroshot.networks.batches import SquareSource, padded_batches
+from zeroshot.networks.preprocessing import Preprocessing
+from zeroshot.networks.saved import read_cnn, write_cnn
+from zeroshot.networks.visual_model import build_visual
 
 
 def make_cnn(path, wnids=WNIDS[:4]):

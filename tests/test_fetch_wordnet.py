@@ -7,7 +7,7 @@ import pytest
 
 from stages import fetch_wordnet
 from stages.fetch_wordnet import Params, fetch, hierarchy, main, read_files
-from zeroshot.base.errors import InputError
+from zeroshot.console.errors import InputError
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from tests.processes import assert_same_files, kill_and_resume
 from tests.test_extract_features import make_cnn
 from tests.vision import FINETUNE, make_index, make_labels
 from zeroshot.base.artifacts import Artifact
-from zeroshot.base.errors import InputError
-from zeroshot.devise_map import write_map
-from zeroshot.label_vectors import read_label_vectors
-from zeroshot.networks import read_cnn, read_devise
+from zeroshot.console.errors import InputError
+from zeroshot.devise.map import write_map
+from zeroshot.labels.label_vectors import read_label_vectors
+from zeroshot.networks.saved import read_cnn, read_devise
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ from stages import fit_closed_form
 from tests.test_train_devise import make_features
 from tests.vision import WNIDS, make_index, make_labels
 from zeroshot.base.artifacts import Artifact
-from zeroshot.base.errors import InputError
-from zeroshot.closed_form import ClassSums, ClosedForm, read_closed_form
-from zeroshot.images import TRAIN, ImageIndex
-from zeroshot.label_vectors import read_label_vectors
+from zeroshot.closed_form.models import ClassSums, ClosedForm, read_closed_form
+from zeroshot.console.errors import InputError
+from zeroshot.images.index import TRAIN, ImageIndex
+from zeroshot.labels.label_vectors import read_label_vectors
 
 PARAMS = dict(labels="terms", strengths=[0.01, 1], label_strengths=[1], shrinkages=[0.1, 1], sharpnesses=[1, 10],
               width=64, csls_neighbours=0, folds=2, seed=0, threads=1)

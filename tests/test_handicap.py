@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroshot.handicap import HANDICAPS, folds_of, harmonic_means, right_by_handicap
+from zeroshot.ranking.stacking import HANDICAPS, folds_of, harmonic_means, right_by_handicap
 
 
 def test_right_by_hand():

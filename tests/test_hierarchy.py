@@ -6,9 +6,9 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import zeroshot.hierarchy
-from zeroshot.hierarchy import FAR, hops_and_radii
-from zeroshot.metrics import KS, correct_counts, precision_values, weighted_mean
+import zeroshot.evaluation.hierarchy
+from zeroshot.evaluation.hierarchy import FAR, hops_and_radii
+from zeroshot.evaluation.metrics import KS, correct_counts, precision_values, weighted_mean
 
 # 0 entity, 1 animal, 2 dog, 3 cat, 4 husky, 5 pug, 6 artefact, 7 car, 8 ship, 9 Titanic (an instance of ship)
 EDGES = [(1, 0), (6, 0), (2, 1), (3, 1), (4, 2), (5, 2), (7, 6), (8, 6), (9, 8)]
@@ -97,7 +97,7 @@ def test_agrees_with_sets_and_queues(seed, nouns, forest, chunk):
         neighbours[a].add(b)
         neighbours[b].add(a)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(zeroshot.hierarchy, "SOURCES", chunk)
+        patch.setattr(zeroshot.evaluation.hierarchy, "SOURCES", chunk)
         hops, radii = hops_and_radii(graph_of(edges, nouns), nodes, np.arange(count), listed, KS)
     for name, members in listed.items():
         labels = np.flatnonzero(members)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroshot.hinge import hinge_terms, rank_loss, sampled_sum, truncated_sum
+from zeroshot.devise.hinge import hinge_terms, rank_loss, sampled_sum, truncated_sum
 
 
 def unit(labels, dim, seed):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from zeroshot.base.errors import InputError
-from zeroshot.image_archives import list_folder, list_tar
+from zeroshot.console.errors import InputError
+from zeroshot.image_sets.archives import list_folder, list_tar
 
 
 def write_tar(path: Path, members: dict[str, bytes], **options) -> bytes:

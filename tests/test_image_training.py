@@ -15,16 +15,16 @@ from tests.processes import run_as_two
 from tests.test_finetune_devise import finetune, make_world
 from tests.test_pretrain_cnn import train
 from tests.vision import EMBED, PRETRAIN, make_index
-from zeroshot.augment import Preprocessing
 from zeroshot.base.artifacts import Artifact
-from zeroshot.base.errors import InputError
 from zeroshot.base.processes import rank_and_size
-from zeroshot.batches import SquareSource
-from zeroshot.devise_map import state_arrays
-from zeroshot.images import TRAIN, ImageIndex
-from zeroshot.networks import read_cnn, read_devise
-from zeroshot.pretrained import build_pretrained
-from zeroshot.training import epoch_batches, make_optimiser, rate_factor, seed_step, set_rate
+from zeroshot.base.tensors import state_arrays
+from zeroshot.console.errors import InputError
+from zeroshot.images.index import TRAIN, ImageIndex
+from zeroshot.networks.batches import SquareSource
+from zeroshot.networks.preprocessing import Preprocessing
+from zeroshot.networks.pretrained import build_pretrained
+from zeroshot.networks.saved import read_cnn, read_devise
+from zeroshot.training.loop import epoch_batches, make_optimiser, rate_factor, seed_step, set_rate
 
 # no batch norm, and nothing drawn at random: only rounding tells two processes from one
 PLAIN = dict(arch="torchvision/squeezenet1_1", stem="standard", resize=32, image_size=32, crop_padding=0, flip=False,
@@ -167,7 +167,7 @@ def test_a_loss_that_is_nan_in_one_process_ends_both_with_one_message(starts):
 def test_each_process_draws_for_itself_and_the_first_as_if_alone(monkeypatch):
     draws = []
     for rank in (0, 1, 0):
-        monkeypatch.setattr("zeroshot.training.rank_and_size", lambda rank=rank: (rank, 2))
+        monkeypatch.setattr("zeroshot.training.loop.rank_and_size", lambda rank=rank: (rank, 2))
         seed_step(1, 0, 0)
         draws.append(torch.rand(3).tolist())
     monkeypatch.undo()
@@ -178,7 +178,7 @@ def test_each_process_draws_for_itself_and_the_first_as_if_alone(monkeypatch):
 @pytest.mark.parametrize(("batch", "processes"), [(16, 3), (100, 50)])
 def test_a_batch_that_the_processes_cannot_share(tmp_path, monkeypatch, batch, processes):
     make_index(tmp_path / "index")
-    monkeypatch.setattr("zeroshot.image_training.rank_and_size", lambda: (0, processes))
+    monkeypatch.setattr("zeroshot.training.on_images.rank_and_size", lambda: (0, processes))
     with pytest.raises(InputError, match=f"`batch` is {batch} .of 48 training images.*{processes} processes"):
         train(tmp_path / "index", tmp_path, batch=batch)
 

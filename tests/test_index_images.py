@@ -13,9 +13,9 @@ from stages import index_images
 from stages.index_images import Params, take_rows
 from tests.image_sets import CAT, DOG, HORSE, WOLF, colour_of, jpeg, put_folder, small_set, tar_of
 from zeroshot.base.artifacts import Artifact
-from zeroshot.base.errors import InputError
-from zeroshot.images import INDEX_FILE, PIXELS_FILE, TRAIN, UNSEEN, VAL, ImageIndex
-from zeroshot.pixels import PackedPixels, open_pixels
+from zeroshot.console.errors import InputError
+from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, TRAIN, UNSEEN, VAL, ImageIndex
+from zeroshot.images.pixels import PackedPixels, open_pixels
 from zeroshot.taxonomy import make_taxonomy, read_taxonomy, write_taxonomy
 
 SETTINGS = {

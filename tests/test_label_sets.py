@@ -1,7 +1,7 @@
 import pytest
 
-from zeroshot.base.errors import InputError
-from zeroshot.label_sets import ALL_LABEL_SETS, read_label_sets, read_wnids, write_label_sets
+from zeroshot.console.errors import InputError
+from zeroshot.labels.label_sets import ALL_LABEL_SETS, read_label_sets, read_wnids, write_label_sets
 
 A, B, C = "n00000001", "n00000002", "n00000003"
 

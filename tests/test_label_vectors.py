@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from zeroshot.base.artifacts import write_artifact
-from zeroshot.base.errors import InputError
-from zeroshot.label_vectors import LabelVectors, read_label_vectors, write_label_vectors
+from zeroshot.console.errors import InputError
+from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors, write_label_vectors
 
 WNIDS = ["n00000001", "n00000002", "n00000003"]
 VECTORS = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)

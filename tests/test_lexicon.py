@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroshot.base.errors import InputError
-from zeroshot.encoded_text import encode
-from zeroshot.lexicon import MultiwordTerms, choose_lexicon
+from zeroshot.console.errors import InputError
+from zeroshot.text.encoded import encode
+from zeroshot.text.lexicon import MultiwordTerms, choose_lexicon
 
 SHARKS = MultiwordTerms(["white_shark", "great_white_shark", "great_white_way", "shark", "great_white"])
 

@@ -3,8 +3,8 @@ import pytest
 
 from stages import make_tables
 from stages.evaluate import _write_scores
-from zeroshot.base.errors import InputError
-from zeroshot.metrics import KS
+from zeroshot.console.errors import InputError
+from zeroshot.evaluation.metrics import KS
 
 PUBLISHED = "presets/papers/conse_tables.csv"
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zeroshot import metrics
-from zeroshot.metrics import KS
+from zeroshot.evaluation import metrics
+from zeroshot.evaluation.metrics import KS
 
 
 def test_by_hand():

@@ -21,12 +21,13 @@ from stages import (
     train_devise,
 )
 from tests.vision import EMBED, EXTRACT, FINETUNE, MAP, PRETRAIN, WNIDS, make_index
-from zeroshot import batches, ranking, training
 from zeroshot.base import compute, processes
 from zeroshot.base.artifacts import Artifact
-from zeroshot.closed_form import ClosedForm, write_closed_form
-from zeroshot.label_sets import write_label_sets
-from zeroshot.label_vectors import LabelVectors, read_label_vectors, write_label_vectors
+from zeroshot.closed_form.models import ClosedForm, write_closed_form
+from zeroshot.labels.label_sets import write_label_sets
+from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors, write_label_vectors
+from zeroshot.networks import batches
+from zeroshot.ranking import first_labels
 
 DIM = 5
 CHUNK = 16  # images ranked at a time, of 26
@@ -127,9 +128,9 @@ class LikeCuda(str):
 def run_on_pretend_gpu(world):
     from tests import pretend_gpu as gpu  # registers the device in this process
 
-    for module in (compute, processes, training):
+    for module in (compute, processes, loop):
         module.pick_device = lambda: gpu.DEVICE
-    ranking.CHUNK["pretend"] = CHUNK
+    first_labels.CHUNK["pretend"] = CHUNK
     torch.cuda.mem_get_info, torch.cuda.set_device = lambda device: (2**40, 2**40), lambda device: None
     torch.Tensor.pin_memory = lambda tensor: tensor
     source = batches.SquareSource.__init__
@@ -184,7 +185,7 @@ def ran(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZEROSHOT_SCRATCH", str(folder / "scratch"))
         patch.setenv("OMP_NUM_THREADS", "1")  # the device's gradients have a thread of their own
-        patch.setitem(ranking.CHUNK, "cpu", CHUNK)
+        patch.setitem(first_labels.CHUNK, "cpu", CHUNK)
         run_stages(folder, folder / "cpu")
         code = ("import pathlib, tests.test_on_a_gpu as t; "
                 f"t.run_on_pretend_gpu(pathlib.Path({str(folder)!r}))")

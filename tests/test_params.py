@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from pydantic import Field
 
-from zeroshot.base.errors import InputError
 from zeroshot.base.params import Seed, StageParams, load_params
+from zeroshot.console.errors import InputError
 
 
 class Params(StageParams):

@@ -5,11 +5,11 @@ import pytest
 
 from stages import prepare_corpus
 from stages.prepare_corpus import Params
-from zeroshot import text_files
-from zeroshot.base.errors import InputError
-from zeroshot.encoded_text import encode, write_encoded
-from zeroshot.lexicon import MultiwordTerms
+from zeroshot.console.errors import InputError
 from zeroshot.taxonomy import make_taxonomy, write_taxonomy
+from zeroshot.text import files as text_files
+from zeroshot.text.encoded import encode, write_encoded
+from zeroshot.text.lexicon import MultiwordTerms
 
 NOUNS = {"n00000001": (["shark"], [], [], "a fish"),
          "n00000002": (["great white shark", "white shark"], ["n00000001"], [], "a large shark"),

@@ -10,11 +10,11 @@ from stages import pretrain_cnn
 from tests.processes import kill_and_resume
 from tests.vision import PRETRAIN, SIDE, WNIDS, make_index, make_index_in_place
 from zeroshot.base.artifacts import Artifact
-from zeroshot.base.errors import InputError
 from zeroshot.base.params import load_params
-from zeroshot.networks import read_cnn
-from zeroshot.pretrained import build_pretrained, check_normalisation, imagenet_1k, keep_outputs
-from zeroshot.visual import build_visual
+from zeroshot.console.errors import InputError
+from zeroshot.networks.pretrained import build_pretrained, check_normalisation, imagenet_1k, keep_outputs
+from zeroshot.networks.saved import read_cnn
+from zeroshot.networks.visual_model import build_visual
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,10 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from zeroshot.base import processes, torchrun
-from zeroshot.base.errors import InputError
+from zeroshot.base import processes
 from zeroshot.base.processes import process_group
+from zeroshot.console.errors import InputError
+from zeroshot.running import torchrun
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch):

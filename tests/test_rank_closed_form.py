@@ -6,13 +6,13 @@ import torch.nn.functional as F
 from stages import rank_closed_form, rank_devise
 from tests.ranking_world import build
 from zeroshot.base.artifacts import Artifact, write_artifact
-from zeroshot.base.errors import InputError
-from zeroshot.closed_form import ClosedForm, write_closed_form
-from zeroshot.images import VAL, ImageIndex
-from zeroshot.label_sets import read_label_sets
-from zeroshot.label_vectors import read_label_vectors
-from zeroshot.rank_images import ImageValues
-from zeroshot.rankings import Rankings
+from zeroshot.closed_form.models import ClosedForm, write_closed_form
+from zeroshot.console.errors import InputError
+from zeroshot.images.index import VAL, ImageIndex
+from zeroshot.labels.label_sets import read_label_sets
+from zeroshot.labels.label_vectors import read_label_vectors
+from zeroshot.ranking.rank_images import ImageValues
+from zeroshot.ranking.rankings import Rankings
 
 MAP = torch.tensor(np.random.default_rng(5).normal(size=(4, 6)), dtype=torch.float32)
 CENTRE = torch.arange(6.0)

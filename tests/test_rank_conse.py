@@ -9,11 +9,11 @@ from tests.processes import run_as_two
 from tests.ranking_world import NOUNS, SEEN, WNID, build
 from tests.vision import WNIDS, make_index, make_labels
 from zeroshot.base.artifacts import Artifact, write_artifact
-from zeroshot.base.errors import InputError
-from zeroshot.handicap import folds_of
-from zeroshot.label_sets import read_label_sets
-from zeroshot.label_vectors import LabelVectors, read_label_vectors, write_label_vectors
-from zeroshot.rankings import Rankings
+from zeroshot.console.errors import InputError
+from zeroshot.labels.label_sets import read_label_sets
+from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors, write_label_vectors
+from zeroshot.ranking.rankings import Rankings
+from zeroshot.ranking.stacking import folds_of
 
 PARAMS = dict(t=[1], hierse_t=1, handicap=False, folds=2, seed=0, threads=1)
 
@@ -174,7 +174,8 @@ def test_t_twice_is_refused():
 def test_two_processes_write_the_same_file_as_one(tmp_path):
     """41 images in chunks of 256 would all fall to the first process: smaller chunks make both work, for two rounds."""
     world = build(tmp_path, images=41)
-    code = ("from pathlib import Path; from zeroshot import rank_images; from tests.test_rank_conse import rank; "
+    code = ("from pathlib import Path; from zeroshot.ranking import rank_images; "
+            "from tests.test_rank_conse import rank; "
             f"rank_images.CHUNK = {{'cpu': 16}}; rank(Path({str(world)!r}), 2)")
     ended = run_as_two(code)
     assert [process.returncode for process in ended] == [0, 0], ended[0].stderr

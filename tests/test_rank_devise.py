@@ -4,13 +4,12 @@ import torch
 
 from stages import rank_devise
 from tests.ranking_world import NOUNS, SETS, WNID, build
-from zeroshot import ranking
 from zeroshot.base.artifacts import Artifact, write_artifact
-from zeroshot.base.errors import InputError
-from zeroshot.images import ImageIndex
-from zeroshot.label_sets import read_label_sets
-from zeroshot.label_vectors import read_label_vectors
-from zeroshot.rankings import Rankings
+from zeroshot.console.errors import InputError
+from zeroshot.images.index import ImageIndex
+from zeroshot.labels.label_sets import read_label_sets
+from zeroshot.labels.label_vectors import read_label_vectors
+from zeroshot.ranking.rankings import Rankings
 
 PARAMS = rank_devise.Params(threads=1)
 
@@ -52,7 +51,7 @@ def test_every_image_of_every_set_against_a_plain_loop(tmp_path):
 def test_the_chunks_size_and_the_images_around_change_nothing(tmp_path, monkeypatch):
     world = build(tmp_path, images=30)
     run(world, "a/devise.safetensors")
-    monkeypatch.setitem(ranking.CHUNK, "cpu", 16)
+    monkeypatch.setitem(first_labels.CHUNK, "cpu", 16)
     run(world, "b/devise.safetensors")
     assert (world / "a/devise.safetensors").read_bytes() == (world / "b/devise.safetensors").read_bytes()
 

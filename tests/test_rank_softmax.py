@@ -4,9 +4,9 @@ import pytest
 from stages import rank_softmax
 from tests.ranking_world import SEEN, SETS, WNID, build
 from zeroshot.base.artifacts import Artifact, write_artifact
-from zeroshot.base.errors import InputError
-from zeroshot.label_sets import read_label_sets, write_label_sets
-from zeroshot.rankings import Rankings
+from zeroshot.console.errors import InputError
+from zeroshot.labels.label_sets import read_label_sets, write_label_sets
+from zeroshot.ranking.rankings import Rankings
 
 
 def run(world):

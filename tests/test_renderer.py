@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from zeroshot.renderer import TRAITS, class_looks, draw_images, random_of
+from zeroshot.image_sets.renderer import TRAITS, class_looks, draw_images, random_of
 
 CHAIN = {"a": ["top"], "b": ["top"], "a1": ["a"], "a2": ["a"], "b1": ["b"]}
 

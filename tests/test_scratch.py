@@ -10,11 +10,11 @@ import types
 import pytest
 import torch
 
-from zeroshot.base import scratch
 from zeroshot.base.checkpoints import load_checkpoint, save_checkpoint
-from zeroshot.base.errors import InputError
 from zeroshot.base.files import atomic_write
-from zeroshot.base.scratch import scratch_folder
+from zeroshot.console.errors import InputError
+from zeroshot.running import scratch
+from zeroshot.running.scratch import scratch_folder
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +108,7 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch, code):
 def test_a_killed_process_gives_its_folder_back():
     code = """
         import os, signal
-        from zeroshot.base.scratch import scratch_folder
+        from zeroshot.running.scratch import scratch_folder
         with scratch_folder("s", x=1) as folder:
             if (folder / "state").exists():
                 raise SystemExit(7)

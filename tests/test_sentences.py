@@ -1,8 +1,8 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from zeroshot.sentences import SENTENCE_END, tokens_of
-from zeroshot.terms import words_of
+from zeroshot.terms.spelling import words_of
+from zeroshot.text.sentences import SENTENCE_END, tokens_of
 
 TRICKY = st.text(st.sampled_from("aZ9éßİſΣς½–’…\u00ad\u0301\u200b_-'.,;!? \n\t\x1c\x85\u2028ﬁ漢ก\u0e33"))
 

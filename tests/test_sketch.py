@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from zeroshot.closed_form import ClosedForm
-from zeroshot.sketch import Sketch
+from zeroshot.closed_form.models import ClosedForm
+from zeroshot.closed_form.sketch import Sketch
 
 
 @pytest.mark.parametrize(("dim", "width"), [(7, 3), (6, 3), (5, 5), (4, 1)])

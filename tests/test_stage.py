@@ -12,15 +12,16 @@ import torch
 
 from tests.processes import free_port
 from zeroshot.base.params import StageParams
-from zeroshot.base.scratch import PROJECT
-from zeroshot.base.stage import _for_the_user, launch
+from zeroshot.running.launch import launch
+from zeroshot.running.scratch import PROJECT
+from zeroshot.running.stage import _for_the_user
 
 SHARED = """
     import os
     from pathlib import Path
-    from zeroshot.base.errors import InputError
+    from zeroshot.console.errors import InputError
     from zeroshot.base.params import StageParams
-    from zeroshot.base.stage import run_stage
+    from zeroshot.running.stage import run_stage
 
     class Params(StageParams):
         refused_by: int
@@ -40,7 +41,7 @@ SHARED = """
 TORCH = """
     from pathlib import Path
     from zeroshot.base.params import StageParams
-    from zeroshot.base.stage import run_stage
+    from zeroshot.running.stage import run_stage
 
     class Params(StageParams):
         batch: int
@@ -61,10 +62,10 @@ NODES = """
 """
 STAGE = """
     from pathlib import Path
-    from zeroshot.base.errors import InputError
+    from zeroshot.console.errors import InputError
     from zeroshot.base.files import atomic_write
     from zeroshot.base.params import StageParams
-    from zeroshot.base.stage import run_stage
+    from zeroshot.running.stage import run_stage
 
     class Params(StageParams):
         size: int
@@ -123,7 +124,7 @@ def test_no_place_for_checkpoints_is_one_line(run, tmp_path, monkeypatch):
     monkeypatch.setenv("ZEROSHOT_SCRATCH", "/proc/nope")
     (tmp_path / "grow.py").write_text(textwrap.dedent(STAGE).replace("    if not in_file.exists():", """
     import sys
-    from zeroshot.base.scratch import scratch_folder
+    from zeroshot.running.scratch import scratch_folder
     assert "torch" not in sys.modules
     with scratch_folder("grow"):
         pass
@@ -201,7 +202,7 @@ def test_two_nodes_share_the_work(run_shared):
     assert ended.returncode == 0 and "waiting for" not in ended.stderr, ended.stderr
     said = [(folder / str(rank)).read_text().split() for rank in range(2)]
     assert [words[:2] for words in said] == [["2", "0.5"]] * 2 and {words[2] for words in said} == {"0", "1"}
-    command = f"2 {sys.executable} -m zeroshot.base.torchrun -m stages.share --out ."
+    command = f"2 {sys.executable} -m zeroshot.running.torchrun -m stages.share --out ."
     assert (folder / "launched").read_text() == command + "\n" and (folder / "checked").read_text() == "."
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from zeroshot.base.errors import InputError
+from zeroshot.console.errors import InputError
 from zeroshot.taxonomy import make_taxonomy, read_taxonomy, write_taxonomy
 
 A, B, C = "n00000001", "n00000002", "n00000003"

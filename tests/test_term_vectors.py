@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from gensim.models import KeyedVectors, Word2Vec
 
-from zeroshot import foreign_vectors
-from zeroshot.base.errors import InputError
 from zeroshot.base.files import sha256_of
-from zeroshot.term_vectors import SEALED, TermVectors, read_term_vectors, write_term_vectors
+from zeroshot.console.errors import InputError
+from zeroshot.terms import foreign_vectors
+from zeroshot.terms.vectors import SEALED, TermVectors, read_term_vectors, write_term_vectors
 
 NAMES = ["the", "great_white_shark", "façade", "3"]
 VECTORS = np.array([[1, 2, 3], [-0.5, 0.25, 1e-3], [7, 0, 0], [1, 1, 1.5]], np.float32)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zeroshot.terms import term_of, words_of
+from zeroshot.terms.spelling import term_of, words_of
 
 
 @pytest.mark.parametrize("lemma, term", [

@@ -4,9 +4,9 @@ import gzip
 import pytest
 import zstandard
 
-from zeroshot import text_files
-from zeroshot.base.errors import InputError
-from zeroshot.text_files import blocks_of, opened, tasks_of
+from zeroshot.console.errors import InputError
+from zeroshot.text import files as text_files
+from zeroshot.text.files import blocks_of, opened, tasks_of
 
 LINES = b"".join(b"line %d of the text\n" % number for number in range(5000))
 PACK = {".txt": bytes, ".bz2": bz2.compress, ".gz": lambda data: gzip.compress(data, mtime=0),

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from gensim.test.utils import datapath
 
-from zeroshot import text_files
-from zeroshot.base.errors import InputError
-from zeroshot.text_files import tasks_of
-from zeroshot.text_sources import BOUNDARY, articles_of
-from zeroshot.text_sources import text_files as files_of
+from zeroshot.console.errors import InputError
+from zeroshot.text import files as text_files
+from zeroshot.text.files import tasks_of
+from zeroshot.text.sources import BOUNDARY, articles_of
+from zeroshot.text.sources import text_files as files_of
 
 PAGE = "<page><title>{0}</title><ns>{1}</ns>{2}<revision><text xml:space='preserve'>{3}</text></revision></page>\n"
 DUMP = "<mediawiki version='0.10'>\n{}</mediawiki>\n"

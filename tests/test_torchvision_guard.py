@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 PROGRAM = """
-import zeroshot.torchvision_guard as guard
+import zeroshot.networks.torchvision_guard as guard
 import torch, torchvision, timm
 from torchvision.transforms import v2
 image = torch.zeros(1, 3, 64, 64)

@@ -8,8 +8,8 @@ from stages import train_devise
 from tests.processes import assert_same_files, kill_and_resume
 from tests.vision import MAP, WNIDS, make_index, make_labels
 from zeroshot.base.artifacts import Artifact, write_artifact
-from zeroshot.base.errors import InputError
-from zeroshot.devise_map import read_map
+from zeroshot.console.errors import InputError
+from zeroshot.devise.map import read_map
 
 DIM = 8
 

@@ -14,9 +14,9 @@ from gensim.models import KeyedVectors
 
 from stages import train_skipgram
 from stages.train_skipgram import Params, line_ends, slices_of
-from zeroshot.base.errors import InputError
-from zeroshot.term_vectors import read_term_vectors
-from zeroshot.vocabulary import write_counts
+from zeroshot.console.errors import InputError
+from zeroshot.terms.vectors import read_term_vectors
+from zeroshot.terms.vocabulary import write_counts
 
 SETTINGS = {"dim": 8, "window": 3, "hierarchical_softmax": True, "negative": 0, "subsample": 1e-2, "epochs": 3,
             "min_count": 1, "alpha": 0.05, "min_alpha": 0.001, "workers": 1, "seed": 3, "export": "none"}
@@ -24,7 +24,7 @@ SETTINGS = {"dim": 8, "window": 3, "hierarchical_softmax": True, "negative": 0, 
 STAGE = """
 import sys
 from stages import train_skipgram
-from zeroshot.base.stage import run_stage
+from zeroshot.running.stage import run_stage
 train_skipgram.SLICE, train_skipgram.CHECKPOINT_SECONDS = map(int, sys.argv[-2:])
 del sys.argv[-2:]
 run_stage(train_skipgram.main)

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from zeroshot.base.checkpoints import load_checkpoint
-from zeroshot.base.errors import InputError
-from zeroshot.training import epoch_batches, hits_at, make_optimiser, rate_factor, run_epochs, train_pass, write_curve
+from zeroshot.console.errors import InputError
+from zeroshot.training.hits import hits_at
+from zeroshot.training.loop import epoch_batches, make_optimiser, rate_factor, run_epochs, train_pass, write_curve
 
 
 def make_run(folder, *, epochs=4, stop_at=None, scale=1.0):

@@ -3,15 +3,15 @@ import copy
 import pytest
 import torch
 
-import zeroshot.torchvision_guard  # noqa: F401  isort: skip  (before torchvision and timm)
+import zeroshot.networks.torchvision_guard  # noqa: F401  isort: skip  (before torchvision and timm)
 import timm
 from torch import nn
 from torchvision import models
 from torchvision.models.maxvit import MaxVit
 
-from zeroshot.base.errors import InputError
-from zeroshot.torchvision_networks import _AverageTo, cut_torchvision
-from zeroshot.visual import VisualModel, build_visual, check_size, feature_dim
+from zeroshot.console.errors import InputError
+from zeroshot.networks.torchvision_networks import _AverageTo, cut_torchvision
+from zeroshot.networks.visual_model import VisualModel, build_visual, check_size, feature_dim
 
 
 @pytest.mark.parametrize(("arch", "stem", "size", "activation", "normalised", "pooled", "penultimate"), [

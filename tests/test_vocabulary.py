@@ -1,7 +1,7 @@
 import pytest
 
-from zeroshot.base.errors import InputError
-from zeroshot.vocabulary import read_counts, write_counts
+from zeroshot.console.errors import InputError
+from zeroshot.terms.vocabulary import read_counts, write_counts
 
 COUNTS = {"the": 9, "of": 7, "tiger_shark": 2, "façade": 1}
 

@@ -4,8 +4,8 @@ import numpy as np
 
 from tests.image_sets import jpeg
 from zeroshot.base.artifacts import Artifact, ArtifactWriter
-from zeroshot.images import INDEX_FILE, PIXELS_FILE, ImageIndex, write_index
-from zeroshot.label_vectors import LabelVectors, write_label_vectors
+from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, ImageIndex, write_index
+from zeroshot.labels.label_vectors import LabelVectors, write_label_vectors
 
 WNIDS = [f"n0000000{number}" for number in range(1, 7)]  # the last two are unseen
 COUNTS = {0: 12, 1: 4, 2: 5}  # role -> images a class

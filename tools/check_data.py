@@ -19,24 +19,24 @@ import numpy as np
 import torch
 import yaml
 
-import zeroshot.wiki_markup  # noqa: F401  (else reading a MediaWiki dump loads it, while that is timed)
+import zeroshot.text.markup  # noqa: F401  (else reading a MediaWiki dump loads it, while that is timed)
 from stages import prepare_corpus
 from stages.index_images import Params, choose_sources, list_source, read_demo_classes
 from tools.check_params import check_params, missing_inputs
 from tools.estimate_cost import DRAWN, Found, Text, Training, basis, disk_bytes, memory_bytes, run_seconds
 from tools.stage_deps import PROJECT, stage_bodies
 from zeroshot.base.compute import set_up
-from zeroshot.base.errors import InputError
-from zeroshot.base.scratch import scratch_root
-from zeroshot.decoding import UnreadableImage, decode_square
-from zeroshot.image_archives import Listing
-from zeroshot.image_layout import Source
-from zeroshot.images import ROLES
-from zeroshot.lexicon import MultiwordTerms
+from zeroshot.console.errors import InputError
+from zeroshot.image_sets.archives import Listing
+from zeroshot.image_sets.layouts import Source
+from zeroshot.images.decoding import UnreadableImage, decode_square
+from zeroshot.images.index import ROLES
+from zeroshot.networks.visual_model import build_visual, check_size, feature_dim
+from zeroshot.running.scratch import scratch_root
 from zeroshot.taxonomy import read_taxonomy
-from zeroshot.text_files import tasks_of
-from zeroshot.text_sources import BOUNDARY, text_files
-from zeroshot.visual import build_visual, check_size, feature_dim
+from zeroshot.text.files import tasks_of
+from zeroshot.text.lexicon import MultiwordTerms
+from zeroshot.text.sources import BOUNDARY, text_files
 
 LISTED = 12  # classes of each role that are listed
 DECODED = 16  # images of each of these that are decoded

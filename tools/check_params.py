@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 
 from tools.stage_deps import stage_bodies, stage_module
-from zeroshot.base.errors import InputError
 from zeroshot.base.params import load_params
+from zeroshot.console.errors import InputError
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
-"""The code that each stage depends on: its import closure inside the project, as dvc.yaml must list it.
+"""The code that each stage depends on, as dvc.yaml must list it: its own file, and the packages that it loads.
 
-DVC does not trace imports, so a module that a stage imports and does not declare would leave stale results.
+DVC does not trace imports, so a module that a stage imports and does not declare would leave stale results. The unit is
+the package: a stage depends on every package that holds a file of its import closure, whole. Two packages are nobody's
+dependency, since nothing in them can change a result: how a stage is started, and what it says.
 `python -m tools.stage_deps --write` (or `make deps`) brings dvc.yaml up to date; the tests compare.
 """
 
@@ -12,22 +14,28 @@ import ruamel.yaml
 
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = ("stages", "zeroshot")
-BASE = "zeroshot/base"  # one dependency, since nearly every stage loads nearly all of it: DVC reads fewer entries
+BASE = "zeroshot/base"  # first of the packages
+CHANGES_NO_RESULT = ("zeroshot/console", "zeroshot/running")
 
 
-def import_closure(module: str) -> list[str]:
-    """What `module` ("stages.x") loads of the project: itself first, BASE as a folder, other files sorted."""
-    found: dict[str, None] = {}
+def import_closure(module: str) -> list[Path]:
+    """The project's files that `module` ("stages.x") loads, itself first; relative to the project."""
+    found: dict[Path, None] = {}
     waiting = [module]
     while waiting:
-        name = waiting.pop()
-        file = PROJECT.joinpath(*name.split(".")).with_suffix(".py")
-        if not file.exists() or name in found:
+        file = Path(*waiting.pop().split(".")).with_suffix(".py")
+        if file in found or not (PROJECT / file).exists():
             continue
-        found[name] = None
-        waiting += imported_modules(file)
-    own, *others = (name.replace(".", "/") + ".py" for name in found)
-    return [own, BASE, *sorted(file for file in others if not file.startswith(BASE + "/"))]
+        found[file] = None
+        waiting += imported_modules(PROJECT / file)
+    return list(found)
+
+
+def declared_code(module: str) -> list[str]:
+    """What of its code a stage must declare: its file, base, the other packages and single modules, sorted."""
+    own, *others = import_closure(module)
+    units = {str(file.parent if len(file.parts) > 2 else file) for file in others}
+    return [str(own), *sorted(units - {*CHANGES_NO_RESULT}, key=lambda unit: (unit != BASE, unit))]
 
 
 def imported_modules(file: Path) -> list[str]:
@@ -54,7 +62,7 @@ def stage_module(body: dict) -> str:
 
 def code_deps(body: dict) -> list[str]:
     """The project's code among a stage's declared deps, in order."""
-    return [dep for dep in body.get("deps", []) if dep.endswith(".py") or dep == BASE]
+    return [dep for dep in body.get("deps", []) if dep.split("/")[0] in PACKAGES]
 
 
 def _write(path: Path) -> None:
@@ -64,8 +72,7 @@ def _write(path: Path) -> None:
     document = yaml.load(path.read_text(encoding="utf-8"))
     for body in stage_bodies(document).values():
         data = [dep for dep in body.get("deps", []) if dep not in code_deps(body)]
-        deps = ruamel.yaml.comments.CommentedSeq([*import_closure(stage_module(body)), *data])
-        body["deps"] = deps
+        body["deps"] = ruamel.yaml.comments.CommentedSeq([*declared_code(stage_module(body)), *data])
     with open(path, "w", encoding="utf-8") as file:
         yaml.dump(document, file)
 

@@ -15,8 +15,8 @@ import numpy as np
 import scipy.sparse
 from jaxtyping import Int32
 
-from zeroshot.base.errors import InputError
 from zeroshot.base.files import atomic_write
+from zeroshot.console.errors import InputError
 
 WNID = re.compile(r"n\d{8}")
 REMEDY = "delete the folder and `dvc repro build_taxonomy`"

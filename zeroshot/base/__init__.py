@@ -1,1 +1,1 @@
-"""What every stage stands on: errors, params, progress, files, artifacts, checkpoints. One dependency in dvc.yaml."""
+"""What every stage stands on and every result rests on: artifacts, files, params, processes. It knows nobody above."""

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from zeroshot.base.errors import InputError
 from zeroshot.base.files import CHUNK, atomic_write
+from zeroshot.console import refusals
 
 DTYPES = {"BOOL": np.bool_, "U8": np.uint8, "I16": np.int16, "I32": np.int32, "I64": np.int64,
           "F16": np.float16, "F32": np.float32, "F64": np.float64}
@@ -86,15 +86,13 @@ class Artifact:
         try:
             self._file = open(path, "rb")
         except FileNotFoundError:
-            raise InputError(f"{path}: no such file; `dvc repro` makes it") from None
+            raise refusals.no_artifact(path) from None
         try:
             self._read_header()
         except (ValueError, KeyError, TypeError):
-            raise InputError(f"{path}: not one of this project's artifacts (bad header); "
-                             "delete it and `dvc repro`") from None
+            raise refusals.foreign_artifact(path) from None
         if verify and self._digest() != self.sha256:
-            raise InputError(f"{path}: damaged: its content does not match the checksum that it was written with; "
-                             "delete it and `dvc checkout` or `dvc repro`")
+            raise refusals.damaged_artifact(path)
 
     def _read_header(self) -> None:
         length = int.from_bytes(self._file.read(8), "little")
@@ -138,8 +136,7 @@ class Artifact:
             self._file.seek(self._start + offset + start * _row_bytes(shape, dtype))
             read = self._file.readinto(block.data.cast("B"))
             if read != block.nbytes:
-                raise InputError(f"{self.path}: cut short inside `{name}`: {read} of {block.nbytes} bytes; "
-                                 "delete it and `dvc repro`")
+                raise refusals.short_artifact(self.path, name, read, block.nbytes)
         return block
 
     def __getitem__(self, name: str) -> np.ndarray:

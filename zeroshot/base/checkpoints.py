@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from zeroshot.base.files import atomic_write
+from zeroshot.console import refusals
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
@@ -26,7 +27,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
         return None
     seal, _, payload = path.read_bytes().partition(b"\n")
     if hashlib.sha256(payload).hexdigest().encode() != seal:
-        print(f"{path}: this checkpoint is damaged; starting from the beginning", file=sys.stderr)
+        print(refusals.damaged_checkpoint(path), file=sys.stderr)
         path.unlink()
         return None
     return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
 
-from zeroshot.base.stage import die_with_parent
+from zeroshot.base.parent import die_with_parent
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 import pydantic
 import yaml
 
-from zeroshot.base.errors import InputError
+from zeroshot.console import refusals
 
 
 class StageParams(pydantic.BaseModel):
@@ -31,21 +31,12 @@ def load_params(section: str, model: type[P], path: Path = Path("params.yaml")) 
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; run from the project's folder, or `make preset NAME=demo`") from None
+        raise refusals.no_params(path) from None
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from None
+        raise refusals.broken_params(path, error) from None
     if not isinstance(document, dict) or not isinstance(document.get(section), dict):
-        raise InputError(f"{path}: section `{section}:` is missing or empty; presets/ shows what it holds")
+        raise refusals.no_section(path, section)
     try:
         return model.model_validate(document[section])
     except pydantic.ValidationError as error:
-        raise InputError("\n".join(_describe(path, section, model, fault) for fault in error.errors())) from None
-
-
-def _describe(path: Path, section: str, model: type[StageParams], fault: dict) -> str:
-    key = ".".join([section, *map(str, fault["loc"])])
-    if fault["type"] == "extra_forbidden":
-        return f"{path}: unknown key `{key}`; known here: {', '.join(sorted(model.model_fields))}"
-    if fault["type"] == "missing":
-        return f"{path}: key `{key}` is missing; presets/demo.yaml explains it"
-    return f"{path}: `{key}` is {fault['input']!r}; expected: {fault['msg'].removeprefix('Value error, ')}"
+        raise refusals.wrong_params(path, section, model.model_fields, error.errors()) from None

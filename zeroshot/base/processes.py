@@ -12,7 +12,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from zeroshot.base.compute import pick_device
-from zeroshot.base.errors import InputError
+from zeroshot.console import refusals
+from zeroshot.console.errors import InputError
 
 T = TypeVar("T")
 TURN = 5  # seconds in which a process surely ends, torchrun notices, and ends the others
@@ -40,8 +41,7 @@ def _join() -> None:
     if torch.cuda.is_available():
         device = pick_device()
         if device.index >= (gpus := torch.cuda.device_count()):
-            raise InputError(f"PET_NPROC_PER_NODE: process {device.index + 1} of this machine finds {gpus} GPUs; start "
-                             "as many processes as there are")
+            raise refusals.too_few_gpus(device.index + 1, gpus)
         torch.cuda.set_device(device)  # NCCL sends what is no tensor from the current one
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 

@@ -1,0 +1,1 @@
+"""What people see: errors, their words, progress bars. It can change no result, so no stage depends on it."""

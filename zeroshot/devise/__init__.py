@@ -1,0 +1,1 @@
+"""DeViSE's heart: the hinge rank loss and the map M."""

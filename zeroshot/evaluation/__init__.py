@@ -1,0 +1,1 @@
+"""Metrics of rankings, distances in WordNet, what models are called."""

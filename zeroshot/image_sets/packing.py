@@ -1,0 +1,75 @@
+"""Every image of a set looked at once: is it readable, and with `pack`, its pixels, sealed in one file."""
+
+from pathlib import Path
+
+import numpy as np
+
+from zeroshot.base.artifacts import Artifact, ArtifactWriter
+from zeroshot.base.ordered_pool import in_order
+from zeroshot.console.errors import InputError
+from zeroshot.console.progress import progress
+from zeroshot.images.decoding import UnreadableImage, decode_square
+from zeroshot.images.files import ImageFiles
+
+ROWS = 256  # images decoded or checked per task
+COPY_ROWS = 4096  # images copied at once
+
+
+def find_unreadable(reader: ImageFiles, raw: Path, *, pack: int | None, check: str, max_unreadable: float,
+                    workers: int) -> list[tuple[int, str]]:
+    """(row, reason) of every image that cannot be read; with `pack` the pixels of all others go to the file `raw`.
+
+    Args:
+        raw: gets uint8 [images, pack, pack, 3], zeros where unreadable.
+        pack: side of the packed squares, pixels; None: no packing, `check` says how closely to look.
+        check: "none", "header" or "decode".
+        max_unreadable: share of the images that may be unreadable.
+
+    Raises:
+        InputError: more than that.
+    """
+    if pack is None and check == "none":
+        return []
+    raw.touch()
+    allowed, unreadable = int(max_unreadable * len(reader)), []
+    tasks = [(start, min(start + ROWS, len(reader))) for start in range(0, len(reader), ROWS)]
+    with progress(total=len(reader), unit="img", desc="packing" if pack else "checking", scale=True) as bar:
+        for (start, stop), found in in_order(read_rows, tasks, workers, reader, raw, pack, check):
+            unreadable += found
+            bar.update(stop - start)
+            if len(unreadable) > allowed:
+                row, reason = unreadable[0]
+                raise InputError(f"{len(unreadable)} of {len(reader)} images cannot be read, the first "
+                                 f"{reader.where(row)} ({reason}); at most {allowed} may be skipped "
+                                 "(params.yaml: index_images.max_unreadable)")
+    return unreadable
+
+
+def read_rows(task: tuple[int, int], reader: ImageFiles, raw: Path, pack: int | None,
+              check: str) -> list[tuple[int, str]]:
+    """Check or decode rows start..stop-1; pixels go straight to their place in `raw`."""
+    unreadable, pixels = [], np.zeros((task[1] - task[0], pack or 0, pack or 0, 3), np.uint8)
+    for place, row in enumerate(range(*task)):
+        try:
+            if pack is not None:
+                pixels[place] = decode_square(reader.jpeg_bytes(row), pack)
+            elif check == "decode":
+                reader.image(row)
+            else:
+                reader.check_header(row)
+        except UnreadableImage as error:
+            unreadable.append((row, str(error)))
+    if pack is not None:
+        with open(raw, "r+b") as file:
+            file.seek(task[0] * pixels[:1].nbytes)
+            file.write(pixels.data)
+    return unreadable
+
+
+def write_pixels(path: Path, raw: Path, rows: np.ndarray, side: int) -> str:
+    """Copy the pixels of `rows` from the raw file into a sealed one; returns its seal."""
+    with ArtifactWriter(path, {}, {"pixels": ((len(rows), side, side, 3), np.uint8)}) as writer:
+        for start in range(0, len(rows), COPY_ROWS):
+            images = np.memmap(raw, np.uint8, "r").reshape(-1, side, side, 3)  # anew: pages are let go with the map
+            writer.write("pixels", start, images[rows[start:start + COPY_ROWS]])
+    return Artifact(path, verify=False).sha256

@@ -1,0 +1,1 @@
+"""Label sets, label vectors, and the seen labels as training takes them."""

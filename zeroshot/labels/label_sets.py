@@ -1,0 +1,66 @@
+"""Label sets: sorted lists of candidate wnids, one file each under data/splits.
+
+`seen` are the training classes, `unseen` those that have unseen test images, `2-hops`, `3-hops` and `21k` the
+papers' zero-shot sets; `<set>+seen` adds the seen classes as candidates (the papers' "+1K"). The test images of `seen`
+are the validation images; those of any other set are the unseen classes' images whose wnid is in its base set.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from zeroshot.base.files import atomic_write
+from zeroshot.console.errors import InputError
+from zeroshot.taxonomy import WNID
+
+LABEL_SETS = ("seen", "unseen", "2-hops", "3-hops", "21k")
+ZERO_SHOT = LABEL_SETS[1:]
+PLUS_SEEN = "+seen"
+ALL_LABEL_SETS = LABEL_SETS + tuple(name + PLUS_SEEN for name in ZERO_SHOT)
+
+
+def read_wnids(path: Path, *, may_be_empty: bool = False) -> list[str]:
+    """The wnids of a list file, one a line, sorted; blank lines count for nothing.
+
+    Raises:
+        InputError: no such file, a line that is no wnid, a wnid twice, or (unless `may_be_empty`) none at all.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: no such file; expected a list of wnids, one a line") from None
+    except (IsADirectoryError, UnicodeDecodeError):
+        raise InputError(f"{path}: no text file; expected a list of wnids, one a line") from None
+    first_line: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        wnid = line.strip()
+        if not wnid:
+            continue
+        if not WNID.fullmatch(wnid):
+            raise InputError(f'{path}: line {number} is {wnid[:40]!r}; expected a wnid: "n" and eight digits, '
+                             "such as n02119789")
+        if wnid in first_line:
+            raise InputError(f"{path}: {wnid} stands twice, in lines {first_line[wnid]} and {number}; "
+                             "expected each once")
+        first_line[wnid] = number
+    if not first_line and not may_be_empty:
+        raise InputError(f"{path}: holds no wnid; expected at least one, one a line")
+    return sorted(first_line)
+
+
+def write_wnids(path: Path, wnids: Iterable[str]) -> None:
+    """Write a list file: sorted, one a line."""
+    with atomic_write(path) as file:
+        file.writelines(wnid + "\n" for wnid in sorted(set(wnids)))
+
+
+def write_label_sets(folder: Path, sets: dict[str, Iterable[str]]) -> None:
+    """Write the five base sets and, for each zero-shot one, itself with the seen classes."""
+    for name in LABEL_SETS:
+        write_wnids(folder / f"{name}.txt", sets[name])
+        if name in ZERO_SHOT:
+            write_wnids(folder / f"{name}{PLUS_SEEN}.txt", {*sets[name], *sets["seen"]})
+
+
+def read_label_sets(folder: Path) -> dict[str, list[str]]:
+    """Name -> sorted wnids, of all nine sets. A zero-shot set may be empty; `seen` may not."""
+    return {name: read_wnids(folder / f"{name}.txt", may_be_empty=name != "seen") for name in ALL_LABEL_SETS}

@@ -1,0 +1,1 @@
+"""Visual models by name, their preprocessing, batches of their input, and networks on disk."""

@@ -1,0 +1,128 @@
+"""Where a long stage keeps its checkpoints: outside the outs, keyed by everything that decides the result.
+
+DVC deletes a stage's outs before it runs, so what must survive a kill cannot lie there. A scratch
+folder is found again only by a run with the same settings, inputs and code; any other starts anew.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from zeroshot.console.errors import InputError
+
+PROJECT = Path(__file__).resolve().parents[2]
+LOCK_PATIENCE = 10  # seconds: a killed process that gives back its memory is gone by then
+
+
+def scratch_root() -> Path:
+    """$ZEROSHOT_SCRATCH (absolute), else ~/.cache/zeroshot. It changes where checkpoints lie, never a result."""
+    try:
+        return Path(os.environ.get("ZEROSHOT_SCRATCH") or "~/.cache/zeroshot").expanduser().resolve()
+    except RuntimeError:  # such a user as `docker run --user 1234` makes
+        raise InputError("no place for checkpoints: this user has no home folder; let ZEROSHOT_SCRATCH name a folder "
+                         "on a local disk") from None
+
+
+@contextlib.contextmanager
+def scratch_folder(stage: str, **decides: Any) -> Iterator[Path]:
+    """Yield the folder of this very computation; remove it when the block ends without an exception.
+
+    Args:
+        stage: the stage's name (with its cell, if it has any).
+        decides: all that decides the result besides the code: params (a pydantic model or JSON-able
+            value) and the seals or hashes of the inputs. The project's loaded source files are added here.
+
+    Two equal runs at the same time (two clones, say) get different folders; the second just cannot resume.
+
+    Raises:
+        InputError: no folder can be made there, or no file locked.
+    """
+    decided = json.dumps([decides, code_digest()], sort_keys=True, default=_jsonable)
+    key = hashlib.sha256(decided.encode()).hexdigest()[:16]
+    folder, lock = _lock_slot(scratch_root() / stage, key)
+    folder.mkdir(exist_ok=True)
+    with lock:
+        yield folder
+        shutil.rmtree(folder)
+        Path(lock.name).unlink()
+
+
+def code_digest() -> str:
+    """SHA-256 over the project's own source files that are loaded now."""
+    paths = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    loaded = {Path(path).resolve() for path in paths if path}
+    digest = hashlib.sha256()
+    for file in sorted(loaded):
+        if file.parent == PROJECT / "stages" or file.is_relative_to(PROJECT / "zeroshot"):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _lock_slot(root: Path, key: str) -> tuple[Path, IO]:
+    """The first folder `<key>-<slot>` that no process holds, and its lock."""
+    first, slot = root / f"{key}-0", 0
+    lock = _try_lock(root / f"{key}-0.lock")
+    if lock is None and _holds_something(first):
+        lock = _wait_for_lock(root / f"{key}-0.lock")
+    while lock is None:
+        slot += 1
+        lock = _try_lock(root / f"{key}-{slot}.lock")
+    if slot:
+        print(f"{first}: taken by a run of the same settings, inputs and code that is under way; this run's "
+              f"checkpoints are in {root / f'{key}-{slot}'}", file=sys.stderr, flush=True)
+    return root / f"{key}-{slot}", lock
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except FileNotFoundError:  # its holder is done and removes it
+        return False
+
+
+def _wait_for_lock(path: Path) -> IO | None:
+    """The lock of a slot with a checkpoint, if its holder ends soon: it may have been killed a moment ago."""
+    print(f"{path.with_suffix('')}: another process holds this run's checkpoint; waiting up to {LOCK_PATIENCE} s for "
+          "it to end", file=sys.stderr, flush=True)
+    deadline = time.monotonic() + LOCK_PATIENCE
+    while (lock := _try_lock(path)) is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return lock
+
+
+def _try_lock(path: Path) -> IO | None:
+    """The file, locked for as long as it is open; None if another process holds it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a")
+    except OSError as error:
+        raise InputError(f"{path.parent}: checkpoints cannot be kept there ({error.strerror}); let ZEROSHOT_SCRATCH "
+                         "name a folder on a local disk that you may write to") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        if isinstance(error, BlockingIOError):
+            return None
+        raise InputError(f"{path}: cannot be locked ({error.strerror}), as on some network file systems; let "
+                         "ZEROSHOT_SCRATCH name a folder on a local disk") from None
+    if os.fstat(file.fileno()).st_nlink == 0:  # its holder removed it and ended, since it was opened here
+        file.close()
+        return _try_lock(path)
+    return file
+
+
+def _jsonable(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump()
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value)

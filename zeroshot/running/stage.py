@@ -1,0 +1,102 @@
+"""How every stage starts: settings from params.yaml, paths from dvc.yaml's command line, and nothing else."""
+
+import argparse
+import contextlib
+import errno
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from zeroshot.base.params import StageParams, load_params
+from zeroshot.base.parent import die_with_parent
+from zeroshot.console.errors import InputError
+from zeroshot.running.launch import launch
+
+
+def run_stage(main: Callable[..., None], *, parent: int, check_first: Sequence[str] = (), shared: bool = False) -> None:
+    """Call `main(params, *, flag: Path | str, ...)` as a program and exit.
+
+    `params`, where main takes it, is the section of params.yaml named like main's file, checked by the
+    class that annotates it; each other argument becomes a `--flag` (underscores as dashes).
+    A flag with a default may be left out.
+
+    Args:
+        parent: the process that started this one; where another has taken its place, it was killed meanwhile.
+        check_first: a command to run before anything else; the stage ends as it does, if that is badly.
+        shared: several processes can share the stage's work; `launch` tells how they are started.
+    """
+    die_with_parent()
+    if os.getppid() != parent:
+        sys.exit("the process that started this stage is gone; so is the stage")
+    name = Path(inspect.getfile(main)).stem
+    paths = _parse_flags(main, name)
+    joined = shared and "RANK" in os.environ  # torchrun started this process, and others with it
+    if not joined:
+        if check_first and (fault := subprocess.run(check_first).returncode):
+            sys.exit(fault)
+        if shared and ("PET_NPROC_PER_NODE" in os.environ or "PET_NNODES" in os.environ):
+            launch(f"stages.{name}", sys.argv[1:])
+    params = inspect.signature(main).parameters.get("params")
+    try:
+        with _process_group() if joined else contextlib.nullcontext():
+            settings = {"params": _load(name, params.annotation, joined)} if params else {}
+            main(**settings, **paths)
+    except Exception as error:
+        if (message := _for_the_user(error, name, params.annotation if params else StageParams)) is None:
+            raise
+        sys.exit(f"{name}: {message}")
+
+
+def _parse_flags(main: Callable[..., None], name: str) -> dict[str, Path | str]:
+    parser = argparse.ArgumentParser(prog=f"python -m stages.{name}", description=sys.modules[main.__module__].__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    for flag in inspect.signature(main).parameters.values():
+        if flag.name != "params":
+            optional = flag.default is not inspect.Parameter.empty
+            kind = str if flag.annotation is str else Path
+            parser.add_argument("--" + flag.name.replace("_", "-"), type=kind, required=not optional,
+                                default=flag.default if optional else None, metavar=flag.name.upper())
+    return vars(parser.parse_args())
+
+
+def _load(name: str, params: type[StageParams], joined: bool) -> StageParams:
+    if not joined:
+        return load_params(name, params)
+    from zeroshot.base.processes import load_together
+
+    return load_together(lambda: load_params(name, params))
+
+
+def _for_the_user(error: Exception, name: str, params: type[StageParams]) -> str | None:
+    """What to say of an error that the user can mend; None for a bug of ours, whose traceback is wanted."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (f"{error}: a disk is full, this folder's or that of the checkpoints (~/.cache/zeroshot; "
+                "ZEROSHOT_SCRATCH names another place); free some space, then `dvc repro`: nothing half written is "
+                "left, and training goes on from its last checkpoint")
+    return _of_torch(error, name, params) if isinstance(error, RuntimeError) else None
+
+
+def _of_torch(error: RuntimeError, name: str, params: type[StageParams]) -> str | None:
+    """What to say of torch's errors for which a setting is the remedy."""
+    text, torch = str(error).partition("\n")[0], sys.modules.get("torch")  # not loaded for this: many do without
+    if isinstance(error, getattr(torch, "OutOfMemoryError", ())) or "CUDA error: out of memory" in text:
+        short = ". ".join(text.split(". ")[:3]).rstrip(".")  # what was asked for, and what there is
+        lower = f"lower `{name}.batch` in params.yaml, or " if "batch" in params.model_fields else ""
+        return f"{short}; {lower}end what else uses this GPU (`nvidia-smi` lists it)"
+    operation = re.search(r"(\S+) does not have a deterministic implementation", text)
+    if operation and "deterministic" in params.model_fields:
+        return (f"torch has no deterministic implementation of {operation[1]} on this device; set "
+                f"`{name}.deterministic: false` in params.yaml (then no two runs have quite the same bits)")
+    return None
+
+
+def _process_group() -> contextlib.AbstractContextManager[None]:
+    from zeroshot.base.processes import process_group  # loads torch, which many stages do without
+
+    return process_group()
