@@ -52,7 +52,7 @@ def run_ours(trainer: Trainer, batches: list[np.ndarray]) -> float:
     trainer.network.train()
     began = time.perf_counter()
     train_pass(batches, trainer.source.squares(batches), trainer.loss, trainer.optimiser, rate=lambda step: 0.01,
-               seed=1, epoch=0, checkpoint=Path("none"))
+               seed=1, epoch=0)
     return time.perf_counter() - began
 
 

@@ -59,18 +59,18 @@ class Params(StageParams):
         return label_set
 
 
-def main(params: Params, *, rankings: Path, index: Path, images: Path, labels: Path, taxonomy: Path, splits: Path,
-         answers: Path, label_map: Path) -> None:
-    label_sets, nouns = read_label_sets(splits), read_taxonomy(taxonomy)
-    label_set, models = tested_on(params, read_models(params, rankings, label_sets))
+def main(params: Params, *, rankings: Path, index: Path, images: Path, label_vectors: Path, taxonomy: Path,
+         label_sets: Path, answers: Path, label_map: Path) -> None:
+    sets, nouns = read_label_sets(label_sets), read_taxonomy(taxonomy)
+    label_set, models = tested_on(params, read_models(params, rankings, sets))
     rows = pick_images(models[0], label_set, params)
     reader = open_pixels(index, images, verify=False)
     true = true_names(models[0], label_set, rows, nouns)
     given = {model.model: answers_of(model, label_set, rows, params.answers, nouns) for model in models}
     save(draw_answers([small(reader, row) for row in rows], true, given), answers)
-    vectors = read_label_vectors(labels)
-    wnids = pick_labels(vectors, label_sets, params)
-    save(draw_map(place_labels(vectors.targets(wnids)[0], params), wnids, set(label_sets["seen"]), nouns), label_map)
+    labels = read_label_vectors(label_vectors)
+    wnids = pick_labels(labels, sets, params)
+    save(draw_map(place_labels(labels.of(wnids)[0], params), wnids, set(sets["seen"]), nouns), label_map)
 
 
 def read_models(params: Params, folder: Path, label_sets: Mapping[str, list[str]]) -> list[Rankings]:
@@ -129,8 +129,6 @@ def name_of(wnid: str, nouns: Taxonomy) -> str:
 
 def small(reader: PackedPixels | ImageFiles, row: int) -> UInt8[np.ndarray, "height width 3"]:
     """One image, no larger than is shown; grey if it cannot be read."""
-    if isinstance(reader, PackedPixels):
-        return reader.read(np.array([row]))[0]
     try:
         image = reader.image(row)
     except UnreadableImage:
@@ -164,9 +162,9 @@ def write_answers(axis: Axes, answers: Answers, title: str) -> None:
 
 # --- the label space
 
-def pick_labels(vectors: LabelVectors, label_sets: Mapping[str, list[str]], params: Params) -> list[str]:
+def pick_labels(labels: LabelVectors, label_sets: Mapping[str, list[str]], params: Params) -> list[str]:
     """Seen and unseen labels that have a vector, or as many of them as were asked for."""
-    with_vector = {vectors.wnids[label] for label in np.flatnonzero(vectors.has_vector)}
+    with_vector = {labels.wnids[label] for label in np.flatnonzero(labels.has_vector)}
     has = sorted({*label_sets["seen"], *label_sets["unseen"]} & with_vector)
     if len(has) < 3:
         raise InputError(f"{len(has)} seen and unseen labels have a vector; the map of the label space needs three")
@@ -186,10 +184,7 @@ def place_labels(vectors: Float[np.ndarray, "labels dim"], params: Params) -> Fl
 
 def kind_of(wnid: str, nouns: Taxonomy) -> str:
     """The first of KINDS that is the synset or one of its hypernyms."""
-    above, new = {wnid}, [wnid]
-    while new:
-        new = [parent for child in new for parent in nouns.parents.get(child, []) if parent not in above]
-        above.update(new)
+    above = {wnid, *nouns.ancestors(wnid)} if wnid in nouns.index else {wnid}
     return next((name for kind, name in KINDS.items() if kind in above), "other")
 
 

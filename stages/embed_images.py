@@ -21,7 +21,7 @@ from zeroshot.base.processes import is_first
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import UNSEEN, VAL, ImageIndex
 from zeroshot.networks.batches import SquareSource
-from zeroshot.networks.inference import Precision, memory_layout, over_images
+from zeroshot.networks.inference import Passes, Precision, memory_layout, over_images
 from zeroshot.networks.saved import Devise, read_devise
 
 
@@ -46,7 +46,7 @@ def main(params: Params, *, index: Path, images: Path, network: Path, features: 
     else:
         source = SquareSource(index, images, side=devise.preprocessing.resize, device=device, workers=params.workers,
                               max_unreadable=params.max_unreadable)
-        points = from_pixels(params, devise, rows, source, device)
+        points = from_pixels(params, devise, rows, source)
     if not is_first():
         for _ in points:  # its batches go to rank 0
             pass
@@ -72,13 +72,13 @@ def from_features(devise: Devise, path: Path, rows: np.ndarray, batch: int,
         yield start, linear(torch.from_numpy(features[rows[start:start + batch]]).to(device).float())
 
 
-def from_pixels(params: Params, devise: Devise, rows: np.ndarray, source: SquareSource,
-                device: torch.device) -> Iterator[tuple[int, torch.Tensor]]:
+def from_pixels(params: Params, devise: Devise, rows: np.ndarray, source: SquareSource
+                ) -> Iterator[tuple[int, torch.Tensor]]:
     """M v(image) through the fine-tuned network."""
     layout = memory_layout(params.channels_last)
-    network = devise.network.to(device, memory_format=layout)
-    passes = over_images(lambda images: (network(images),), rows, source, devise.preprocessing, batch=params.batch,
-                         precision=params.precision, layout=layout, device=device, desc="points")
+    network = devise.network.to(source.device, memory_format=layout)
+    passes = over_images(lambda images: (network(images),), rows, source, devise.preprocessing,
+                         Passes(params.batch, params.precision, layout), "points")
     return ((start, points) for start, (points,) in passes)
 
 

@@ -3,7 +3,7 @@
 A label is a set of synonyms ("kit fox", "Vulpes macrotis"), each a term that the text may or may not hold. Which of
 their vectors stand for the label, and what is done where the text has none, are params; by default such a label has no
 vector, is no candidate, and is counted. Terms are made unit length before they are averaged, label vectors after.
-Writes three files for the same labels: terms.safetensors, for the papers' models; hypernyms.safetensors, in which each
+Writes three files for the same labels: lemmas.safetensors, for the papers' models; hypernyms.safetensors, in which each
 vector has its hypernyms' mixed in, which the papers do not; random.safetensors, random unit vectors, one a label, for
 DeViSE's random-embedding baseline. Seconds, plus reading the term vectors.
 """
@@ -50,22 +50,22 @@ class Embedded(NamedTuple):
     terms: list[str]
 
 
-def main(params: Params, *, taxonomy: Path, splits: Path, vectors: Path, out: Path, metrics: Path,
+def main(params: Params, *, taxonomy: Path, label_sets: Path, term_vectors: Path, out: Path, metrics: Path,
          ambiguous: Path) -> None:
-    nouns, sets = read_taxonomy(taxonomy), read_label_sets(splits)
+    nouns, sets = read_taxonomy(taxonomy), read_label_sets(label_sets)
     wnids = sorted({wnid for name in LABEL_SETS for wnid in sets[name]})
     nouns.rows(wnids)  # all must be there
-    terms = Terms(read_term_vectors(vectors), wanted_terms(nouns))
+    terms = UnitVectors(read_term_vectors(term_vectors), wanted_terms(nouns))
     labels = [embed(nouns, terms, wnid, params.synonyms, params.fallback) for wnid in wnids]
     lifted = with_hypernyms(nouns, terms, wnids, labels, params.synonyms, params.hypernyms)
     if params.center:
         labels, lifted = (centered(some, np.isin(wnids, sets["seen"]).tolist()) for some in (labels, lifted))
     ways = {wnid: label.way for wnid, label in zip(wnids, labels, strict=True)}
-    check_some_have_vectors(sets, ways, vectors)
+    check_some_have_vectors(sets, ways, term_vectors)
     meta = params.model_dump(exclude={"hypernyms", "seed"})
-    meta["terms"] = sha256_of(vectors / "sha256.txt" if vectors.is_dir() else vectors)
+    meta["terms"] = sha256_of(term_vectors / "sha256.txt" if term_vectors.is_dir() else term_vectors)
     found = pack(wnids, labels, meta)
-    write_label_vectors(out / "terms.safetensors", found)
+    write_label_vectors(out / "lemmas.safetensors", found)
     write_label_vectors(out / "hypernyms.safetensors", pack(wnids, lifted, meta | {"hypernyms": params.hypernyms}))
     write_label_vectors(out / "random.safetensors", random_vectors(found, params.seed))
     shared = shared_terms(wnids, labels)
@@ -76,7 +76,7 @@ def main(params: Params, *, taxonomy: Path, splits: Path, vectors: Path, out: Pa
           f"all; {len(shared):,} terms stand for several labels")
 
 
-class Terms:
+class UnitVectors:
     """Unit vectors by term.
 
     Users' files spell terms in their own way ("New_York"): a term that is spelt as ours wins, else the first in the
@@ -112,7 +112,7 @@ def unit(vector: np.ndarray) -> Float32[np.ndarray, "dim"]:
     return (vector / length if length > SHORTEST else 0 * vector).astype(np.float32)
 
 
-def embed(nouns: Taxonomy, terms: Terms, wnid: str, synonyms: str, fallback: str) -> Embedded:
+def embed(nouns: Taxonomy, terms: UnitVectors, wnid: str, synonyms: str, fallback: str) -> Embedded:
     """A label's vectors: its own terms', else by the fallback, else none.
 
     Args:
@@ -130,7 +130,7 @@ def embed(nouns: Taxonomy, terms: Terms, wnid: str, synonyms: str, fallback: str
         vectors, used = chosen(nouns.lemmas[nouns.index[wnid]], lambda term: known_words(term, terms), terms, synonyms)
         way = "words"
     if not vectors and fallback == "hypernym":
-        vectors, used = next((found for ancestor in ancestors(nouns, wnid) if (found := own(ancestor))[0]), ([], []))
+        vectors, used = next((found for ancestor in nouns.ancestors(wnid) if (found := own(ancestor))[0]), ([], []))
         way = "hypernym"
     return embedded(vectors, way, used, terms.dim)
 
@@ -142,13 +142,13 @@ def embedded(vectors: list[np.ndarray], way: str, used: list[str], dim: int) -> 
     return Embedded(rows, way if len(rows) else "without", used if len(rows) else [])
 
 
-def known_words(term: str, terms: Terms) -> list[str]:
+def known_words(term: str, terms: UnitVectors) -> list[str]:
     """The words of a term if all have a vector, else []."""
     words = words_of(term)
     return words if all(word in terms for word in words) else []
 
 
-def chosen(lemmas: Iterable[str], parts_of: Callable[[str], list[str]], terms: Terms,
+def chosen(lemmas: Iterable[str], parts_of: Callable[[str], list[str]], terms: UnitVectors,
            synonyms: str) -> tuple[list[np.ndarray], list[str]]:
     """Vectors for a synset's lemmas, and the terms used; `parts_of(term)` are the terms whose mean stands for it."""
     pieces = [parts for lemma in dict.fromkeys(map(term_of, lemmas)) if (parts := parts_of(lemma))]
@@ -160,16 +160,7 @@ def chosen(lemmas: Iterable[str], parts_of: Callable[[str], list[str]], terms: T
     return vectors, [part for parts in pieces for part in parts]
 
 
-def ancestors(nouns: Taxonomy, wnid: str) -> Iterable[str]:
-    """Hypernyms of all degrees, nearest first, by wnid among the equally near."""
-    seen, level = {wnid}, [wnid]
-    while level:
-        level = sorted({parent for child in level for parent in nouns.parents[child]} - seen)
-        seen.update(level)
-        yield from level
-
-
-def with_hypernyms(nouns: Taxonomy, terms: Terms, wnids: list[str], labels: list[Embedded], synonyms: str,
+def with_hypernyms(nouns: Taxonomy, terms: UnitVectors, wnids: list[str], labels: list[Embedded], synonyms: str,
                    weight: float) -> list[Embedded]:
     """Every vector t with its hypernyms' mixed in: t'(y) = t(y) + weight * mean of t'(h) over y's hypernyms h.
 

@@ -20,8 +20,9 @@ from zeroshot.console.progress import progress
 from zeroshot.evaluation import metrics
 from zeroshot.evaluation.hierarchy import FAR, hops_and_radii
 from zeroshot.evaluation.metrics import KS
-from zeroshot.labels.label_sets import PLUS_SEEN, read_label_sets
-from zeroshot.ranking.rankings import Rankings, memberships
+from zeroshot.labels.label_sets import PLUS_SEEN, memberships, read_label_sets
+from zeroshot.ranking.harmonic import harmonic_mean
+from zeroshot.ranking.rankings import Rankings
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
 
@@ -30,15 +31,16 @@ class Params(StageParams):
     seed: Seed
 
 
-def main(params: Params, *, model: str, rankings: Path, taxonomy: Path, splits: Path, out: Path, scores: Path) -> None:
-    label_sets = read_label_sets(splits)
-    ranked = Rankings(rankings, label_sets)
+def main(params: Params, *, model: str, rankings: Path, taxonomy: Path, label_sets: Path, out: Path,
+         scores: Path) -> None:
+    sets = read_label_sets(label_sets)
+    ranked = Rankings(rankings, sets)
     if ranked.model != model:
         raise InputError(f"{rankings}: holds rankings of `{ranked.model}`; expected those of `{model}`")
     if not ranked.names:
         raise InputError(f"{rankings}: no label set has both test images and candidates, so there is nothing to score; "
                          "expected `val` images of seen classes or `unseen` images of classes in a label set")
-    hierarchy = Hierarchy(read_taxonomy(taxonomy), ranked, label_sets)
+    hierarchy = Hierarchy(read_taxonomy(taxonomy), ranked, sets)
     table = {}
     for name in progress(ranked.names, unit="sets", desc=f"scoring {model}"):
         table[name] = score_set(ranked, name, hierarchy, params)
@@ -112,7 +114,7 @@ def _generalised(ranked: Rankings, name: str, unseen: float) -> dict[str, float]
     for (rank,), (true,) in zip(ranked.chunks(f"{name}/val_rank"), ranked.chunks("seen/true"), strict=True):
         by_class += metrics.class_counts(rank, true, len(ranked.wnids))
     seen = metrics.macro_hit_at(by_class, 1)
-    return {"gzsl_seen": seen, "gzsl_unseen": unseen, "gzsl_harmonic": metrics.harmonic_mean(seen, unseen)}
+    return {"gzsl_seen": seen, "gzsl_unseen": unseen, "gzsl_harmonic": harmonic_mean(seen, unseen)}
 
 
 def _write_scores(path: Path, model: str, table: Mapping[str, Mapping[str, float | int]]) -> None:

@@ -5,11 +5,11 @@ judgement; Google's analogies ("Athens is to Greece as Baghdad to ?"), share ans
 which is what zero-shot recognition lives on: over pairs of labels, Spearman's correlation of cosine with WordNet's path
 similarity; and the share of a label's nearest labels that are at most two WordNet edges from it.
 
-Inputs: data/terms, data/taxonomy, data/splits. Outputs: flat metrics, with the share that is out of vocabulary beside
-each (a figure with nothing to compute it from is left out); a Markdown table of nearest terms. Cost: half a minute.
+Inputs: data/term_vectors, data/taxonomy, data/label_sets. Outputs: flat metrics, with the share that is out of
+vocabulary beside each (a figure with nothing to compute it from is left out); a Markdown table of nearest terms.
+Cost: half a minute.
 """
 
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,8 +43,9 @@ class Params(StageParams):
     seed: Seed
 
 
-def main(params: Params, *, terms: Path, taxonomy: Path, splits: Path, metrics: Path, nearest: Path) -> None:
-    known = read_term_vectors(terms)
+def main(params: Params, *, term_vectors: Path, taxonomy: Path, label_sets: Path, metrics: Path,
+         nearest: Path) -> None:
+    known = read_term_vectors(term_vectors)
     nouns = read_taxonomy(taxonomy)
     rows = {term: row for row, term in enumerate(known.terms)}
     units = known.vectors / np.linalg.norm(known.vectors, axis=1, keepdims=True)
@@ -52,7 +53,7 @@ def main(params: Params, *, terms: Path, taxonomy: Path, splits: Path, metrics: 
     for name, file in SIMILARITIES.items():
         results |= word_similarity(name, Path(datapath(file)), rows, units)
     results |= analogies(Path(datapath("questions-words.txt")), rows, units[:params.analogy_terms])
-    wnids = read_wnids(splits / "21k+seen.txt")
+    wnids = read_wnids(label_sets / "21k+seen.txt")
     results |= label_space(wnids, nouns, rows, units, params)
     write_json(metrics, results)
     write_nearest(nearest, known, rows, units, params)
@@ -160,28 +161,14 @@ def share_near(vectors: Float32[np.ndarray, "labels dim"], nouns: Int64[np.ndarr
 
 def path_similarities(taxonomy: Taxonomy, pairs: Int64[np.ndarray, "pairs 2"]) -> list[float]:
     """WordNet's path similarity of pairs of nouns: 1 / (1 + edges up to a common hypernym and down again, at least)."""
-    parents: dict[int, list[int]] = {}
-    for child, parent in taxonomy.hypernyms().tolist():
-        parents.setdefault(child, []).append(parent)
-    above = {noun: edges_up(noun, parents) for noun in np.unique(pairs).tolist()}
+    wnids = taxonomy.wnids
+    above = {noun: {wnids[noun]: 0, **taxonomy.ancestors(wnids[noun])} for noun in np.unique(pairs).tolist()}
     similarities = []
     for first, second in pairs.tolist():
         up, down = above[first], above[second]
-        edges = min((up[noun] + down[noun] for noun in up.keys() & down.keys()), default=np.inf)
+        edges = min((up[wnid] + down[wnid] for wnid in up.keys() & down.keys()), default=np.inf)
         similarities.append(1 / (1 + edges))
     return similarities
-
-
-def edges_up(noun: int, parents: dict[int, list[int]]) -> dict[int, int]:
-    """Every hypernym of a noun, itself among them -> the fewest edges up to it."""
-    edges, queue = {noun: 0}, deque([noun])
-    while queue:
-        child = queue.popleft()
-        for parent in parents.get(child, ()):
-            if parent not in edges:
-                edges[parent] = edges[child] + 1
-                queue.append(parent)
-    return edges
 
 
 def write_nearest(path: Path, known: TermVectors, rows: dict[str, int], units: Float32[np.ndarray, "terms dim"],

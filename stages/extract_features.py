@@ -25,7 +25,7 @@ from zeroshot.base.processes import is_first
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import UNSEEN, VAL, ImageIndex
 from zeroshot.networks.batches import SquareSource
-from zeroshot.networks.inference import Precision, memory_layout, over_images
+from zeroshot.networks.inference import Passes, Precision, memory_layout, over_images
 from zeroshot.networks.saved import Cnn, read_cnn
 from zeroshot.networks.visual_model import Tap, feature_dim
 
@@ -52,8 +52,7 @@ def main(params: Params, *, index: Path, images: Path, cnn: Path, out: Path, met
     layout = memory_layout(params.channels_last)
     model = trained.model.to(device, memory_format=layout)
     passes = over_images(lambda batch: model.features_and_logits(batch, params.tap), np.arange(len(image_index)),
-                         source, trained.preprocessing, batch=params.batch, precision=params.precision,
-                         layout=layout, device=device, desc="features")
+                         source, trained.preprocessing, Passes(params.batch, params.precision, layout), "features")
     if is_first():
         _write(params, out, image_index, trained, passes)
         write_json(metrics, {"images": len(image_index), "unreadable": len(source.unreadable),

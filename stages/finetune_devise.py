@@ -38,14 +38,14 @@ class Params(ImageTrainingParams, HingeParams):
     frozen_norms: bool
 
 
-def main(params: Params, *, index: Path, images: Path, cnn: Path, map: Path, labels: Path, out: Path, metrics: Path,
-         curve: Path) -> None:
+def main(params: Params, *, index: Path, images: Path, cnn: Path, map: Path, label_vectors: Path, out: Path,
+         metrics: Path, curve: Path) -> None:
     device = set_up(threads=params.threads, seed=params.seed, deterministic=params.deterministic)
     image_index, trained = ImageIndex.read(index), read_cnn(cnn)
     linear, map_file = read_map(map)
-    seen = SeenLabels.of(image_index, read_label_vectors(labels), device)
+    seen = SeenLabels.of(image_index, read_label_vectors(label_vectors), device)
     if map_file.meta["labels"] != seen.seal:
-        raise InputError(f"{map}: was trained with other label vectors than {labels}; `dvc repro train_devise`")
+        raise InputError(f"{map}: was trained with other label vectors than {label_vectors}; `dvc repro train_devise`")
     network = DeviseNetwork(trained.model, linear, map_file.meta["tap"], params.dropout)
     made_from = {"map": map_file.sha256, "labels": seen.seal}
     if params.epochs == 0:
@@ -58,9 +58,9 @@ def main(params: Params, *, index: Path, images: Path, cnn: Path, map: Path, lab
                           max_unreadable=params.max_unreadable)
     trainer = Trainer(params, network, image_index, seen, trained, source, device)
     with checkpoint_of("finetune_devise", params=params, cnn=trained.sha256, index=image_index.sha256,
-                       **made_from) as trainer.checkpoint:
+                       **made_from) as checkpoint:
         history = run_epochs(params.epochs, trainer.train_epoch,
-                             {"network": network, "optimiser": trainer.optimiser}, trainer.checkpoint)
+                             {"network": network, "optimiser": trainer.optimiser}, checkpoint)
         if is_first():
             write_devise(out, network, frozen=False, cnn=trained, made_from=made_from)
             write_curve(curve, history)

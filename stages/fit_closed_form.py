@@ -35,6 +35,7 @@ from zeroshot.console.progress import progress
 from zeroshot.images.index import TRAIN, VAL, ImageIndex
 from zeroshot.labels.label_vectors import read_label_vectors
 from zeroshot.labels.seen_labels import SeenLabels
+from zeroshot.ranking.csls import hubness
 from zeroshot.ranking.stacking import HANDICAPS, folds_of, harmonic_means, right_by_handicap
 
 CHUNK = 8192  # images at a time; fixed, so that sums are always added in the same order
@@ -45,7 +46,7 @@ Choices = pydantic.conlist(pydantic.PositiveFloat, min_length=1)
 
 
 class Params(StageParams):
-    labels: Literal["terms", "hypernyms"]  # dvc.yaml passes that file, here and to rank_closed_form
+    label_vectors: Literal["lemmas", "hypernyms"]  # dvc.yaml passes that file, here and to rank_closed_form
     width: int = pydantic.Field(ge=1)
     strengths: Choices
     label_strengths: Choices
@@ -61,10 +62,10 @@ class Params(StageParams):
                 "sharpness": self.sharpnesses}[setting]
 
 
-def main(params: Params, *, features: Path, index: Path, labels: Path, out: Path, metrics: Path) -> None:
+def main(params: Params, *, features: Path, index: Path, label_vectors: Path, out: Path, metrics: Path) -> None:
     set_up(threads=params.threads)
     images, packed = ImageIndex.read(index), Artifact(features / "features.safetensors")
-    seen = SeenLabels.of(images, read_label_vectors(labels), torch.device("cpu"))
+    seen = SeenLabels.of(images, read_label_vectors(label_vectors), torch.device("cpu"))
     vectors, classes = seen.vectors.double(), seen.targets(images)
     if len(vectors) < 2 * params.folds:
         raise InputError(f"params.yaml: `fit_closed_form.folds` is {params.folds}, for which {2 * params.folds} seen "
@@ -156,18 +157,13 @@ def cosines(model: ClosedForm, vectors: Tensor, x: Float[Tensor, "images dim"]) 
     return F.normalize(model.to(torch.float32).points(x)) @ model.places(vectors).T.float()
 
 
-def hubness(scores: Float[Tensor, "images classes"], neighbours: int) -> Float[Tensor, "classes"]:
-    """Mean cosine of each class to its nearest images (CSLS; see stages/rank_closed_form.py)."""
-    return scores.topk(min(neighbours, len(scores)), dim=0).values.mean(0)
-
-
 def unseen_accuracy(model: ClosedForm, vectors: Tensor, val: Validation, held: Bool[Tensor, "classes"],
                     csls_neighbours: int = 0) -> float:
     """Mean per-class hit@1 on the held-out classes, among those alone."""
     mine, places = held[val.classes], held.nonzero()[:, 0]
     scores = cosines(model, vectors[held], val.features[mine])
     if csls_neighbours:  # as with unseen classes, of whose images none tells about hubs
-        scores -= hubness(cosines(model, vectors[held], val.features[~mine]), csls_neighbours) / 2
+        scores -= hubness([cosines(model, vectors[held], val.features[~mine])], csls_neighbours) / 2
     predicted = places[scores.argmax(1)]
     return per_class(predicted == val.classes[mine], val.classes[mine])
 
@@ -177,7 +173,7 @@ def harmonic_curve(model: ClosedForm, vectors: Tensor, val: Validation, held: Bo
     """Harmonic mean of per-class hit@1 on seen and on held-out classes, all being candidates, by handicap."""
     scores = cosines(model, vectors, val.features)
     if csls_neighbours:
-        scores -= hubness(scores[~held[val.classes]], csls_neighbours) / 2
+        scores -= hubness([scores[~held[val.classes]]], csls_neighbours) / 2
     right = right_by_handicap(scores, val.classes, held).double()
     sums = torch.zeros(len(right), len(held), dtype=torch.float64).index_add_(1, val.classes, right)
     return harmonic_means(sums, torch.bincount(val.classes, minlength=len(held)), held)

@@ -39,6 +39,7 @@ class Roles(StageParams):
 
 
 class Demo(StageParams):
+    classes: str
     seed: Seed
     train: int = pydantic.Field(ge=1)
     val: int = pydantic.Field(ge=1)
@@ -66,12 +67,12 @@ class Params(StageParams):
         return self
 
 
-def main(params: Params, *, images: Path, taxonomy: Path, out: Path, metrics: Path) -> None:
+def main(params: Params, *, images: Path, demo_classes: Path, taxonomy: Path, out: Path, metrics: Path) -> None:
     nouns = read_taxonomy(taxonomy)
     out.mkdir(parents=True, exist_ok=True)
     skipped, ignored, left_out = [], 0, 0
     if params.source == "demo":
-        draw_demo(params, images, nouns, out)
+        draw_demo(params, demo_classes, nouns, out)
     else:
         skipped, ignored, left_out = index_files(params, images, nouns, out)
     with atomic_write(out / "skipped.tsv") as file:
@@ -95,11 +96,8 @@ def count_images(out: Path) -> dict[str, int]:
 def draw_demo(params: Params, listed: Path, nouns: Taxonomy, out: Path) -> None:
     """Draw every image of the classes that the file `listed` names (columns role, wnid, name)."""
     seen, unseen = read_demo_classes(listed, nouns)
-    parents: dict[str, list[str]] = {}
-    for child, parent in nouns.hypernyms(instances=False):
-        parents.setdefault(nouns.wnids[child], []).append(nouns.wnids[parent])
     wnids = sorted(seen + unseen)
-    looks = class_looks(wnids, parents, seed=params.demo.seed, likeness=params.demo.likeness)
+    looks = class_looks(wnids, nouns.parents, seed=params.demo.seed, likeness=params.demo.likeness)
     counts = (params.demo.train, params.demo.val, params.demo.unseen)
     tasks = [(role, wnid, counts[role], looks[wnids.index(wnid)]) for role in (TRAIN, VAL, UNSEEN)
              for wnid in sorted(unseen if role == UNSEEN else seen)]
@@ -107,7 +105,7 @@ def draw_demo(params: Params, listed: Path, nouns: Taxonomy, out: Path) -> None:
     arrays = {"role": np.repeat(np.array([task[0] for task in tasks], np.uint8), sizes),
               "label": np.repeat(np.array([wnids.index(task[1]) for task in tasks], np.int32), sizes)}
     shape = (sum(sizes), params.pack, params.pack, 3)
-    made_from = params.demo.model_dump()
+    made_from = params.demo.model_dump(exclude={"classes"})
     with (ArtifactWriter(out / PIXELS_FILE, {"made_from": made_from}, {"pixels": (shape, np.uint8)}) as writer,
           progress(total=shape[0], unit="img", desc="drawing") as bar):
         start = 0

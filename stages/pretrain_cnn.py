@@ -77,9 +77,9 @@ def main(params: Params, *, index: Path, images: Path, weights: Path, out: Path,
     trainer = Trainer(params, model, image_index, preprocessing, source, device)
     weights_seal = sha256_of(weights) if params.pretrained == "file" else ""
     with checkpoint_of("pretrain_cnn", params=params, index=image_index.sha256,
-                       weights=weights_seal) as trainer.checkpoint:
+                       weights=weights_seal) as checkpoint:
         history = run_epochs(params.epochs, trainer.train_epoch,
-                             {"model": model, "optimiser": trainer.optimiser}, trainer.checkpoint)
+                             {"model": model, "optimiser": trainer.optimiser}, checkpoint)
         figures = history[-1] if history else trainer.validate()
         if is_first():
             write_cnn(out, model, arch=params.arch, stem=params.stem, dropout=params.dropout, wnids=image_index.seen,
@@ -98,7 +98,7 @@ class Trainer(ImageTrainer):
         augmentation = Augmentation(params.crop_padding, params.flip, params.randaugment, params.randaugment_magnitude)
         super().__init__(params, model, source, preprocessing, augmentation, device,
                          train_rows=index.rows(TRAIN), val_rows=index.rows(VAL))
-        self.targets = index.outputs(np.arange(len(index)))  # int64 [images]; -1 for an unseen class
+        self.targets = index.numbered(index.seen)  # int64 [images]; -1 for an unseen class
         self.classes = len(index.seen)
 
     def train_epoch(self, epoch: int) -> dict[str, float]:

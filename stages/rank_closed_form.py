@@ -10,6 +10,7 @@ another. The figures on seen images are transductive then. fit_closed_form chose
 In: data/closed_form, features, label vectors, image index, label sets.  Out: data/rankings/<model>.safetensors each.
 """
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,10 @@ from zeroshot.console.progress import progress
 from zeroshot.images.index import VAL, ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
-from zeroshot.ranking.nearest import rank_nearest
-from zeroshot.ranking.rank_images import ImageValues
+from zeroshot.ranking.csls import hubness
+from zeroshot.ranking.nearest import nearest_labels
+from zeroshot.ranking.questions import Questions
+from zeroshot.ranking.rank_images import ImageValues, rank_images
 
 CHUNK = 1024  # images at a time; fixed, for the same bits in every run
 
@@ -40,37 +43,40 @@ class Params(StageParams):
     threads: int = pydantic.Field(ge=1)
 
 
-def main(params: Params, *, models: Path, features: Path, labels: Path, index: Path, splits: Path, out: Path) -> None:
+def main(params: Params, *, models: Path, features: Path, label_vectors: Path, index: Path, label_sets: Path,
+         out: Path) -> None:
     device = set_up(threads=params.threads)
-    source, image_index = Artifact(features / "features.safetensors"), ImageIndex.read(index)
-    vectors, label_sets = read_label_vectors(labels), read_label_sets(splits)
-    values = ImageValues.of_all(source, "features", image_index)
+    source, labels = Artifact(features / "features.safetensors"), read_label_vectors(label_vectors)
+    questions = Questions(ImageIndex.read(index), read_label_sets(label_sets))
+    values = ImageValues.of_all(source, "features", questions.index)
     for path in sorted(models.glob("*.safetensors")):
         model, file = read_closed_form(path)
-        if (file.meta["features"], file.meta["labels"]) != (source.sha256, vectors.sha256):
+        if (file.meta["features"], file.meta["labels"]) != (source.sha256, labels.sha256):
             raise InputError(f"{path}: fitted to other features or label vectors than the ones given; `dvc repro`")
         model = model.to(device)
-        places = model.places(torch.from_numpy(vectors.vectors).to(device))
-        bias = np.zeros(len(vectors.wnids), np.float32)
+        places = model.places(torch.from_numpy(labels.vectors).to(device))
+        bias = np.zeros(len(labels.wnids), np.float32)
         if params.handicap:
-            bias[np.isin(vectors.wnids, image_index.seen)] -= file.meta["seen_handicap"]
+            bias[np.isin(labels.wnids, questions.index.seen)] -= file.meta["seen_handicap"]
         if neighbours := file.meta["csls_neighbours"]:  # the handicap was chosen with it
-            bias -= hubness(values, model, places, image_index, vectors, neighbours) / 2
-        rank_nearest(out / path.name, values, vectors, image_index, label_sets, device, points=model.points,
-                     places=places.cpu().numpy(), bias=bias)
+            bias -= hubness_of(labels, places, val_points(model, values, questions.index, device), neighbours) / 2
+        scorer = nearest_labels(labels, questions, device, points=model.points, places=places.cpu().numpy(), bias=bias)
+        rank_images(out / path.name, values, scorer, questions)
 
 
-def hubness(values: ImageValues, model: ClosedForm, places: Float[Tensor, "rows space"], index: ImageIndex,
-            vectors: LabelVectors, neighbours: int) -> Float32[np.ndarray, "labels"]:
-    """Mean cosine of each label to its nearest validation images; 0 for a label without a vector."""
-    nearest = torch.full((len(places), 0), -1.0, device=places.device)
+def val_points(model: ClosedForm, values: ImageValues, index: ImageIndex, device: torch.device
+               ) -> Iterator[Float[Tensor, "some space"]]:
+    """Where the validation images lie, unit length, a chunk at a time."""
     images = int((index.roles[values.rows] == VAL).sum())  # they come first
     for start in progress(range(0, images, CHUNK), unit="chunks", desc="looking for hubs"):
-        x = torch.from_numpy(values.read(start, min(start + CHUNK, images))).to(places.device)
-        nearest = torch.cat([nearest, places @ F.normalize(model.points(x)).T], 1)
-        nearest = nearest.topk(min(neighbours, nearest.shape[1]), dim=1).values
-    return nearest_synonym(nearest.mean(1).cpu().numpy(), vectors.row_label, len(vectors.wnids)) if images else (
-        np.zeros(len(vectors.wnids), np.float32))
+        yield F.normalize(model.points(torch.from_numpy(values.read(start, min(start + CHUNK, images))).to(device)))
+
+
+def hubness_of(labels: LabelVectors, places: Float[Tensor, "rows space"], points: Iterable[Float[Tensor, "some space"]],
+               neighbours: int) -> Float32[np.ndarray, "labels"]:
+    """How near each label, by its nearest synonym, is to the images nearest to it; 0 for a label without a vector."""
+    of_rows = hubness((piece @ places.T for piece in points), neighbours)
+    return nearest_synonym(of_rows.cpu().numpy(), labels.row_label, len(labels.wnids))
 
 
 def nearest_synonym(of_rows: Float32[np.ndarray, "rows"], row_label: Int[np.ndarray, "rows"], labels: int

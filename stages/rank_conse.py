@@ -29,8 +29,9 @@ from zeroshot.console.progress import progress
 from zeroshot.images.index import VAL, ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
-from zeroshot.ranking.nearest import check_vectors, rank_nearest
-from zeroshot.ranking.rank_images import ImageValues
+from zeroshot.ranking.nearest import nearest_labels
+from zeroshot.ranking.questions import Questions
+from zeroshot.ranking.rank_images import ImageValues, Scorer, rank_images
 from zeroshot.ranking.stacking import HANDICAPS, folds_of, harmonic_means, right_by_handicap
 
 CHUNK = 1024  # images at a time; fixed, for the same bits in every run
@@ -52,18 +53,18 @@ class Params(StageParams):
         return t
 
 
-def main(params: Params, *, features: Path, labels: Path, hypernyms: Path, index: Path, splits: Path, out: Path,
+def main(params: Params, *, features: Path, lemmas: Path, hypernyms: Path, index: Path, label_sets: Path, out: Path,
          hierse: Path, metrics: Path) -> None:
     device = set_up(threads=params.threads)
-    logits, image_index, label_sets = (Artifact(features / "logits.safetensors"), ImageIndex.read(index),
-                                       read_label_sets(splits))
-    values = ImageValues.beside_rows(logits, "logits")
+    logits = Artifact(features / "logits.safetensors")
+    questions = Questions(ImageIndex.read(index), read_label_sets(label_sets))
+    values, outputs = ImageValues.beside_rows(logits, "logits"), logits.meta["wnids"]
     for t in params.t:
-        mixer = Mixer.of(labels, logits.meta["wnids"], t, device)
-        rank(out / f"conse-{t}.safetensors", values, mixer, image_index, label_sets)
-    mixer = Mixer.of(hypernyms, logits.meta["wnids"], params.hierse_t, device)
-    chosen = choose_handicap(params, values, mixer, image_index) if params.handicap else {"seen_handicap": 0.0}
-    rank(hierse, values, mixer, image_index, label_sets, chosen["seen_handicap"])
+        mixer = Mixer.of(lemmas, outputs, t, device)
+        rank_images(out / f"conse-{t}.safetensors", values, mixer.scorer(questions), questions)
+    mixer = Mixer.of(hypernyms, outputs, params.hierse_t, device)
+    chosen = choose_handicap(params, values, mixer, questions.index) if params.handicap else {"seen_handicap": 0.0}
+    rank_images(hierse, values, mixer.scorer(questions, chosen["seen_handicap"]), questions)
     if is_first():
         write_json(metrics, {"hierse": chosen})
 
@@ -88,7 +89,7 @@ class Mixer(NamedTuple):
     def of(cls, path: Path, wnids: list[str], t: int, device: torch.device) -> "Mixer":
         """Raises InputError if none of the classifier's labels, `wnids`, has a vector."""
         labels = read_label_vectors(path)
-        seen, has = labels.targets(wnids)
+        seen, has = labels.of(wnids)
         if not has.any():
             raise InputError(f"{path}: none of the {len(has)} seen labels has a vector, so there is nothing to mix; "
                              "expected at least one: does the text hold their names?")
@@ -104,14 +105,12 @@ class Mixer(NamedTuple):
             logits = logits.masked_fill(without, -torch.inf)
         return conse_mixture(logits.softmax(dim=1), self.vectors, self.t)
 
-
-def rank(out: Path, values: ImageValues, mixer: Mixer, index: ImageIndex, label_sets: dict[str, list[str]],
-         handicap: float = 0.0) -> None:
-    """Rank all test images; seen labels' cosines are lowered by `handicap`."""
-    check_vectors(values, mixer.labels, label_sets)
-    bias = -handicap * np.isin(mixer.labels.wnids, index.seen).astype(np.float32) if handicap else None
-    rank_nearest(out, values, mixer.labels, index, label_sets, mixer.vectors.device, points=mixer, bias=bias,
-                 counts={"seen_labels_not_mixed": mixer.outputs - len(mixer.columns)})
+    def scorer(self, questions: Questions, handicap: float = 0.0) -> Scorer:
+        """Names images by the labels nearest to f(x); seen labels' cosines are lowered by `handicap`."""
+        seen = np.isin(self.labels.wnids, questions.index.seen)
+        bias = -handicap * seen.astype(np.float32) if handicap else None
+        scorer = nearest_labels(self.labels, questions, self.vectors.device, points=self, bias=bias)
+        return scorer._replace(counts={"seen_labels_not_mixed": self.outputs - len(self.columns)})
 
 
 def choose_handicap(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex) -> dict[str, float]:
@@ -128,7 +127,7 @@ def choose_handicap(params: Params, values: ImageValues, mixer: Mixer, index: Im
     val = int((index.roles[values.rows] == VAL).sum())  # they come first
     for start in progress(range(0, val, CHUNK), unit="chunks", desc="choosing the handicap"):
         stop = min(start + CHUNK, val)
-        true = number[torch.from_numpy(index.outputs(values.rows[start:stop])).to(device)]
+        true = number[torch.from_numpy(index.numbered(index.seen, values.rows[start:stop])).to(device)]
         logits = torch.from_numpy(values.read(start, stop)).to(device)[true >= 0]
         true = true[true >= 0]
         images += torch.bincount(true, minlength=classes)

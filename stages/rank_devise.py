@@ -17,22 +17,25 @@ from zeroshot.console.errors import InputError
 from zeroshot.images.index import ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.labels.label_vectors import read_label_vectors
-from zeroshot.ranking.nearest import rank_nearest
-from zeroshot.ranking.rank_images import ImageValues
+from zeroshot.ranking.nearest import check_made_for, nearest_labels
+from zeroshot.ranking.questions import Questions
+from zeroshot.ranking.rank_images import ImageValues, rank_images
 
 
 class Params(StageParams):
     threads: int = pydantic.Field(ge=1)
 
 
-def main(params: Params, *, points: Path, labels: Path, index: Path, splits: Path, out: Path) -> None:
+def main(params: Params, *, points: Path, label_vectors: Path, index: Path, label_sets: Path, out: Path) -> None:
     device = set_up(threads=params.threads)
-    source, vectors = Artifact(points), read_label_vectors(labels)
-    if source.shape("points")[1] != vectors.vectors.shape[1]:
+    source, labels = Artifact(points), read_label_vectors(label_vectors)
+    if source.shape("points")[1] != labels.vectors.shape[1]:
         raise InputError(f"{points}: points are {source.shape('points')[1]}-D, the label vectors "
-                         f"{vectors.vectors.shape[1]}-D; expected the same space: `dvc repro`")
-    rank_nearest(out, ImageValues.beside_rows(source, "points"), vectors, ImageIndex.read(index),
-                 read_label_sets(splits), device)
+                         f"{labels.vectors.shape[1]}-D; expected the same space: `dvc repro`")
+    questions = Questions(ImageIndex.read(index), read_label_sets(label_sets))
+    values = ImageValues.beside_rows(source, "points")
+    check_made_for(values, labels)
+    rank_images(out, values, nearest_labels(labels, questions, device), questions)
 
 
 if __name__ == "__main__":

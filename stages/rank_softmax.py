@@ -16,30 +16,28 @@ from zeroshot.base.compute import set_up
 from zeroshot.base.params import StageParams
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import ImageIndex
-from zeroshot.labels.label_sets import read_label_sets
+from zeroshot.labels.label_sets import memberships, read_label_sets
 from zeroshot.ranking.first_labels import OutputScores, lay_out
-from zeroshot.ranking.rank_images import ImageValues, write_rankings
-from zeroshot.ranking.rankings import all_labels, memberships
+from zeroshot.ranking.questions import Questions
+from zeroshot.ranking.rank_images import ImageValues, Scorer, rank_images
 
 
 class Params(StageParams):
     threads: int = pydantic.Field(ge=1)
 
 
-def main(params: Params, *, features: Path, index: Path, splits: Path, out: Path) -> None:
+def main(params: Params, *, features: Path, index: Path, label_sets: Path, out: Path) -> None:
     device = set_up(threads=params.threads)
-    logits, label_sets = Artifact(features / "logits.safetensors"), read_label_sets(splits)
-    image_index = ImageIndex.read(index)
-    labels = all_labels(label_sets)
+    logits = Artifact(features / "logits.safetensors")
+    questions = Questions(ImageIndex.read(index), read_label_sets(label_sets))
     outputs = logits.meta["wnids"]
-    unknown = sorted(set(outputs) - set(label_sets["seen"]))
+    unknown = sorted(set(outputs) - set(questions.sets["seen"]))
     if unknown:
         raise InputError(f"{logits.path}: {len(unknown)} of the {len(outputs)} classes with training images are not in "
-                         f"{splits}/seen.txt, {unknown[0]} for one; expected all of them (`build_splits.seen`)")
-    layout = lay_out(memberships(label_sets), np.isin(labels, outputs), device)
-    score = OutputScores(np.searchsorted(labels, outputs), layout)
-    write_rankings(out, ImageValues.beside_rows(logits, "logits"), score, layout, index=image_index,
-                   label_sets=label_sets, counts={}, made_from={})
+                         f"{label_sets}/seen.txt, {unknown[0]} for one; expected all of them (`build_label_sets.seen`)")
+    layout = lay_out(memberships(questions.sets), np.isin(questions.wnids, outputs), device)
+    score = OutputScores(np.searchsorted(questions.wnids, outputs), layout)
+    rank_images(out, ImageValues.beside_rows(logits, "logits"), Scorer(score, layout, {}, {}), questions)
 
 
 if __name__ == "__main__":

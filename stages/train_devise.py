@@ -40,7 +40,7 @@ CHUNK = 8192  # rows of features taken at once outside training; fixed, for the 
 
 
 class Params(TrainingParams, HingeParams):
-    labels: Literal["terms", "hypernyms"]  # dvc.yaml passes that file, here and to the stages after this one
+    label_vectors: Literal["lemmas", "hypernyms"]  # dvc.yaml passes that file, here and to the stages after this one
     bias: bool
     dropout: float = pydantic.Field(ge=0, lt=1)
     scaling: Literal["none", "rms", "standardise"]
@@ -48,14 +48,15 @@ class Params(TrainingParams, HingeParams):
     batch: int = pydantic.Field(ge=1)
 
 
-def main(params: Params, *, features: Path, index: Path, labels: Path, out: Path, metrics: Path, curve: Path) -> None:
+def main(params: Params, *, features: Path, index: Path, label_vectors: Path, out: Path, metrics: Path,
+         curve: Path) -> None:
     device = set_up(threads=params.threads, seed=params.seed)
     image_index, cached = ImageIndex.read(index), Artifact(features / "features.safetensors")
-    seen = SeenLabels.of(image_index, read_label_vectors(labels), device)
+    seen = SeenLabels.of(image_index, read_label_vectors(label_vectors), device)
     trainer = Trainer(params, cached.memmap("features"), image_index, seen, device)
-    with checkpoint_of("train_devise", params=params, features=cached.sha256, labels=seen.seal) as trainer.checkpoint:
+    with checkpoint_of("train_devise", params=params, features=cached.sha256, labels=seen.seal) as checkpoint:
         history = run_epochs(params.epochs, trainer.train_epoch,
-                             {"map": trainer.map, "optimiser": trainer.optimiser}, trainer.checkpoint)
+                             {"map": trainer.map, "optimiser": trainer.optimiser}, checkpoint)
         write_map(out, unscaled(trainer.map, trainer.scaling).cpu(),
                   {"tap": cached.meta["tap"], "labels": seen.seal, "features": cached.sha256})
         write_curve(curve, history)
@@ -82,14 +83,12 @@ class Trainer:
         self.dropout = nn.Dropout(params.dropout)
         self.optimiser = make_optimiser(params.optimiser, self.map, momentum=params.momentum,
                                         weight_decay=params.weight_decay)
-        self.checkpoint = Path()
 
     def train_epoch(self, epoch: int) -> dict[str, float]:
         params = self.params
         batches = epoch_batches(self.train_rows, params.batch, params.seed, epoch)
         loss = train_pass(batches, map(self.read, batches), self._loss, self.optimiser,
-                          rate=rates(params, epoch, len(batches)), seed=params.seed, epoch=epoch,
-                          checkpoint=self.checkpoint)
+                          rate=rates(params, epoch, len(batches)), seed=params.seed, epoch=epoch)
         return {"train_loss": loss, **self.validate()}
 
     def validate(self) -> dict[str, float]:

@@ -6,7 +6,7 @@ each epoch, the state is kept, so that a killed training goes on from there. Wit
 bit for bit where an uninterrupted one does (a slice's random numbers depend on seed, epoch and slice alone); with more,
 threads race for the same vectors, no two runs are equal, and a resumed one is as good as any other.
 
-Input: data/corpus. Outputs: data/terms (zeroshot.terms.vectors says what it holds) with an optional export to
+Input: data/corpus. Outputs: data/term_vectors (zeroshot.terms.vectors says what it holds) with an optional export to
 word2vec's format. Cost: about 60,000 words/s a core at the paper's setting (500-D, window 20); memory
 8 * dim * terms bytes.
 """

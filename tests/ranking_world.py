@@ -21,7 +21,7 @@ def build(folder, vectors=None, images=9, seed=0):
     rng = np.random.default_rng(seed)
     write_taxonomy(folder / "taxonomy", make_taxonomy(
         {WNID[name]: ([name], [WNID[parent] for parent in parents], [], name) for name, parents in NOUNS.items()}))
-    write_label_sets(folder / "splits", SETS)
+    write_label_sets(folder / "label_sets", SETS)
     wnids = sorted([*SEEN, *SETS["unseen"]])
     shown = [SEEN, SEEN, SETS["unseen"]]  # by role: train, val, unseen
     pairs = sorted((role, wnids.index(classes[i % len(classes)])) for role, classes in enumerate(shown)
@@ -47,6 +47,6 @@ def build(folder, vectors=None, images=9, seed=0):
     matrix = np.array([vector for _, vector in rows], np.float32)
     matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
     row_label = np.array([label for label, _ in rows], np.int32)
-    write_label_vectors(folder / "terms.safetensors", LabelVectors(labels, matrix, row_label))
+    write_label_vectors(folder / "lemmas.safetensors", LabelVectors(labels, matrix, row_label))
     write_label_vectors(folder / "hypernyms.safetensors", LabelVectors(labels, np.roll(matrix, 1, 0), row_label))
     return folder

@@ -53,7 +53,7 @@ class Folder(ImageFiles):
 class Packed:
     """Ten packed images, told apart by their brightness."""
 
-    size = (4, 4)
+    packed, size = True, (4, 4)
 
     def __len__(self):
         return 10

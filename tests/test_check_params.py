@@ -14,7 +14,8 @@ def project(tmp_path):
         shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(PROJECT / "dvc.yaml", tmp_path)
     shutil.copy(PROJECT / "presets" / "demo.yaml", tmp_path / "params.yaml")
-    (tmp_path / "data" / "weights").mkdir(parents=True)
+    for name in ("images", "weights"):
+        (tmp_path / "data" / name).mkdir(parents=True)
     return tmp_path
 
 

@@ -20,21 +20,21 @@ def params(**changed):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     world = build(tmp_path_factory.mktemp("world"))
-    asked = {"features": world / "features", "index": world / "index", "splits": world / "splits"}
+    asked = {"features": world / "features", "index": world / "index", "label_sets": world / "label_sets"}
     rank_softmax.main(rank_softmax.Params(threads=1), out=world / "rankings" / "softmax.safetensors", **asked)
     rank_conse.main(rank_conse.Params(t=[1, 2], hierse_t=1, handicap=False, folds=2, seed=0, threads=1),
-                    labels=world / "terms.safetensors", hypernyms=world / "hypernyms.safetensors",
+                    lemmas=world / "lemmas.safetensors", hypernyms=world / "hypernyms.safetensors",
                     out=world / "rankings" / "conse", hierse=world / "rankings" / "hierse.safetensors",
                     metrics=world / "conse.json", **asked)
     return world
 
 
 def ranked(world, model="conse/conse-1"):
-    return Rankings(world / "rankings" / f"{model}.safetensors", read_label_sets(world / "splits"))
+    return Rankings(world / "rankings" / f"{model}.safetensors", read_label_sets(world / "label_sets"))
 
 
 def test_models_that_are_not_there_or_were_not_tested_are_left_out(world, capsys):
-    sets = read_label_sets(world / "splits")
+    sets = read_label_sets(world / "label_sets")
     asked = params(models=["devise", "softmax", "conse-2", "conse-1"])
     ranked = draw_figures.read_models(asked, world / "rankings", sets)
     assert "not ranked, so left out: devise\n" in capsys.readouterr().out
@@ -43,7 +43,7 @@ def test_models_that_are_not_there_or_were_not_tested_are_left_out(world, capsys
 
 
 def test_seen_images_are_shown_where_there_are_no_others(world, capsys):
-    asked, sets = params(models=["softmax"]), read_label_sets(world / "splits")
+    asked, sets = params(models=["softmax"]), read_label_sets(world / "label_sets")
     label_set, shown = draw_figures.tested_on(asked, draw_figures.read_models(asked, world / "rankings", sets))
     assert (label_set, [model.model for model in shown]) == ("seen", ["softmax"])
     assert "none of these models was tested on `unseen`" in capsys.readouterr().out
@@ -106,7 +106,7 @@ def test_near_vectors_lie_near_each_other_and_the_bits_repeat():
 def test_the_map_holds_seen_and_unseen_labels_that_have_a_vector(tmp_path):
     vectors = {noun: np.random.default_rng(1).normal(size=4) for noun in NOUNS if noun != "cat"}
     world = build(tmp_path, vectors)
-    labels, sets = read_label_vectors(world / "terms.safetensors"), read_label_sets(world / "splits")
+    labels, sets = read_label_vectors(world / "lemmas.safetensors"), read_label_sets(world / "label_sets")
     everything = sorted({*SEEN, *SETS["unseen"]} - {WNID["cat"]})
     assert draw_figures.pick_labels(labels, sets, params()) == everything
     few = draw_figures.pick_labels(labels, sets, params(labels=3))

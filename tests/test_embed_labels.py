@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from stages.embed_labels import Params, Terms, ancestors, embed, main, wanted_terms, with_hypernyms
+from stages.embed_labels import Params, UnitVectors, embed, main, wanted_terms, with_hypernyms
 from zeroshot.console.errors import InputError
 from zeroshot.labels.label_sets import write_label_sets
 from zeroshot.labels.label_vectors import read_label_vectors
@@ -24,7 +24,7 @@ def term_vectors(vectors: dict[str, list[float]]) -> TermVectors:
 
 
 def embedded(wnid: str, synonyms: str = "first", fallback: str = "none", vectors=VECTORS) -> tuple[list, str, list]:
-    found = embed(NOUNS, Terms(term_vectors(vectors), wanted_terms(NOUNS)), wnid, synonyms, fallback)
+    found = embed(NOUNS, UnitVectors(term_vectors(vectors), wanted_terms(NOUNS)), wnid, synonyms, fallback)
     return found.vectors.astype(float).round(4).tolist(), found.way, found.terms
 
 
@@ -65,15 +65,10 @@ def test_other_spellings():
     assert embedded(KIT, vectors=spelt)[0] == [[1, 0]]  # else the first
 
 
-def test_ancestors_nearest_first():
-    assert list(ancestors(NOUNS, LAIKA)) == [ROC, ANIMAL, BIRD]
-    assert list(ancestors(NOUNS, CRANE)) == [BIRD, ANIMAL]
-
-
 @pytest.fixture
 def inputs(tmp_path):
     write_taxonomy(tmp_path / "taxonomy", NOUNS)
-    write_label_sets(tmp_path / "splits", {"seen": [ANIMAL, CRANE], "unseen": [KIT, MACHINE], "2-hops": [BIRD],
+    write_label_sets(tmp_path / "label_sets", {"seen": [ANIMAL, CRANE], "unseen": [KIT, MACHINE], "2-hops": [BIRD],
                                            "3-hops": [BIRD, KIT], "21k": [BIRD, KIT, MACHINE]})
     write_term_vectors(tmp_path / "terms", term_vectors(VECTORS))
     return tmp_path
@@ -82,9 +77,9 @@ def inputs(tmp_path):
 def run(folder, vectors="terms", **changed):
     params = {"vectors": vectors, "synonyms": "first", "fallback": "none", "hypernyms": 1.0, "center": False,
               "seed": 0} | changed
-    main(Params(**params), taxonomy=folder / "taxonomy", splits=folder / "splits", vectors=folder / vectors,
-         out=folder / "labels", metrics=folder / "m.json", ambiguous=folder / "a.md")
-    return [read_label_vectors(folder / "labels" / f"{name}.safetensors") for name in ("terms", "random", "hypernyms")]
+    main(Params(**params), taxonomy=folder / "taxonomy", label_sets=folder / "label_sets",
+         term_vectors=folder / vectors, out=folder / "labels", metrics=folder / "m.json", ambiguous=folder / "a.md")
+    return [read_label_vectors(folder / "labels" / f"{name}.safetensors") for name in ("lemmas", "random", "hypernyms")]
 
 
 def test_main(inputs):
@@ -106,7 +101,7 @@ def test_best_has_a_row_a_synonym_and_random_one_a_label(inputs):
 
 def test_random_vectors_stay_when_coverage_grows(inputs):
     few, many = run(inputs)[1], run(inputs, fallback="hypernym")[1]
-    assert len(many.vectors) == 5 and (few.vectors == many.targets([few.wnids[i] for i in few.row_label])[0]).all()
+    assert len(many.vectors) == 5 and (few.vectors == many.of([few.wnids[i] for i in few.row_label])[0]).all()
     assert not np.allclose(run(inputs, seed=1)[1].vectors, few.vectors)
 
 
@@ -126,7 +121,7 @@ def test_centred_by_seen_labels_alone(inputs):
     (LAIKA, 1, None),  # its hypernyms' vectors alone make none
 ])
 def test_hypernyms_by_hand(wnid, weight, expected):
-    terms = Terms(term_vectors(VECTORS), wanted_terms(NOUNS))
+    terms = UnitVectors(term_vectors(VECTORS), wanted_terms(NOUNS))
     own = embed(NOUNS, terms, wnid, "first", "none")
     mixed, = with_hypernyms(NOUNS, terms, [wnid], [own], "first", weight)
     assert (mixed.way, mixed.terms) == (own.way, own.terms)
@@ -136,7 +131,7 @@ def test_hypernyms_by_hand(wnid, weight, expected):
 def test_a_hypernyms_say_falls_with_every_edge_and_each_synonym_is_mixed():
     chain = make_taxonomy({ANIMAL: (["a"], [], [], ""), BIRD: (["b"], [ANIMAL], [], ""),
                            CRANE: (["c", "d"], [BIRD], [], "")})
-    terms = Terms(term_vectors({"a": [1, 0, 0, 0], "b": [0, 1, 0, 0], "c": [0, 0, 1, 0], "d": [0, 0, 0, 1]}),
+    terms = UnitVectors(term_vectors({"a": [1, 0, 0, 0], "b": [0, 1, 0, 0], "c": [0, 0, 1, 0], "d": [0, 0, 0, 1]}),
                   wanted_terms(chain))
     own = embed(chain, terms, CRANE, "best", "none")
     mixed, = with_hypernyms(chain, terms, [CRANE], [own], "best", 1)
@@ -148,9 +143,9 @@ def test_hypernyms_of_seen_and_unseen_labels_are_written_beside_the_terms_which_
     terms, _, mixed = run(inputs)
     assert mixed.row_label.tolist() == terms.row_label.tolist()
     assert np.allclose(mixed.vectors, [[1, 0], [R, R], [0, 1], np.array([2, 1]) / 5 ** 0.5], atol=1e-4)
-    before = (inputs / "labels" / "terms.safetensors").read_bytes()
+    before = (inputs / "labels" / "lemmas.safetensors").read_bytes()
     assert np.allclose(run(inputs, hypernyms=0)[2].vectors, terms.vectors)
-    assert (inputs / "labels" / "terms.safetensors").read_bytes() == before
+    assert (inputs / "labels" / "lemmas.safetensors").read_bytes() == before
 
 
 def test_users_own_file(inputs):

@@ -161,7 +161,7 @@ def test_the_tables_hold_what_the_metrics_hold(runs):
     row = results.query("model == 'conse-10' and label_set == 'unseen' and metric == 'hit' and k == 5")
     metrics = json.loads((runs[0] / "metrics" / "conse-10" / "unseen.json").read_text())
     assert row["value"].item() == pytest.approx(metrics["hit@5"])
-    assert read_wnids(runs[0] / "data" / "splits" / "unseen.txt") == sorted(UNSEEN)
+    assert read_wnids(runs[0] / "data" / "label_sets" / "unseen.txt") == sorted(UNSEEN)
 
 
 def test_two_runs_give_the_same_bytes_everywhere(runs):

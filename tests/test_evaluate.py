@@ -15,14 +15,15 @@ from zeroshot.ranking.rankings import Rankings
 
 def run(world, model="devise"):
     evaluate.main(evaluate.Params(resamples=200, seed=0), model=model, rankings=world / f"{model}.safetensors",
-                  taxonomy=world / "taxonomy", splits=world / "splits", out=world / model,
+                  taxonomy=world / "taxonomy", label_sets=world / "label_sets", out=world / model,
                   scores=world / f"{model}.csv")
     return {path.stem: json.loads(path.read_text()) for path in (world / model).glob("*.json")}
 
 
 def devise(world):
     rank_devise.main(rank_devise.Params(threads=1), points=world / "points.safetensors", index=world / "index",
-                     labels=world / "terms.safetensors", splits=world / "splits", out=world / "devise.safetensors")
+                     label_vectors=world / "lemmas.safetensors", label_sets=world / "label_sets",
+                     out=world / "devise.safetensors")
 
 
 def test_figures_of_a_small_world(tmp_path):
@@ -30,7 +31,7 @@ def test_figures_of_a_small_world(tmp_path):
     world = build(tmp_path, {name: rng.normal(size=4) for name in NOUNS if name != "canoe"}, images=12)
     devise(world)
     figures = run(world)
-    ranked = Rankings(world / "devise.safetensors", read_label_sets(world / "splits"))
+    ranked = Rankings(world / "devise.safetensors", read_label_sets(world / "label_sets"))
     assert set(figures) == set(ranked.names)
     for name, values in figures.items():
         ranks, true = ranked[f"{name}/rank"], ranked[f"{name}/true"]
@@ -85,7 +86,7 @@ def test_scores_hold_the_same_figures_a_row_each(tmp_path):
 def test_softmax_comes_near_but_never_hits_an_unseen_label(tmp_path):
     world = build(tmp_path)
     rank_softmax.main(rank_softmax.Params(threads=1), features=world / "features", index=world / "index",
-                      splits=world / "splits", out=world / "softmax.safetensors")
+                      label_sets=world / "label_sets", out=world / "softmax.safetensors")
     figures = run(world, "softmax")
     assert set(figures) == {"seen", "unseen+seen", "2-hops+seen", "21k+seen"}
     assert figures["unseen+seen"]["hit@20"] == 0 and figures["unseen+seen"]["hp@2"] > 0
@@ -97,7 +98,7 @@ def test_refusals(tmp_path):
     (world / "softmax.safetensors").write_bytes((world / "devise.safetensors").read_bytes())
     with pytest.raises(InputError, match="rankings of `devise`; expected those of `softmax`"):
         run(world, "softmax")
-    (world / "splits" / "unseen.txt").write_text(WNID["dog"] + "\n")
+    (world / "label_sets" / "unseen.txt").write_text(WNID["dog"] + "\n")
     with pytest.raises(InputError, match="another label set `unseen`"):
         run(world)
     assert SETS["unseen"] != [WNID["dog"]]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stages import evaluate_terms
-from stages.evaluate_terms import Params, analogies, edges_up, path_similarities, share_near, word_similarity
+from stages.evaluate_terms import Params, analogies, path_similarities, share_near, word_similarity
 from zeroshot.taxonomy import make_taxonomy, write_taxonomy
 from zeroshot.terms.vectors import TermVectors, write_term_vectors
 
@@ -47,7 +47,8 @@ def test_path_similarity_takes_the_shortest_way_over_a_common_hypernym():
     pairs = random.integers(39, size=(200, 2))
     edges = [min(ways[a][c] + ways[b][c] for c in ways[a].keys() & ways[b].keys()) for a, b in pairs.tolist()]
     assert path_similarities(taxonomy, pairs) == [1 / (1 + count) for count in edges]
-    assert edges_up(38, {c: list(up.successors(c)) for c in up}) == ways[38]
+    found = {taxonomy.index[above]: edges for above, edges in taxonomy.ancestors(wnid(39)).items()}
+    assert {38: 0, **found} == ways[38]
 
 
 def test_share_of_near_neighbours_by_hand(taxonomy):
@@ -81,11 +82,12 @@ def test_analogies_by_hand(tmp_path):
 
 def run(tmp_path, taxonomy, terms, vectors):
     write_taxonomy(tmp_path / "taxonomy", taxonomy)
-    (tmp_path / "splits").mkdir()
-    (tmp_path / "splits" / "21k+seen.txt").write_text("".join(wnid(n) + "\n" for n in (4, 5, 6, 7)))
+    (tmp_path / "label_sets").mkdir()
+    (tmp_path / "label_sets" / "21k+seen.txt").write_text("".join(wnid(n) + "\n" for n in (4, 5, 6, 7)))
     write_term_vectors(tmp_path / "terms", TermVectors(terms, np.ones(len(terms), int), np.array(vectors, np.float32)))
-    evaluate_terms.main(Params(**SETTINGS), terms=tmp_path / "terms", taxonomy=tmp_path / "taxonomy",
-                        splits=tmp_path / "splits", metrics=tmp_path / "metrics.json", nearest=tmp_path / "nearest.md")
+    evaluate_terms.main(Params(**SETTINGS), term_vectors=tmp_path / "terms", taxonomy=tmp_path / "taxonomy",
+                        label_sets=tmp_path / "label_sets", metrics=tmp_path / "metrics.json",
+                        nearest=tmp_path / "nearest.md")
     return json.loads((tmp_path / "metrics.json").read_text()), (tmp_path / "nearest.md").read_text()
 
 

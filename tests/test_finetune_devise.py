@@ -34,7 +34,7 @@ def make_world(folder, **index):
 def finetune(folder, out="out", **changed):
     params = finetune_devise.Params(**{**FINETUNE, **changed})
     finetune_devise.main(params, index=folder / "index", images=Path("none"), cnn=folder / "cnn.safetensors",
-                         map=folder / "map.safetensors", labels=folder / "labels.safetensors",
+                         map=folder / "map.safetensors", label_vectors=folder / "labels.safetensors",
                          out=folder / out / "network.safetensors", metrics=folder / out / "metrics.json",
                          curve=folder / out / "curve.csv")
     return folder / out / "network.safetensors"

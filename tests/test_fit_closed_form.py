@@ -14,8 +14,9 @@ from zeroshot.console.errors import InputError
 from zeroshot.images.index import TRAIN, ImageIndex
 from zeroshot.labels.label_vectors import read_label_vectors
 
-PARAMS = dict(labels="terms", strengths=[0.01, 1], label_strengths=[1], shrinkages=[0.1, 1], sharpnesses=[1, 10],
-              width=64, csls_neighbours=0, folds=2, seed=0, threads=1)
+PARAMS = dict(
+    label_vectors="lemmas", strengths=[0.01, 1], label_strengths=[1], shrinkages=[0.1, 1], sharpnesses=[1, 10],
+    width=64, csls_neighbours=0, folds=2, seed=0, threads=1)
 
 
 @pytest.fixture
@@ -27,7 +28,8 @@ def world(tmp_path):
 
 def fit(world, **changed):
     fit_closed_form.main(fit_closed_form.Params(**{**PARAMS, **changed}), features=world, index=world / "index",
-                         labels=world / "labels.safetensors", out=world / "fitted", metrics=world / "metrics.json")
+                         label_vectors=world / "labels.safetensors", out=world / "fitted",
+                         metrics=world / "metrics.json")
     return ({name: read_closed_form(world / "fitted" / f"{name}.safetensors") for name in fit_closed_form.MODELS},
             json.loads((world / "metrics.json").read_text()))
 
@@ -37,7 +39,7 @@ def test_the_model_is_that_of_all_training_images_at_the_chosen_settings(world, 
     models, metrics = fit(world)
     index, rows = ImageIndex.read(world / "index"), ImageIndex.read(world / "index").rows(TRAIN)
     x = torch.from_numpy(Artifact(world / "features.safetensors")["features"][rows]).double()
-    t = torch.from_numpy(read_label_vectors(world / "labels.safetensors").targets(index.seen)[0]).double()
+    t = torch.from_numpy(read_label_vectors(world / "labels.safetensors").of(index.seen)[0]).double()
     sums = torch.stack([x[index.labels[rows] == c].sum(0) for c in range(4)])
     method, asked = fit_closed_form.MODELS[name]
     chosen = [metrics[name][setting] for setting in asked]
@@ -103,7 +105,7 @@ def test_hubs_are_told_by_images_of_other_classes_alone():
 
 def test_hubs_are_corrected_while_choosing_and_then_while_ranking(world, monkeypatch):
     asked = []
-    monkeypatch.setattr(fit_closed_form, "hubness", lambda scores, k: asked.append(k) or torch.zeros(scores.shape[1]))
+    monkeypatch.setattr(fit_closed_form, "hubness", lambda some, k: asked.append(k) or torch.zeros(some[0].shape[1]))
     models, metrics = fit(world, csls_neighbours=3)
     assert metrics == fit(world)[1]  # of hubs that are none
     choices = 2 + 2 * 1 + 2 * 2 * 2  # of ridge, ESZSL, exemplars

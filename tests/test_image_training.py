@@ -16,7 +16,7 @@ from tests.test_finetune_devise import finetune, make_world
 from tests.test_pretrain_cnn import train
 from tests.vision import EMBED, PRETRAIN, make_index
 from zeroshot.base.artifacts import Artifact
-from zeroshot.base.processes import rank_and_size
+from zeroshot.base.processes import process_and_count
 from zeroshot.base.tensors import state_arrays
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import TRAIN, ImageIndex
@@ -58,7 +58,7 @@ def second_start(folder):
     loss = pretrain_cnn.Trainer.loss
 
     def spoilt(self, rows, squares):
-        return loss(self, rows, squares) * (torch.nan if rank_and_size()[0] == 1 else 1)
+        return loss(self, rows, squares) * (torch.nan if process_and_count()[0] == 1 else 1)
 
     pretrain_cnn.Trainer.loss = spoilt
     train(folder / "index", folder / "nan", **{**DRAWN, "seed": 2})
@@ -79,7 +79,7 @@ def keep_weights(folder, run, *arguments, **settings):
     pretrain_cnn.Trainer = Kept
     run(*arguments, **settings)
     pretrain_cnn.Trainer = original
-    (folder / f"weights{rank_and_size()[0]}").write_text(digest(kept[0]))
+    (folder / f"weights{process_and_count()[0]}").write_text(digest(kept[0]))
 
 
 def digest(network):
@@ -167,7 +167,7 @@ def test_a_loss_that_is_nan_in_one_process_ends_both_with_one_message(starts):
 def test_each_process_draws_for_itself_and_the_first_as_if_alone(monkeypatch):
     draws = []
     for rank in (0, 1, 0):
-        monkeypatch.setattr("zeroshot.training.loop.rank_and_size", lambda rank=rank: (rank, 2))
+        monkeypatch.setattr("zeroshot.training.loop.process_and_count", lambda rank=rank: (rank, 2))
         seed_step(1, 0, 0)
         draws.append(torch.rand(3).tolist())
     monkeypatch.undo()
@@ -178,7 +178,7 @@ def test_each_process_draws_for_itself_and_the_first_as_if_alone(monkeypatch):
 @pytest.mark.parametrize(("batch", "processes"), [(16, 3), (100, 50)])
 def test_a_batch_that_the_processes_cannot_share(tmp_path, monkeypatch, batch, processes):
     make_index(tmp_path / "index")
-    monkeypatch.setattr("zeroshot.training.on_images.rank_and_size", lambda: (0, processes))
+    monkeypatch.setattr("zeroshot.training.on_images.process_and_count", lambda: (0, processes))
     with pytest.raises(InputError, match=f"`batch` is {batch} .of 48 training images.*{processes} processes"):
         train(tmp_path / "index", tmp_path, batch=batch)
 

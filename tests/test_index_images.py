@@ -22,7 +22,7 @@ SETTINGS = {
     "source": "folders", "images": "unused", "roles": {"train": "train", "val": "val", "unseen": "unseen"},
     "ground_truth": None, "seen_among_unseen": "error", "pack": 8, "check": "header",
     "max_unreadable": 0.0, "workers": 1,
-    "demo": {"seed": 1, "train": 4, "val": 2, "unseen": 3, "likeness": 0.8, "variation": 0.3},
+    "demo": {"classes": "unused", "seed": 1, "train": 4, "val": 2, "unseen": 3, "likeness": 0.8, "variation": 0.3},
 }
 ANIMAL = "n00015388"
 
@@ -38,7 +38,7 @@ def taxonomy(tmp_path):
 def run(tmp_path, taxonomy):
     def run(images, name="index", **changes) -> ImageIndex:
         params = Params.model_validate({**SETTINGS, **changes})
-        index_images.main(params, images=images, taxonomy=taxonomy, out=tmp_path / name,
+        index_images.main(params, images=images, demo_classes=images, taxonomy=taxonomy, out=tmp_path / name,
                           metrics=tmp_path / f"{name}.json")
         return ImageIndex.read(tmp_path / name)
     return run
@@ -65,7 +65,7 @@ def test_rows_are_sorted_by_role_and_wnid_and_show_the_right_image(run, images, 
     assert (index.seen, index.unseen, index.packed) == ([DOG, CAT], [WOLF], True)
     assert index.roles.tolist() == [TRAIN] * 5 + [VAL] * 2 + [UNSEEN] * 2
     assert index.labels.tolist() == [0, 0, 0, 2, 2, 0, 2, 1, 1]
-    assert index.outputs(np.arange(9)).tolist() == [0, 0, 0, 1, 1, 0, 1, -1, -1]
+    assert index.numbered(index.seen).tolist() == [0, 0, 0, 1, 1, 0, 1, -1, -1]
     pixels = open_pixels(tmp_path / "index", images).read(np.arange(9))
     assert pixels.shape == (9, 8, 8, 3)
     assert [colour_of(image) for image in pixels] == [  # the tar's own order within a class; files by name

@@ -19,14 +19,14 @@ def test_round_trip(tmp_path):
 
 
 def test_targets_are_first_rows():
-    vectors, has = LABELS.targets([WNIDS[2], WNIDS[1], WNIDS[0]])
+    vectors, has = LABELS.of([WNIDS[2], WNIDS[1], WNIDS[0]])
     assert has.tolist() == [True, False, True]
     assert np.allclose(vectors, [[0.6, 0.8], [0, 0], [1, 0]]) and vectors.dtype == np.float32
 
 
 def test_refusals(tmp_path):
     with pytest.raises(InputError, match="1 wnids are not among the labels, n00000009"):
-        LABELS.targets(["n00000009"])
+        LABELS.of(["n00000009"])
     write_artifact(tmp_path / "other.safetensors", {}, {"points": VECTORS})
     with pytest.raises(InputError, match="holds points; expected label vectors"):
         read_label_vectors(tmp_path / "other.safetensors")

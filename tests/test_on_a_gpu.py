@@ -44,10 +44,10 @@ ATTEMPTS = {"there + here": "refused", "here[places]": "refused", "there[places]
 
 def make_world(folder):
     make_index(folder / "index")
-    write_label_sets(folder / "splits", {"seen": WNIDS[:4], "unseen": WNIDS[4:], "2-hops": WNIDS[4:5], "3-hops": [],
+    write_label_sets(folder / "label_sets", {"seen": WNIDS[:4], "unseen": WNIDS[4:], "2-hops": WNIDS[4:5], "3-hops": [],
                                          "21k": [*WNIDS[4:], *OTHERS]})
-    for name in ("terms", "hypernyms"):
-        rng = np.random.default_rng(len(name))
+    for seed, name in enumerate(("lemmas", "hypernyms")):
+        rng = np.random.default_rng(seed)
         vectors = rng.standard_normal((40, DIM)).astype(np.float32)
         rows = np.sort(rng.integers(len(WNIDS), len(WNIDS) + len(OTHERS), 1000))  # synonyms, and vectors that are equal
         vectors = np.concatenate([vectors[:len(WNIDS)], vectors[rng.integers(40, size=len(rows))]])
@@ -81,28 +81,28 @@ def extract(world, out):
 def train_map(world, out, **changed):
     name = changed["false_labels"]
     params = train_devise.Params(**{**MAP, "epochs": 1, **MAPS[name], **changed})
-    train_devise.main(params, features=out, index=world / "index", labels=world / "terms.safetensors",
+    train_devise.main(params, features=out, index=world / "index", label_vectors=world / "lemmas.safetensors",
                       out=out / f"{name}.safetensors", metrics=out / f"{name}.json", curve=out / f"{name}.csv")
 
 
 def finetune(world, out, **changed):
     finetune_devise.main(finetune_devise.Params(**{**FINETUNE, "epochs": 1, **changed}), index=world / "index",
                          images=world, cnn=out / "cnn.safetensors", map=out / "truncated.safetensors",
-                         labels=world / "terms.safetensors", out=out / "net.safetensors", metrics=out / "net.json",
-                         curve=out / "net.csv")
+                         label_vectors=world / "lemmas.safetensors", out=out / "net.safetensors",
+                         metrics=out / "net.json", curve=out / "net.csv")
 
 
 def rank_images(world, out):
-    asked, terms = {"index": world / "index", "splits": world / "splits"}, world / "terms.safetensors"
+    asked, lemmas = {"index": world / "index", "label_sets": world / "label_sets"}, world / "lemmas.safetensors"
     rank_softmax.main(rank_softmax.Params(threads=1), features=out, out=out / "softmax.safetensors", **asked)
-    rank_devise.main(rank_devise.Params(threads=1), points=out / "points.safetensors", labels=terms,
+    rank_devise.main(rank_devise.Params(threads=1), points=out / "points.safetensors", label_vectors=lemmas,
                      out=out / "devise.safetensors", **asked)
     rank_conse.main(rank_conse.Params(t=[1, 3], hierse_t=1, handicap=True, folds=2, seed=0, threads=1), features=out,
-                    labels=terms, hypernyms=world / "hypernyms.safetensors", out=out / "conse",
+                    lemmas=lemmas, hypernyms=world / "hypernyms.safetensors", out=out / "conse",
                     hierse=out / "hierse.safetensors", metrics=out / "conse.json", **asked)
-    write_models(out / "models", Artifact(out / "features.safetensors").sha256, read_label_vectors(terms).sha256)
+    write_models(out / "models", Artifact(out / "features.safetensors").sha256, read_label_vectors(lemmas).sha256)
     rank_closed_form.main(rank_closed_form.Params(handicap=True, threads=1), models=out / "models", features=out,
-                          labels=terms, out=out / "closed_form", **asked)
+                          label_vectors=lemmas, out=out / "closed_form", **asked)
 
 
 def write_models(folder, features, labels):

@@ -33,21 +33,21 @@ def world(tmp_path):
 
 def run(world, *, handicap, neighbours=0, cosine=0.0, model=None, labels=None):
     seals = {"features": Artifact(world / "features" / "features.safetensors").sha256,
-             "labels": labels or read_label_vectors(world / "terms.safetensors").sha256}
+             "labels": labels or read_label_vectors(world / "lemmas.safetensors").sha256}
     write_closed_form(world / "fitted" / "ridge.safetensors", model or ClosedForm(MAP, CENTRE),
                       {**seals, "seen_handicap": cosine, "csls_neighbours": neighbours})
     params = rank_closed_form.Params(handicap=handicap, threads=1)
     rank_closed_form.main(params, models=world / "fitted", features=world / "features",
-                          labels=world / "terms.safetensors", index=world / "index", splits=world / "splits",
-                          out=world / "rankings")
-    return Rankings(world / "rankings" / "ridge.safetensors", read_label_sets(world / "splits"))
+                          label_vectors=world / "lemmas.safetensors", index=world / "index",
+                          label_sets=world / "label_sets", out=world / "rankings")
+    return Rankings(world / "rankings" / "ridge.safetensors", read_label_sets(world / "label_sets"))
 
 
 def plain(world):
     rank_devise.main(rank_devise.Params(threads=1), points=world / "points.safetensors",
-                     labels=world / "terms.safetensors", index=world / "index", splits=world / "splits",
+                     label_vectors=world / "lemmas.safetensors", index=world / "index", label_sets=world / "label_sets",
                      out=world / "plain.safetensors")
-    return Rankings(world / "plain.safetensors", read_label_sets(world / "splits"))
+    return Rankings(world / "plain.safetensors", read_label_sets(world / "label_sets"))
 
 
 def test_without_corrections_it_is_the_plain_ranking(world):
@@ -58,7 +58,7 @@ def test_without_corrections_it_is_the_plain_ranking(world):
 
 def test_a_large_handicap_puts_every_seen_label_last_and_leaves_each_kind_in_its_order(world):
     ours, theirs = run(world, handicap=True, cosine=5.0), plain(world)
-    sets = read_label_sets(world / "splits")
+    sets = read_label_sets(world / "label_sets")
     np.testing.assert_array_equal(ours["unseen/top"], theirs["unseen/top"])
     np.testing.assert_array_equal(ours["seen/top"], theirs["seen/top"])
     unseen = len(sets["unseen"])
@@ -68,10 +68,10 @@ def test_a_large_handicap_puts_every_seen_label_last_and_leaves_each_kind_in_its
 
 def test_hubness_is_the_mean_cosine_to_the_nearest_validation_images(world):
     index, points = ImageIndex.read(world / "index"), Artifact(world / "points.safetensors")
-    vectors = read_label_vectors(world / "terms.safetensors")
+    vectors = read_label_vectors(world / "lemmas.safetensors")
     values = ImageValues.of_all(Artifact(world / "features" / "features.safetensors"), "features", index)
-    found = rank_closed_form.hubness(values, ClosedForm(MAP, CENTRE), torch.from_numpy(vectors.vectors), index, vectors,
-                                     3)
+    placed = rank_closed_form.val_points(ClosedForm(MAP, CENTRE), values, index, torch.device("cpu"))
+    found = rank_closed_form.hubness_of(vectors, torch.from_numpy(vectors.vectors), placed, 3)
     val = points["points"][index.roles[points["row"]] == VAL]
     val = val / np.linalg.norm(val, axis=1, keepdims=True)
     for label in range(len(vectors.wnids)):
@@ -82,11 +82,11 @@ def test_hubness_is_the_mean_cosine_to_the_nearest_validation_images(world):
 
 def test_labels_are_ranked_where_the_model_places_them(world):
     """Anchors at four labels' vectors, whose weights turn the space: a label is ranked by its place, not its vector."""
-    labels = read_label_vectors(world / "terms.safetensors")
+    labels = read_label_vectors(world / "lemmas.safetensors")
     anchors = torch.from_numpy(labels.vectors[:4])
     model = ClosedForm(MAP, CENTRE, anchors, torch.from_numpy(labels.vectors[[2, 0, 3, 1]]), 4.0)
     ranked, source = run(world, handicap=False, model=model), Artifact(world / "points.safetensors")
-    sets = read_label_sets(world / "splits")
+    sets = read_label_sets(world / "label_sets")
     places = F.normalize(torch.exp(4 * (torch.from_numpy(labels.vectors) @ anchors.T - 1)) @ model.weights).numpy()
     for row, point in zip(source["row"], source["points"], strict=True):
         if row in ranked["21k+seen/row"]:

@@ -20,13 +20,13 @@ PARAMS = dict(t=[1], hierse_t=1, handicap=False, folds=2, seed=0, threads=1)
 
 def run(world, t=2):
     rank(world, t)
-    return Rankings(world / "conse" / f"conse-{t}.safetensors", read_label_sets(world / "splits"))
+    return Rankings(world / "conse" / f"conse-{t}.safetensors", read_label_sets(world / "label_sets"))
 
 
 def rank(world, t, **changed):
     params = rank_conse.Params(**{**PARAMS, "t": [3, t], **changed})
-    rank_conse.main(params, features=world / "features", index=world / "index", labels=world / "terms.safetensors",
-                    hypernyms=world / "hypernyms.safetensors", splits=world / "splits", out=world / "conse",
+    rank_conse.main(params, features=world / "features", index=world / "index", lemmas=world / "lemmas.safetensors",
+                    hypernyms=world / "hypernyms.safetensors", label_sets=world / "label_sets", out=world / "conse",
                     hierse=world / "hierse.safetensors", metrics=world / "metrics.json")
 
 
@@ -65,7 +65,7 @@ def test_a_seen_label_without_vector_is_left_out_and_counted(tmp_path):
     logits = Artifact(world / "features" / "logits.safetensors")["logits"]
     cat = SEEN.index(WNID["cat"])
     logits[:, cat] = -np.inf
-    vectors, _ = read_label_vectors(world / "terms.safetensors").targets(SEEN)
+    vectors, _ = read_label_vectors(world / "lemmas.safetensors").of(SEEN)
     assert ranked["seen/top"][:, 0].tolist() == [ranked.wnids.index(SEEN[output]) for output in logits[:9].argmax(1)]
     assert not vectors[cat].any()
 
@@ -73,11 +73,11 @@ def test_a_seen_label_without_vector_is_left_out_and_counted(tmp_path):
 def test_hierse_is_conse_of_its_own_t_with_the_other_label_vectors(tmp_path):
     world = build(tmp_path)
     plain = run(world, 1)
-    hierse = Rankings(world / "hierse.safetensors", read_label_sets(world / "splits"))
+    hierse = Rankings(world / "hierse.safetensors", read_label_sets(world / "label_sets"))
     assert hierse.model == "hierse" and not np.array_equal(hierse["unseen+seen/top"], plain["unseen+seen/top"])
-    (world / "hypernyms.safetensors").write_bytes((world / "terms.safetensors").read_bytes())
+    (world / "hypernyms.safetensors").write_bytes((world / "lemmas.safetensors").read_bytes())
     rank(world, 2)
-    same = Rankings(world / "hierse.safetensors", read_label_sets(world / "splits"))
+    same = Rankings(world / "hierse.safetensors", read_label_sets(world / "label_sets"))
     assert all(np.array_equal(same[f"unseen+seen/{array}"], plain[f"unseen+seen/{array}"]) for array in ("top", "rank"))
 
 
@@ -145,10 +145,10 @@ def test_unseen_images_and_labels_do_not_move_the_handicap(classified, tmp_path)
 def test_a_handicap_moves_hierses_seen_labels_only_where_unseen_ones_compete(tmp_path, monkeypatch):
     world = build(tmp_path)
     run(world)
-    free = Rankings(world / "hierse.safetensors", read_label_sets(world / "splits"))
+    free = Rankings(world / "hierse.safetensors", read_label_sets(world / "label_sets"))
     monkeypatch.setattr(rank_conse, "choose_handicap", lambda *_: {"seen_handicap": 1.5})
     rank(world, 2, handicap=True)
-    held = Rankings(world / "hierse.safetensors", read_label_sets(world / "splits"))
+    held = Rankings(world / "hierse.safetensors", read_label_sets(world / "label_sets"))
     assert np.array_equal(held["seen/top"], free["seen/top"]) and np.array_equal(held["unseen/top"], free["unseen/top"])
     assert held["unseen+seen/rank"].max() <= free["unseen+seen/rank"].min() + 1
     assert not np.array_equal(held["unseen+seen/rank"], free["unseen+seen/rank"])

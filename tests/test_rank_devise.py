@@ -9,23 +9,24 @@ from zeroshot.console.errors import InputError
 from zeroshot.images.index import ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.labels.label_vectors import read_label_vectors
+from zeroshot.ranking import first_labels
 from zeroshot.ranking.rankings import Rankings
 
 PARAMS = rank_devise.Params(threads=1)
 
 
 def run(world, out="devise.safetensors", points="points.safetensors"):
-    rank_devise.main(PARAMS, points=world / points, labels=world / "terms.safetensors", index=world / "index",
-                     splits=world / "splits", out=world / out)
-    return Rankings(world / out, read_label_sets(world / "splits"))
+    rank_devise.main(PARAMS, points=world / points, label_vectors=world / "lemmas.safetensors", index=world / "index",
+                     label_sets=world / "label_sets", out=world / out)
+    return Rankings(world / out, read_label_sets(world / "label_sets"))
 
 
 def test_every_image_of_every_set_against_a_plain_loop(tmp_path):
     world = build(tmp_path)
     ranked, index = run(world), ImageIndex.read(world / "index")
-    labels, source = read_label_vectors(world / "terms.safetensors"), Artifact(world / "points.safetensors")
+    labels, source = read_label_vectors(world / "lemmas.safetensors"), Artifact(world / "points.safetensors")
     points = dict(zip(source["row"].tolist(), source["points"], strict=True))
-    sets = read_label_sets(world / "splits")
+    sets = read_label_sets(world / "label_sets")
     assert set(ranked.names) == {"seen", "unseen", "2-hops", "21k", "unseen+seen", "2-hops+seen", "21k+seen"}
 
     def order(row, name):
@@ -88,10 +89,10 @@ def test_refusals(tmp_path):
         run(world, points="far.safetensors")
     run(world)
     with pytest.raises(InputError, match="another label set `unseen`"):
-        Rankings(world / "devise.safetensors", read_label_sets(world / "splits") | {"unseen": SETS["21k"]})
+        Rankings(world / "devise.safetensors", read_label_sets(world / "label_sets") | {"unseen": SETS["21k"]})
     with pytest.raises(InputError, match="expected rankings"):
         Rankings(world / "points.safetensors", {})
-    (world / "splits" / "21k.txt").write_text(WNID["dog"] + "\nn99999999\n")
+    (world / "label_sets" / "21k.txt").write_text(WNID["dog"] + "\nn99999999\n")
     with pytest.raises(InputError, match="other label sets"):
         run(world)
 

@@ -11,8 +11,8 @@ from zeroshot.ranking.rankings import Rankings
 
 def run(world):
     rank_softmax.main(rank_softmax.Params(threads=1), features=world / "features", index=world / "index",
-                      splits=world / "splits", out=world / "softmax.safetensors")
-    return Rankings(world / "softmax.safetensors", read_label_sets(world / "splits"))
+                      label_sets=world / "label_sets", out=world / "softmax.safetensors")
+    return Rankings(world / "softmax.safetensors", read_label_sets(world / "label_sets"))
 
 
 def test_it_names_seen_labels_only(tmp_path):
@@ -41,6 +41,6 @@ def test_a_trained_class_that_is_not_listed_as_seen_is_refused(tmp_path, wnid):
 def test_images_of_a_class_that_no_label_set_holds_are_counted(tmp_path):
     world = build(tmp_path)
     assert run(world).counts == {"images_in_no_label_set": 0, "val_images_also_train": 0}
-    write_label_sets(world / "splits", {**SETS, "unseen": [WNID["pug"]], "21k": [WNID["pug"]]})
+    write_label_sets(world / "label_sets", {**SETS, "unseen": [WNID["pug"]], "21k": [WNID["pug"]]})
     # of the 9 unseen images every second shows a canoe
     assert run(world).counts == {"images_in_no_label_set": 4, "val_images_also_train": 0}

@@ -28,8 +28,8 @@ SHARED = """
 
     def main(params: Params, *, out: Path) -> None:
         import torch
-        from zeroshot.base.processes import mean_over_processes, rank_and_size
-        rank, size = rank_and_size()
+        from zeroshot.base.processes import mean_over_processes, process_and_count
+        rank, size = process_and_count()
         if rank == params.refused_by:
             raise InputError("a fault of this process alone")
         mean = mean_over_processes(torch.tensor(float(rank))).item()

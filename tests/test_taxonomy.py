@@ -28,6 +28,13 @@ def test_graph():
     assert (nouns.graph(instances=False, directed=True).toarray() == up).all()
 
 
+def test_ancestors_stand_nearest_first_with_the_fewest_edges():
+    d, e = "n00000004", "n00000005"
+    nouns = make_taxonomy({**NOUNS, e: (["e"], [d], [], ""), d: (["d"], [C], [B], "")})
+    assert list(nouns.ancestors(e).items()) == [(d, 1), (B, 2), (C, 2), (A, 3)]  # an instance edge leads d to B
+    assert nouns.ancestors(A) == {}
+
+
 def test_unknown_wnids_are_named():
     with pytest.raises(InputError, match="n99999999"):
         make_taxonomy(NOUNS).rows([A, "n99999999"])

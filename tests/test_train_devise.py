@@ -31,7 +31,7 @@ def make_features(folder, index, *, unseen=None):
 
 def train(folder, out="out", **changed):
     train_devise.main(train_devise.Params(**{**MAP, **changed}), features=folder, index=folder / "index",
-                      labels=folder / "labels.safetensors", out=folder / out / "map.safetensors",
+                      label_vectors=folder / "labels.safetensors", out=folder / out / "map.safetensors",
                       metrics=folder / out / "metrics.json", curve=folder / out / "curve.csv")
     return read_map(folder / out / "map.safetensors")[0], json.loads((folder / out / "metrics.json").read_text())
 

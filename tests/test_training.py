@@ -27,7 +27,7 @@ def make_run(folder, *, epochs=4, stop_at=None, scale=1.0):
             raise KeyboardInterrupt
         batches = epoch_batches(np.arange(20), 8, 3, epoch)
         loss = train_pass(batches, (inputs[rows] for rows in batches), loss_of, optimiser, rate=lambda step: 0.1,
-                          seed=3, epoch=epoch, checkpoint=folder / "last.pt")
+                          seed=3, epoch=epoch)
         return {"train_loss": loss}
 
     history = run_epochs(epochs, train_epoch, {"model": model, "optimiser": optimiser}, folder / "last.pt")

@@ -20,7 +20,7 @@ PRETRAIN = dict(
 EXTRACT = dict(tap="pooled", batch=8, precision="float32", channels_last=True, deterministic=True, max_unreadable=0.001,
                threads=1, workers=0)
 MAP = dict(
-    labels="terms", loss="hinge_rank", margin=0.1, false_labels="truncated", samples=2, bias=False, dropout=0.0,
+    label_vectors="lemmas", loss="hinge_rank", margin=0.1, false_labels="truncated", samples=2, bias=False, dropout=0.0,
     scaling="rms",
     optimiser="sgd", learning_rate=1.0, momentum=0.9, weight_decay=0.0, schedule="cosine", epochs=5, batch=16,
     threads=1, seed=1)

@@ -82,9 +82,9 @@ def look_at_images(params: dict[str, dict], text: Text) -> Found:
         raise InputError(f"{taxonomy}: not built yet, so wnids cannot be checked; "
                          "`dvc repro build_taxonomy` (a minute)")
     if settings.source == "demo":
-        seen, unseen = read_demo_classes(root, read_taxonomy(taxonomy))
+        seen, unseen = read_demo_classes(Path(settings.demo.classes), read_taxonomy(taxonomy))
         classes = {"train": len(seen), "val": len(seen), "unseen": len(unseen)}
-        each = settings.demo.model_dump()
+        each = settings.demo.model_dump(include=set(ROLES))
         return Found(classes, {role: classes[role] * each[role] for role in ROLES}, DRAWN, DRAWN, 0, text)
     sources, truth, _ = choose_sources(settings, root, read_taxonomy(taxonomy))
     classes, images = {}, {}

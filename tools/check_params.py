@@ -1,5 +1,6 @@
 """Every section of params.yaml, checked before hours are spent: `make run` and the long stages call this."""
 
+import functools
 import importlib
 import inspect
 import re
@@ -40,10 +41,10 @@ def missing_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> list[str
     """Files and folders that stages take from params.yaml, that no stage makes, and that are not there."""
     outs = [out for body in bodies.values() for out in body.get("outs", [])]
     made = [out if isinstance(out, str) else next(iter(out)) for out in outs]
-    named = [re.fullmatch(r"\$\{(\w+)\.(\w+)\}", dep) for body in bodies.values() for dep in body["deps"]]
+    named = [re.fullmatch(r"\$\{(\w+)\.([\w.]+)\}", dep) for body in bodies.values() for dep in body["deps"]]
     faults = []
     for section, key in sorted({whole.groups() for whole in named if whole}):
-        path = params.get(section, {}).get(key)
+        path = functools.reduce(lambda found, name: found.get(name, {}), key.split("."), params.get(section, {}))
         if path and not Path(path).exists() and not any(f"{path}/".startswith(f"{out}/") for out in made):
             faults.append(f"{path}: no such file or folder (params.yaml: {section}.{key})")
     return faults

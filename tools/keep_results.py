@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import yaml
 
-TABLES = ("overview.md", "flat_hit.md", "hierarchical_precision.md", "nearest_terms.md", "splits.md", "results.csv")
+TABLES = ("overview.md", "flat_hit.md", "hierarchical_precision.md", "nearest_terms.md", "label_sets.md", "results.csv")
 FIGURES = ("label_map.png",)  # not answers.png: the photographs in it belong to others
 VERSIONS = ("dvc", "gensim", "numpy", "torch", "torchvision")
 

@@ -53,6 +53,16 @@ class Taxonomy:
             parents[self.wnids[child]].append(self.wnids[parent])
         return parents
 
+    def ancestors(self, wnid: str) -> dict[str, int]:
+        """Hypernyms of every degree, instance hypernyms too -> the fewest edges up to each; by edges, then by wnid."""
+        edges, level, degree = {wnid: 0}, [wnid], 0
+        while level:
+            degree += 1
+            level = sorted({parent for child in level for parent in self.parents[child]} - edges.keys())
+            edges |= dict.fromkeys(level, degree)
+        del edges[wnid]
+        return edges
+
     def hypernyms(self, instances: bool = True) -> Int32[np.ndarray, "edges 2"]:
         """Edges as rows (child, parent), those of instances last (left out if `instances` is false)."""
         return np.concatenate([self.kinds, self.instances]) if instances else self.kinds

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from zeroshot.base.files import CHUNK, atomic_write
+from zeroshot.base.files import atomic_write
 from zeroshot.console import refusals
 
 DTYPES = {"BOOL": np.bool_, "U8": np.uint8, "I16": np.int16, "I32": np.int32, "I64": np.int64,
           "F16": np.float16, "F32": np.float32, "F64": np.float64}
 NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
+CHUNK = 8 << 20  # bytes read at a time when hashing
 UNSEALED = "0" * 64
 MAX_HEADER = 100 << 20  # bytes; the safetensors library's own limit
 

@@ -56,20 +56,20 @@ def _wait_for_turn(error: Exception) -> None:
     time.sleep(TURN * ((rank > 0) + 2 * lost) + local)
 
 
-def rank_and_size() -> tuple[int, int]:
-    """This process's rank, and how many there are."""
+def process_and_count() -> tuple[int, int]:
+    """This process's number from 0 (torch calls it rank), and how many there are."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
 def is_first() -> bool:
     """Whether this is rank 0, which alone writes and prints."""
-    return rank_and_size()[0] == 0
+    return process_and_count()[0] == 0
 
 
-def refuse_together(message: str) -> NoReturn:
-    """Raise InputError on rank 0 and end the others quietly: for a fault that every process finds at the same place."""
+def refuse_together(fault: InputError) -> NoReturn:
+    """Raise `fault` on rank 0 and end the others quietly: for one that every process finds at the same place."""
     if is_first():
-        raise InputError(message)
+        raise fault
     time.sleep(TURN)  # torchrun ends all when one ends; rank 0 speaks first
     sys.exit(1)
 
@@ -83,7 +83,7 @@ def load_together(load: Callable[[], T]) -> T:
         fault = error
     firsts = from_first(str(fault or ""))
     if fault and str(fault) == firsts:
-        refuse_together(firsts)
+        refuse_together(InputError(firsts))
     if fault:
         raise fault
     return value
@@ -91,7 +91,7 @@ def load_together(load: Callable[[], T]) -> T:
 
 def from_first(value: T) -> T:
     """Rank 0's `value` (picklable); every process must call it."""
-    if rank_and_size()[1] == 1:
+    if process_and_count()[1] == 1:
         return value
     box = [value]
     dist.broadcast_object_list(box)
@@ -100,7 +100,7 @@ def from_first(value: T) -> T:
 
 def mean_over_processes(tensor: Tensor) -> Tensor:
     """Mean of every process's tensor (all of one shape); every process must call it, and gets the same bits."""
-    if (size := rank_and_size()[1]) == 1:
+    if (size := process_and_count()[1]) == 1:
         return tensor
     total = tensor.clone()
     dist.all_reduce(total)
@@ -109,7 +109,7 @@ def mean_over_processes(tensor: Tensor) -> Tensor:
 
 def marked_by_any(rows: set[int], length: int, device: torch.device) -> set[int]:
     """The rows, all below `length`, that any process gives; every process must call it, and gets all of them."""
-    if rank_and_size()[1] == 1:
+    if process_and_count()[1] == 1:
         return rows
     marks = torch.zeros(length, dtype=torch.uint8, device=device)
     marks[torch.tensor(sorted(rows), dtype=torch.int64, device=device)] = 1
@@ -119,7 +119,7 @@ def marked_by_any(rows: set[int], length: int, device: torch.device) -> set[int]
 
 def gather_to_first(tensor: Tensor) -> list[Tensor]:
     """On rank 0 every process's tensor (all of one shape), in the order of ranks; elsewhere nothing."""
-    rank, size = rank_and_size()
+    rank, size = process_and_count()
     if size == 1:
         return [tensor]
     tensor = tensor.contiguous()

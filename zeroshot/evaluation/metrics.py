@@ -7,6 +7,8 @@ in whatever chunks: first counts of a chunk, then metrics of the counts.
 import numpy as np
 from jaxtyping import Float64, Int, Int64, UInt8
 
+from zeroshot.evaluation.hierarchy import FAR
+
 KS = (1, 2, 5, 10, 20)
 
 
@@ -32,7 +34,7 @@ def correct_counts(top: Int[np.ndarray, "images 20"], source: Int[np.ndarray, "i
         source: row of `hops` and `radii` of each image's true label.
     """
     counts = np.zeros((len(hops), len(KS), KS[-1] + 1), np.int64)
-    distance = np.where(top < 0, 255, hops[source[:, None], top])
+    distance = np.where(top < 0, FAR, hops[source[:, None], top])
     for column, k in enumerate(KS):
         correct = (distance[:, :k] <= radii[source, column, None]).sum(1)
         np.add.at(counts, (source, column, correct), 1)
@@ -84,8 +86,3 @@ def bootstrap_interval(values: Float64[np.ndarray, "values"], counts: Int64[np.n
     drawn = np.random.default_rng(seed).multinomial(images, counts / images, size=resamples)
     low, high = np.quantile((drawn * values).sum(1) / images, [0.025, 0.975])
     return float(low), float(high)
-
-
-def harmonic_mean(a: float, b: float) -> float:
-    """2ab / (a + b), 0 if both are 0."""
-    return 2 * a * b / (a + b) if a + b else 0.0

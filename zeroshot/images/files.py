@@ -17,6 +17,8 @@ MAX_OPEN = 64  # tars held open at once, per process
 class ImageFiles:
     """Reads the images of an index made from files. Cheap to send to a worker process: it takes paths along only."""
 
+    packed = False
+
     def __init__(self, index: Path, images_root: Path):
         self._index, self._root = index, images_root
         artifact = Artifact(index, verify=False)

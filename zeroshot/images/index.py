@@ -16,7 +16,7 @@
 No Python object is held per image: 14 M rows are some 700 MB on disk, mapped rather than loaded.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,11 +65,14 @@ class ImageIndex:
         """int64 [images of that role]: row numbers, ascending (and contiguous)."""
         return np.flatnonzero(self.roles == role)
 
-    def outputs(self, rows: np.ndarray) -> np.ndarray:
-        """int64 [rows]: softmax output number (position in `seen`) of each row's class, -1 for an unseen class."""
-        position = {wnid: number for number, wnid in enumerate(self.seen)}
-        of_label = np.array([position.get(wnid, -1) for wnid in self.wnids], np.int64)
-        return of_label[self.labels[rows]]
+    def numbered(self, wnids: Sequence[str], rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """int64 [rows]: the place of each row's class in `wnids`, -1 where it is not among them.
+
+        Every other numbering of classes is made by this one: softmax outputs count `seen`, DeViSE's targets the seen
+        labels that have a vector, rankings the labels of all label sets.
+        """
+        place = {wnid: number for number, wnid in enumerate(wnids)}
+        return np.array([place.get(wnid, -1) for wnid in self.wnids], np.int64)[self.labels[rows]]
 
     def val_also_train(self) -> int:
         """How many validation images are training images too, as where one folder serves both roles."""

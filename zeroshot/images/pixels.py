@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from zeroshot.base.artifacts import Artifact
 from zeroshot.console.errors import InputError
@@ -16,6 +17,8 @@ class PackedPixels:
     Attributes:
         size: (height, width) in pixels.
     """
+
+    packed = True
 
     def __init__(self, folder: Path, *, verify: bool = True):
         self._folder = folder
@@ -32,6 +35,10 @@ class PackedPixels:
         """uint8 [rows, height, width, 3], RGB, a copy; `rows` are row numbers of the index in any order."""
         return np.asarray(self._pixels[rows])
 
+    def image(self, row: int) -> Image.Image:
+        """One image, RGB."""
+        return Image.fromarray(self._pixels[row])
+
 
 def _reopen(folder: Path) -> PackedPixels:
     return PackedPixels(folder, verify=False)
@@ -45,7 +52,8 @@ def open_pixels(folder: Path, images_root: Path, *, verify: bool = True) -> Pack
         verify: check the files' seals (reads them whole, about 1 GB/s).
 
     Returns:
-        `PackedPixels` (`.read(rows)`) where `ImageIndex.packed`, else `ImageFiles` (`.image(row)`).
+        `PackedPixels` where `ImageIndex.packed`, else `ImageFiles`. Both give `.image(row)` and say whether they are
+        `.packed`; packed pixels are read many at a time too.
 
     Raises:
         InputError: missing or damaged index, or pixels that belong to another index.

@@ -1,12 +1,16 @@
-"""Label sets: sorted lists of candidate wnids, one file each under data/splits.
+"""Label sets: sorted lists of candidate wnids, one file each under data/label_sets.
 
 `seen` are the training classes, `unseen` those that have unseen test images, `2-hops`, `3-hops` and `21k` the
 papers' zero-shot sets; `<set>+seen` adds the seen classes as candidates (the papers' "+1K"). The test images of `seen`
 are the validation images; those of any other set are the unseen classes' images whose wnid is in its base set.
 """
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
 
 from zeroshot.base.files import atomic_write
 from zeroshot.console.errors import InputError
@@ -64,3 +68,19 @@ def write_label_sets(folder: Path, sets: dict[str, Iterable[str]]) -> None:
 def read_label_sets(folder: Path) -> dict[str, list[str]]:
     """Name -> sorted wnids, of all nine sets. A zero-shot set may be empty; `seen` may not."""
     return {name: read_wnids(folder / f"{name}.txt", may_be_empty=name != "seen") for name in ALL_LABEL_SETS}
+
+
+def all_labels(sets: Mapping[str, list[str]]) -> list[str]:
+    """Sorted wnids of all sets: what label numbers count."""
+    return sorted(set().union(*sets.values()))
+
+
+def memberships(sets: Mapping[str, list[str]]) -> dict[str, Bool[np.ndarray, "labels"]]:
+    """Set name -> which of `all_labels` are in it."""
+    labels = np.array(all_labels(sets))
+    return {name: np.isin(labels, wnids) for name, wnids in sets.items()}
+
+
+def digest_of(wnids: list[str]) -> str:
+    """What identifies a label set."""
+    return hashlib.sha256("\n".join(wnids).encode()).hexdigest()

@@ -44,7 +44,7 @@ class LabelVectors:
         has[self.row_label] = True
         return has
 
-    def targets(self, wnids: list[str]) -> tuple[Float32[np.ndarray, "wnids dim"], Bool[np.ndarray, "wnids"]]:
+    def of(self, wnids: list[str]) -> tuple[Float32[np.ndarray, "wnids dim"], Bool[np.ndarray, "wnids"]]:
         """One vector a label, its first row's, for training and ConSE; and which have one (the others are all zero).
 
         Raises:
@@ -53,7 +53,7 @@ class LabelVectors:
         unknown = [wnid for wnid in wnids if wnid not in self.index]
         if unknown:
             raise InputError(f"{len(unknown)} wnids are not among the labels, {unknown[0]} for one; label vectors, "
-                             "splits and images must come from one run: `dvc repro`")
+                             "label sets and images must come from one run: `dvc repro`")
         labels = np.array([self.index[wnid] for wnid in wnids], np.int64)
         has = self.has_vector[labels]
         vectors = np.zeros((len(wnids), self.vectors.shape[1]), np.float32)

@@ -27,7 +27,7 @@ class SeenLabels:
     @classmethod
     def of(cls, index: ImageIndex, labels: LabelVectors, device: torch.device) -> "SeenLabels":
         """Raises InputError if fewer than two seen labels have a vector: there is nothing to rank then."""
-        vectors, has = labels.targets(index.seen)
+        vectors, has = labels.of(index.seen)
         if has.sum() < 2:
             raise InputError(f"{int(has.sum())} of {len(has)} seen labels have a label vector; expected two or more: "
                              "see metrics/embed_labels.json, and take more text or other vectors")
@@ -36,8 +36,7 @@ class SeenLabels:
 
     def targets(self, index: ImageIndex) -> Int[np.ndarray, "images"]:
         """Of every row of the index, its label's place in `wnids`; -1 if the label is unseen or has no vector."""
-        place = {wnid: number for number, wnid in enumerate(self.wnids)}
-        return np.array([place.get(wnid, -1) for wnid in index.wnids], np.int64)[index.labels]
+        return index.numbered(self.wnids)
 
     def with_vector(self, index: ImageIndex, role: int) -> Int[np.ndarray, "images"]:
         """Rows of that role whose label has a vector."""

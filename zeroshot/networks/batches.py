@@ -36,6 +36,7 @@ class SquareSource:
     """Images of an index as uint8 squares.
 
     Attributes:
+        device: where the squares come out.
         unreadable: rows of images that could not be decoded so far; each was reported and became a grey square.
     """
 
@@ -50,7 +51,7 @@ class SquareSource:
             max_unreadable: share of the index's images that may turn out to be unreadable.
         """
         self._reader = open_pixels(index, images_root)
-        self._side, self._device, self._workers = side, device, workers
+        self._side, self.device, self._workers = side, device, workers
         self._allowed = int(max_unreadable * len(self._reader))
         self._resident = _to_gpu(self._reader, device)
         self.unreadable: set[int] = set()
@@ -62,7 +63,7 @@ class SquareSource:
             InputError: more images are unreadable than may be, of those that this process has come across; or a file
                 is gone, or has changed since it was indexed.
         """
-        if isinstance(self._reader, ImageFiles):
+        if not self._reader.packed:
             yield from self._decoded(batches)
             return
         for pixels in self._packed(batches):
@@ -74,7 +75,7 @@ class SquareSource:
         Raises:
             InputError: more images are unreadable than may be.
         """
-        self.unreadable = marked_by_any(self.unreadable, len(self._reader), self._device)
+        self.unreadable = marked_by_any(self.unreadable, len(self._reader), self.device)
         self._check_unreadable()
 
     def _check_unreadable(self) -> None:
@@ -85,18 +86,18 @@ class SquareSource:
 
     def _packed(self, batches: Sequence[Int[np.ndarray, "batch"]]) -> Iterator[UInt8[Tensor, "batch height width 3"]]:
         if self._resident is not None:
-            return (self._resident[torch.from_numpy(rows).to(self._device, non_blocking=True)] for rows in batches)
-        if self._device.type == "cuda":
-            pinned = ahead(self._pinned, batches, torch.cuda.set_device, self._device)  # pinned for a thread's own GPU
-            return (pixels.to(self._device, non_blocking=True) for pixels in pinned)
-        return (torch.from_numpy(self._reader.read(rows)).to(self._device) for rows in batches)
+            return (self._resident[torch.from_numpy(rows).to(self.device, non_blocking=True)] for rows in batches)
+        if self.device.type == "cuda":
+            pinned = ahead(self._pinned, batches, torch.cuda.set_device, self.device)  # pinned for a thread's own GPU
+            return (pixels.to(self.device, non_blocking=True) for pixels in pinned)
+        return (torch.from_numpy(self._reader.read(rows)).to(self.device) for rows in batches)
 
     def _pinned(self, rows: Int[np.ndarray, "batch"]) -> UInt8[Tensor, "batch height width 3"]:
         return torch.from_numpy(self._reader.read(rows)).pin_memory()  # from other memory a copy waits for the GPU
 
     def _decoded(self, batches: Sequence[Int[np.ndarray, "batch"]]) -> Iterator[UInt8[Tensor, "batch side side 3"]]:
         loader = DataLoader(_Decoder(self._reader, self._side), batch_sampler=batches, num_workers=self._workers,
-                            collate_fn=_collate, pin_memory=self._device.type == "cuda",
+                            collate_fn=_collate, pin_memory=self.device.type == "cuda",
                             prefetch_factor=4 if self._workers else None, worker_init_fn=_start_worker)
         for collated in loader:
             if isinstance(collated, InputError):
@@ -107,7 +108,7 @@ class SquareSource:
                     print(message, file=sys.stderr, flush=True)
                 self.unreadable.add(row)
             self._check_unreadable()
-            yield squares.to(self._device, non_blocking=True)
+            yield squares.to(self.device, non_blocking=True)
 
 
 def ahead(read: Callable[[T], R], batches: Iterable[T], start: Callable[..., None] | None = None,
@@ -178,7 +179,7 @@ def _resized(pixels: UInt8[Tensor, "batch height width 3"], side: int) -> UInt8[
 
 def _to_gpu(reader: PackedPixels | ImageFiles, device: torch.device) -> Tensor | None:
     """All packed pixels on the GPU where they fit well, else None."""
-    if device.type != "cuda" or isinstance(reader, ImageFiles):
+    if device.type != "cuda" or not reader.packed:
         return None
     needed = len(reader) * reader.size[0] * reader.size[1] * 3
     if needed > RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:

@@ -17,7 +17,8 @@ import torch
 from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 
-TOP = 20  # labels kept per image and set
+from zeroshot.ranking.rankings import TOP
+
 BLOCK = 16  # slots per block; at most 255, so that a block's count fits a byte
 CHUNK = {"cpu": 256, "cuda": 4096}  # images at a time; fixed, for another shape may round products differently
 LAST_LABEL = 2**31 - 1

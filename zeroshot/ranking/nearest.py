@@ -1,7 +1,6 @@
-"""Test images to their nearest labels: points and label vectors in, rankings of every label set out."""
+"""Naming by the nearest label vectors: points in the label space in, scores of every label set's labels out."""
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -9,39 +8,36 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from zeroshot.console.errors import InputError
-from zeroshot.images.index import ImageIndex
+from zeroshot.labels.label_sets import memberships
 from zeroshot.labels.label_vectors import LabelVectors
 from zeroshot.ranking.first_labels import CosineScores, lay_out
-from zeroshot.ranking.rank_images import ImageValues, write_rankings
-from zeroshot.ranking.rankings import all_labels, memberships
+from zeroshot.ranking.questions import Questions
+from zeroshot.ranking.rank_images import ImageValues, Scorer
 
 
-def rank_nearest(out: Path, values: ImageValues, vectors: LabelVectors, index: ImageIndex,
-                 label_sets: Mapping[str, list[str]], device: torch.device, *,
-                 points: Callable[[Tensor], Tensor] = lambda values: values,
-                 places: Float32[np.ndarray, "rows space"] | None = None,
-                 bias: Float32[np.ndarray, "labels"] | None = None, counts: Mapping[str, int] | None = None) -> None:
-    """Rank the labels of each set by cosine to the images' points and write data/rankings/<model>.safetensors.
+def nearest_labels(labels: LabelVectors, questions: Questions, device: torch.device, *,
+                   points: Callable[[Tensor], Tensor] = lambda values: values,
+                   places: Float32[np.ndarray, "rows space"] | None = None,
+                   bias: Float32[np.ndarray, "labels"] | None = None) -> Scorer:
+    """Scores labels by cosine to the images' points.
 
     Args:
+        labels: those without a vector are no candidates.
         points: values [images, width] -> points [images, space], any length.
-        places: where the labels' rows lie, unit length, if not at `vectors` themselves.
-        bias: added to each label's cosine; order as in `vectors.wnids`.
-        counts: see `write_rankings`.
+        places: where the labels' rows lie, unit length, if not at their vectors themselves.
+        bias: added to each label's cosine; order as in `labels.wnids`.
 
     Raises:
-        InputError: vectors of other label sets, or values that belong to other vectors.
+        InputError: vectors of other label sets.
     """
-    check_vectors(values, vectors, label_sets)
-    layout = lay_out(memberships(label_sets), vectors.has_vector, device)
-    cosine = CosineScores(vectors.vectors if places is None else places, vectors.row_label, layout, bias)
-    write_rankings(out, values, lambda chunk: cosine(points(chunk)), layout, index=index, label_sets=label_sets,
-                   counts=counts or {}, made_from={"labels": vectors.sha256})
+    if labels.wnids != questions.wnids:
+        raise InputError("the label vectors were made for other label sets than data/label_sets holds; `dvc repro`")
+    layout = lay_out(memberships(questions.sets), labels.has_vector, device)
+    cosine = CosineScores(labels.vectors if places is None else places, labels.row_label, layout, bias)
+    return Scorer(lambda values: cosine(points(values)), layout, {"labels": labels.sha256}, {})
 
 
-def check_vectors(values: ImageValues, vectors: LabelVectors, label_sets: Mapping[str, list[str]]) -> None:
-    """Raises InputError unless label vectors, label sets and what the images were mapped by belong together."""
-    if vectors.wnids != all_labels(label_sets):
-        raise InputError("the label vectors were made for other label sets than data/splits holds; `dvc repro`")
-    if values.source.meta.get("labels", vectors.sha256) != vectors.sha256:
+def check_made_for(values: ImageValues, labels: LabelVectors) -> None:
+    """Raise InputError if the values, points for example, were made for other label vectors."""
+    if values.source.meta.get("labels", labels.sha256) != labels.sha256:
         raise InputError(f"{values.source.path}: made for other label vectors than the ones given; `dvc repro`")

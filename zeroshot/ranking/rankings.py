@@ -8,37 +8,56 @@ A sealed artifact data/rankings/<model>.safetensors. Labels are indices into met
     <set>/rank      int32 [images]      the true label's rank, from 1; 0 if it is no candidate
     <set>/val_rank  int32 [val images]  `+seen` sets only: rank of the images of `seen/row` among these candidates
 
-`seen` is tested on the validation images of its classes, any other set on the unseen classes' images whose
-wnid is in it without `+seen`.
+questions.py says which images are tested on which set.
 """
 
-import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from zeroshot.base.artifacts import Artifact
+from zeroshot.base.artifacts import Artifact, ArtifactWriter
 from zeroshot.console.errors import InputError
+from zeroshot.labels.label_sets import PLUS_SEEN, digest_of
+from zeroshot.ranking.questions import Questions
 
+TOP = 20  # labels kept per image and set
 ROWS = 1 << 17  # images read at a time
+Ranked = tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]  # rows of the index; by set their top and rank
 
 
-def all_labels(label_sets: Mapping[str, list[str]]) -> list[str]:
-    """Sorted wnids of all sets: what label numbers count."""
-    return sorted(set().union(*label_sets.values()))
+def write_rankings(out: Path, meta: Mapping[str, Any], images: Mapping[str, int], ranked: Iterable[Ranked],
+                   questions: Questions) -> None:
+    """Write the artifact, chunk by chunk.
+
+    Args:
+        images: label set -> how many of all rows are its test images; sets without any are left out.
+        ranked: the test images in the order of their rows.
+    """
+    done = dict.fromkeys(images, 0)
+    with ArtifactWriter(out, meta, _shapes(images)) as writer:
+        for rows, by_set in ranked:
+            true = questions.true_labels(rows)
+            of_seen = questions.are_of("seen", rows)
+            for name, (top, rank) in by_set.items():
+                here = questions.are_of(name, rows)
+                for key, column in (("row", rows), ("true", true), ("top", top), ("rank", rank)):
+                    writer.write(f"{name}/{key}", done[name], column[here])
+                if name.endswith(PLUS_SEEN) and "seen" in images:
+                    writer.write(f"{name}/val_rank", done["seen"], rank[of_seen])
+            for name in images:
+                done[name] += int(questions.are_of(name, rows).sum())
 
 
-def memberships(label_sets: Mapping[str, list[str]]) -> dict[str, np.ndarray]:
-    """Set name -> bool [labels]."""
-    labels = np.array(all_labels(label_sets))
-    return {name: np.isin(labels, wnids) for name, wnids in label_sets.items()}
-
-
-def digest(wnids: list[str]) -> str:
-    """What identifies a label set."""
-    return hashlib.sha256("\n".join(wnids).encode()).hexdigest()
+def _shapes(images: Mapping[str, int]) -> dict[str, tuple[tuple[int, ...], Any]]:
+    shapes: dict[str, tuple[tuple[int, ...], Any]] = {}
+    for name, count in images.items():
+        shapes |= {f"{name}/row": ((count,), np.int64), f"{name}/true": ((count,), np.int32),
+                   f"{name}/top": ((count, TOP), np.int32), f"{name}/rank": ((count,), np.int32)}
+        if name.endswith(PLUS_SEEN) and "seen" in images:
+            shapes[f"{name}/val_rank"] = ((images["seen"],), np.int32)
+    return shapes
 
 
 class Rankings:
@@ -64,7 +83,7 @@ class Rankings:
         self.about: dict[str, dict[str, Any]] = artifact.meta["label_sets"]
         for name, wnids in label_sets.items():
             made_for = self.about.get(name, {})
-            if made_for.get("digest") != digest(wnids):
+            if made_for.get("digest") != digest_of(wnids):
                 raise InputError(f"{path}: made for another label set `{name}` ({made_for.get('labels', 'no')} labels) "
                                  f"than the one given ({len(wnids)} labels); `dvc repro` ranks anew")
         self.names = [name for name in self.about if f"{name}/rank" in artifact]

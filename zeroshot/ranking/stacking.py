@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from zeroshot.ranking.harmonic import harmonic_mean
+
 HANDICAPS = torch.arange(101, dtype=torch.float64) / 100  # in cosine
 
 
@@ -34,4 +36,4 @@ def harmonic_means(right: Float[Tensor, "handicaps classes"], images: Int[Tensor
     """
     shares = right / images.clamp_min(1)
     unseen, seen = (shares[:, which & (images > 0)].mean(1) for which in (held, ~held))
-    return torch.nan_to_num(2 * unseen * seen / (unseen + seen))
+    return torch.nan_to_num(harmonic_mean(unseen, seen))  # the mean of no class is not a number

@@ -5,20 +5,21 @@ folder is found again only by a run with the same settings, inputs and code; any
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from filelock import FileLock, Timeout
 
 from zeroshot.console.errors import InputError
 
 PROJECT = Path(__file__).resolve().parents[2]
+CHANGE_NO_RESULT = ("console", "running")  # packages
 LOCK_PATIENCE = 10  # seconds: a killed process that gives back its memory is gone by then
 
 
@@ -49,29 +50,34 @@ def scratch_folder(stage: str, **decides: Any) -> Iterator[Path]:
     key = hashlib.sha256(decided.encode()).hexdigest()[:16]
     folder, lock = _lock_slot(scratch_root() / stage, key)
     folder.mkdir(exist_ok=True)
-    with lock:
+    try:
         yield folder
         shutil.rmtree(folder)
-        Path(lock.name).unlink()
+        Path(lock.lock_file).unlink()
+    finally:
+        lock.release()
 
 
 def code_digest() -> str:
-    """SHA-256 over the project's own source files that are loaded now."""
+    """SHA-256 over the project's own source files that are loaded now, but for those that can change no result."""
     paths = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     loaded = {Path(path).resolve() for path in paths if path}
     digest = hashlib.sha256()
     for file in sorted(loaded):
-        if file.parent == PROJECT / "stages" or file.is_relative_to(PROJECT / "zeroshot"):
+        if file.parent.name not in CHANGE_NO_RESULT and (
+                file.parent == PROJECT / "stages" or file.is_relative_to(PROJECT / "zeroshot")):
             digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
 
-def _lock_slot(root: Path, key: str) -> tuple[Path, IO]:
+def _lock_slot(root: Path, key: str) -> tuple[Path, FileLock]:
     """The first folder `<key>-<slot>` that no process holds, and its lock."""
     first, slot = root / f"{key}-0", 0
     lock = _try_lock(root / f"{key}-0.lock")
     if lock is None and _holds_something(first):
-        lock = _wait_for_lock(root / f"{key}-0.lock")
+        print(f"{first}: another process holds this run's checkpoint; waiting up to {LOCK_PATIENCE} s for it to end",
+              file=sys.stderr, flush=True)  # it may have been killed a moment ago
+        lock = _try_lock(root / f"{key}-0.lock", LOCK_PATIENCE)
     while lock is None:
         slot += 1
         lock = _try_lock(root / f"{key}-{slot}.lock")
@@ -88,36 +94,19 @@ def _holds_something(folder: Path) -> bool:
         return False
 
 
-def _wait_for_lock(path: Path) -> IO | None:
-    """The lock of a slot with a checkpoint, if its holder ends soon: it may have been killed a moment ago."""
-    print(f"{path.with_suffix('')}: another process holds this run's checkpoint; waiting up to {LOCK_PATIENCE} s for "
-          "it to end", file=sys.stderr, flush=True)
-    deadline = time.monotonic() + LOCK_PATIENCE
-    while (lock := _try_lock(path)) is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return lock
-
-
-def _try_lock(path: Path) -> IO | None:
-    """The file, locked for as long as it is open; None if another process holds it."""
+def _try_lock(path: Path, patience: float = 0) -> FileLock | None:
+    """The lock, until it is released or this process ends; None if another holds it for more than `patience` s."""
+    lock = FileLock(path, fallback_to_soft=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a")
-    except OSError as error:
-        raise InputError(f"{path.parent}: checkpoints cannot be kept there ({error.strerror}); let ZEROSHOT_SCRATCH "
-                         "name a folder on a local disk that you may write to") from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        file.close()
-        if isinstance(error, BlockingIOError):
-            return None
-        raise InputError(f"{path}: cannot be locked ({error.strerror}), as on some network file systems; let "
-                         "ZEROSHOT_SCRATCH name a folder on a local disk") from None
-    if os.fstat(file.fileno()).st_nlink == 0:  # its holder removed it and ended, since it was opened here
-        file.close()
-        return _try_lock(path)
-    return file
+        lock.acquire(timeout=patience, poll_interval=0.1)
+    except Timeout:
+        return None
+    except (OSError, NotImplementedError) as error:
+        raise InputError(f"{path.parent}: checkpoints cannot be kept there ({getattr(error, 'strerror', None) or error}"
+                         "; some network file systems know no locks); let ZEROSHOT_SCRATCH name a folder on a local "
+                         "disk that you may write to") from None
+    return lock
 
 
 def _jsonable(value: Any) -> Any:

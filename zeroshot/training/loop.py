@@ -19,7 +19,7 @@ from zeroshot.base.checkpoints import load_checkpoint, save_checkpoint
 from zeroshot.base.compute import pick_device
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import Seed, StageParams
-from zeroshot.base.processes import from_first, is_first, mean_over_processes, rank_and_size, refuse_together
+from zeroshot.base.processes import from_first, is_first, mean_over_processes, process_and_count, refuse_together
 from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
 from zeroshot.running.scratch import scratch_folder
@@ -28,6 +28,14 @@ Optimiser = Literal["sgd", "adagrad", "adamw"]
 Schedule = Literal["constant", "cosine", "onecycle"]
 WARM_UP = 0.2  # of all steps, in the one-cycle schedule
 CHECK_EVERY = 100  # steps between looks at the loss; each makes a GPU wait
+
+
+class Diverged(InputError):
+    """Training left the finite numbers in this epoch (from 0)."""
+
+    def __init__(self, epoch: int, what: str):
+        super().__init__(f"epoch {epoch + 1}: {what}; lower `learning_rate` in params.yaml, or use "
+                         "`precision: float32`")
 
 
 class TrainingParams(StageParams):
@@ -43,9 +51,9 @@ class TrainingParams(StageParams):
 
 
 def seed_step(seed: int, epoch: int, step: int) -> None:
-    """Make all of torch's further draws a function of (seed, epoch, step, rank), so that a resumed run repeats them."""
-    rank = rank_and_size()[0]
-    entropy = [seed, 1, epoch, step, *([rank] if rank else [])]
+    """Make torch's further draws a function of (seed, epoch, step, process), so that a resumed run repeats them."""
+    process = process_and_count()[0]
+    entropy = [seed, 1, epoch, step, *([process] if process else [])]
     torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1))
 
 
@@ -100,8 +108,7 @@ def make_optimiser(name: Optimiser, model: nn.Module, *, momentum: float, weight
 
 def train_pass(batches: Sequence[Int[np.ndarray, "batch"]], inputs: Iterable[Tensor],
                loss_of: Callable[[Int[np.ndarray, "batch"], Tensor], Float[Tensor, ""]],
-               optimiser: torch.optim.Optimizer, *, rate: Callable[[int], float], seed: int, epoch: int,
-               checkpoint: Path) -> float:
+               optimiser: torch.optim.Optimizer, *, rate: Callable[[int], float], seed: int, epoch: int) -> float:
     """One step of `optimiser` a batch; returns the mean loss over the steps, and over the processes if there are more.
 
     Args:
@@ -109,12 +116,11 @@ def train_pass(batches: Sequence[Int[np.ndarray, "batch"]], inputs: Iterable[Ten
         inputs: the batches' contents, in the same order.
         loss_of: rows, contents -> mean loss of the batch.
         rate: step of this epoch (from 0) -> learning rate.
-        checkpoint: where the last good state lies, for the message.
 
     Raises:
-        InputError: the loss is not finite.
+        Diverged: the loss is not finite.
     """
-    processes, total = rank_and_size()[1], None
+    processes, total = process_and_count()[1], None
     with progress(total=processes * sum(map(len, batches)), unit="img", desc=f"epoch {epoch + 1}") as bar:
         for step, (rows, content) in enumerate(zip(batches, inputs, strict=True)):
             seed_step(seed, epoch, step)
@@ -125,10 +131,10 @@ def train_pass(batches: Sequence[Int[np.ndarray, "batch"]], inputs: Iterable[Ten
             optimiser.step()
             total = loss.detach() if total is None else total + loss.detach()
             if step % CHECK_EVERY == CHECK_EVERY - 1:
-                check_loss(mean_over_processes(total).item(), epoch, checkpoint)
+                check_loss(mean_over_processes(total).item(), epoch)
             bar.update(processes * len(rows))
     mean = mean_over_processes(total).item() / len(batches)
-    check_loss(mean, epoch, checkpoint)
+    check_loss(mean, epoch)
     return mean
 
 
@@ -139,8 +145,8 @@ def checkpoint_of(stage: str, **decides: Any) -> Iterator[Path]:
     Of several processes only rank 0 has such a place. Their number counts as deciding, since sums depend on it, and
     so do the device and torch.
     """
-    rank, processes = rank_and_size()
-    if rank > 0:
+    process, processes = process_and_count()
+    if process > 0:
         yield Path(os.devnull)
         return
     with scratch_folder(stage, processes=processes, device=pick_device().type, torch=torch.__version__,
@@ -161,6 +167,9 @@ def run_epochs(epochs: int, train_epoch: Callable[[int], dict[str, float]],
         The figures of every epoch, those before a kill included; whole on rank 0 only.
 
     Whatever is raised, the checkpoint before stays.
+
+    Raises:
+        InputError: training diverged; the message says what is kept.
     """
     history: list[dict[str, float]] = []
     first = is_first()
@@ -172,10 +181,15 @@ def run_epochs(epochs: int, train_epoch: Callable[[int], dict[str, float]],
             print(f"continuing after epoch {len(history)} of {epochs}", flush=True)
     for epoch in range(len(history), epochs):
         began = time.perf_counter()
-        figures = train_epoch(epoch)
+        try:
+            figures = train_epoch(epoch)
+            if first:
+                check_epoch(figures, parts, epoch)
+        except Diverged as fault:
+            kept = f"the state after epoch {epoch} is kept in {checkpoint}" if epoch else "no epoch was finished"
+            raise InputError(f"{fault} ({kept})") from None
         history.append(figures)
         if first:
-            check_epoch(figures, parts, epoch, checkpoint)
             print(f"epoch {epoch + 1}/{epochs}: {time.perf_counter() - began:.1f} s, "
                   + ", ".join(f"{name} {value:.4f}" for name, value in figures.items()), flush=True)
             states = {name: part.state_dict() for name, part in parts.items()}
@@ -183,26 +197,20 @@ def run_epochs(epochs: int, train_epoch: Callable[[int], dict[str, float]],
     return history
 
 
-def check_loss(loss: float, epoch: int, checkpoint: Path) -> None:
-    """Raise InputError if `loss`, which is the same in all processes, is not finite."""
+def check_loss(loss: float, epoch: int) -> None:
+    """Raise Diverged if `loss`, which is the same in all processes, is not finite."""
     if not math.isfinite(loss):
-        refuse_together(_diverged(f"the training loss became {loss}", epoch, checkpoint))
+        refuse_together(Diverged(epoch, f"the training loss became {loss}"))
 
 
-def check_epoch(figures: dict[str, float], parts: dict[str, nn.Module | torch.optim.Optimizer], epoch: int,
-                checkpoint: Path) -> None:
-    """Raise InputError if the last step of an epoch blew the network up: its own loss was still the one before."""
+def check_epoch(figures: dict[str, float], parts: dict[str, nn.Module | torch.optim.Optimizer], epoch: int) -> None:
+    """Raise Diverged if the last step of an epoch blew the network up: its own loss was still the one before."""
     for name, value in figures.items():
         if not math.isfinite(value):
-            raise InputError(_diverged(f"{name} became {value}", epoch, checkpoint))
+            raise Diverged(epoch, f"{name} became {value}")
     for part in parts.values():
         if isinstance(part, nn.Module) and not all(value.isfinite().all() for value in part.state_dict().values()):
-            raise InputError(_diverged("weights became NaN or infinite", epoch, checkpoint))
-
-
-def _diverged(what: str, epoch: int, checkpoint: Path) -> str:
-    kept = f"the state after epoch {epoch} is kept in {checkpoint}" if epoch else "no epoch was finished"
-    return (f"epoch {epoch + 1}: {what}; lower `learning_rate` in params.yaml, or use `precision: float32` ({kept})")
+            raise Diverged(epoch, "weights became NaN or infinite")
 
 
 def write_curve(path: Path, history: list[dict[str, float]]) -> None:

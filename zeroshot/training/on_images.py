@@ -6,7 +6,6 @@ dropout, and batch norms, which normalise by the process's own share.
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pydantic
@@ -16,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from zeroshot.base.processes import mean_over_processes, rank_and_size, refuse_together
+from zeroshot.base.processes import mean_over_processes, process_and_count, refuse_together
+from zeroshot.console.errors import InputError
 from zeroshot.networks.batches import SquareSource
-from zeroshot.networks.inference import Precision, memory_layout, over_images
+from zeroshot.networks.inference import Passes, Precision, memory_layout, over_images
 from zeroshot.networks.preprocessing import Preprocessing
 from zeroshot.training.augmentation import Augmentation
 from zeroshot.training.loop import TrainingParams, epoch_batches, make_optimiser, rates, train_pass
@@ -46,7 +46,6 @@ class ImageTrainer:
         network: the bare network; at the end of an epoch every process has the same.
         forward: the network as training and validation call it.
         train_rows, val_rows: rows of the index.
-        checkpoint: where the last good state lies, for messages.
     """
 
     def __init__(self, params: ImageTrainingParams, network: nn.Module, source: SquareSource,
@@ -56,14 +55,15 @@ class ImageTrainer:
         self.params, self.source, self.device = params, source, device
         self.preprocessing, self.augmentation = preprocessing, augmentation
         self.train_rows, self.val_rows = train_rows, val_rows
-        self.rank, self.processes = rank_and_size()
+        self.process, self.processes = process_and_count()
         if params.batch % self.processes or len(train_rows) < self.processes:
-            refuse_together(f"params.yaml: `batch` is {params.batch} (of {len(train_rows)} training images), which "
-                            f"{self.processes} processes cannot share equally; make it a multiple of {self.processes}, "
-                            "or start another number of processes (PET_NPROC_PER_NODE, PET_NNODES)")
+            refuse_together(InputError(
+                f"params.yaml: `batch` is {params.batch} (of {len(train_rows)} training images), which "
+                f"{self.processes} processes cannot share equally; make it a multiple of {self.processes}, "
+                "or start another number of processes (PET_NPROC_PER_NODE, PET_NNODES)"))
         if params.crop_padding >= preprocessing.resize:
-            refuse_together(f"params.yaml: `crop_padding` is {params.crop_padding}, of images of "
-                            f"{preprocessing.resize} pixels; expected less")
+            refuse_together(InputError(f"params.yaml: `crop_padding` is {params.crop_padding}, of images of "
+                                       f"{preprocessing.resize} pixels; expected less"))
         self.layout = memory_layout(params.channels_last)
         self.network = network.to(device, memory_format=self.layout)
         parallel = self.network
@@ -74,7 +74,6 @@ class ImageTrainer:
         self.forward = compiled(parallel, params.deterministic) if params.compile else parallel
         self.optimiser = make_optimiser(params.optimiser, network, momentum=params.momentum,
                                         weight_decay=params.weight_decay)
-        self.checkpoint = Path()
 
     def train_pass(self, epoch: int, loss_of: Callable[[Int[np.ndarray, "batch"], Tensor], Float[Tensor, ""]],
                    share: float = 1.0) -> float:
@@ -87,8 +86,7 @@ class ImageTrainer:
         batches = epoch_batches(self.train_rows, params.batch, params.seed, epoch)
         batches = [self._own(batch) for batch in batches[:max(1, round(share * len(batches)))]]
         loss = train_pass(batches, self.source.squares(batches), loss_of, self.optimiser,
-                          rate=rates(params, epoch, len(batches)), seed=params.seed, epoch=epoch,
-                          checkpoint=self.checkpoint)
+                          rate=rates(params, epoch, len(batches)), seed=params.seed, epoch=epoch)
         average_running_statistics(self.network)
         self.source.merge_unreadable()
         return loss
@@ -106,14 +104,14 @@ class ImageTrainer:
     def val_outputs(self) -> Iterator[Float[Tensor, "some dim"]]:
         """The network's outputs in evaluation mode for `val_rows`, in order; all of them on rank 0, none elsewhere."""
         self.network.eval()
+        how = Passes(self.params.batch // self.processes, self.params.precision, self.layout)
         passes = over_images(lambda images: (self.forward(images),), self.val_rows, self.source, self.preprocessing,
-                             batch=self.params.batch // self.processes, precision=self.params.precision,
-                             layout=self.layout, device=self.device, desc="validation")
+                             how, "validation")
         return (outputs for _, (outputs,) in passes)
 
     def _own(self, batch: Int[np.ndarray, "batch"]) -> Int[np.ndarray, "share"]:
         share = len(batch) // self.processes  # if there are fewer images than `batch`, a rest waits for another epoch
-        return batch[self.rank * share:(self.rank + 1) * share]
+        return batch[self.process * share:(self.process + 1) * share]
 
 
 def compiled(network: nn.Module, deterministic: bool) -> Callable:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.build_splits import (
+from stages.build_label_sets import (
     ANIMAL,
     Params,
     Tree,
@@ -195,7 +195,7 @@ def small(tmp_path):
 def run(folder: Path, convention: str = "tree", unseen: str = "unseen.txt") -> dict[str, int]:
     params = Params(seen="s", unseen="u", universe="all", convention=convention, tree=PLAIN)
     main(params, taxonomy=folder / "taxonomy", seen=folder / "seen.txt", unseen=folder / unseen,
-         universe=folder / "universe.txt", out=folder / "splits", metrics=folder / "m.json", report=folder / "r.md",
+         universe=folder / "universe.txt", out=folder / "label_sets", metrics=folder / "m.json", report=folder / "r.md",
          histogram=folder / "h.csv")
     return json.loads((folder / "m.json").read_text())
 
@@ -204,7 +204,7 @@ def test_main(small):
     assert run(small) == {
         "seen": 1, "unseen": 2, "2-hops": 2, "3-hops": 3, "21k": 4, "universe": 5, "universe_not_in_wordnet": 1,
         "seen_not_in_universe": 0, "unseen_not_in_universe": 1, "disconnected": 1}
-    sets = read_label_sets(small / "splits")
+    sets = read_label_sets(small / "label_sets")
     assert sets["2-hops"] == [wnid(1), wnid(2)] and sets["3-hops+seen"] == [wnid(n) for n in (1, 2, 3, 4)]
     assert sets["21k"] == [wnid(n) for n in (1, 2, 3, 9)] and sets["unseen"] == [wnid(5), wnid(9)]
     assert (small / "h.csv").read_text() == "distance,classes\n00,1\n01,1\n02,1\n03,1\ndisconnected,1\n"
@@ -217,13 +217,13 @@ def test_main(small):
 
 def test_universe_as_unseen_means_its_rest(small):
     assert run(small, "published", unseen="universe.txt")["unseen"] == 4
-    assert read_wnids(small / "splits" / "unseen.txt") == read_wnids(small / "splits" / "21k.txt")
+    assert read_wnids(small / "label_sets" / "unseen.txt") == read_wnids(small / "label_sets" / "21k.txt")
 
 
 def test_there_may_be_no_unseen_class(small):
     """As where index_images.roles.unseen is null."""
     write_wnids(small / "unseen.txt", [])
-    assert run(small)["unseen"] == 0 and read_label_sets(small / "splits")["unseen+seen"] == [wnid(4)]
+    assert run(small)["unseen"] == 0 and read_label_sets(small / "label_sets")["unseen+seen"] == [wnid(4)]
 
 
 def test_refusals(small):

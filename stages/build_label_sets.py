@@ -210,7 +210,7 @@ def report_lines(params: Params, nouns: Taxonomy, lists: dict[str, list[str]], c
     size = len(lists["21k"])
     lines += [f"| 21k | {size:,} | {size:,} | {size:,} | 0 | 0 |", "",
               f"`tree`: at most {tree.hops[0]} and {tree.hops[1]} WordNet edges ({paths}, {edges}). "
-              "`published`: one and two edges of ImageNet's own tree; stages/build_splits.py tells how it differs "
+              "`published`: one and two edges of ImageNet's own tree; stages/build_label_sets.py tells how it differs "
               "from WordNet.", "",
               "## Decisions", ""]
     seen, universe = set(lists["seen"]), set(lists["universe"])
