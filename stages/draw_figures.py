@@ -2,7 +2,8 @@
 
 Reads rankings, the images that they are of, label vectors and the taxonomy. Draws one image of each of some classes,
 picked at random, with the first labels that each model gives, the true one in green; and t-SNE of the label vectors,
-coloured by kind of thing. The bytes repeat.  Cost: some seconds, and one read of the models' rankings, for their seals.
+coloured by kind of thing. The bytes repeat.  Cost: some seconds, and one read of the models' rankings, for their
+checksums.
 """
 
 from collections.abc import Mapping
@@ -138,7 +139,7 @@ def small(reader: PackedPixels | ImageFiles, row: int) -> UInt8[np.ndarray, "hei
 
 
 def draw_answers(pixels: list[np.ndarray], true: list[str], answers: Mapping[str, list[Answers]]) -> Figure:
-    """A row an image, a column a model."""
+    """One row per image, one column per model."""
     lines = max(len(given) for column in answers.values() for given in column)
     figure = Figure(figsize=(2 + 2.1 * len(answers), max(1.5, 0.3 + 0.17 * lines) * len(pixels) + 0.3),
                     layout="constrained")

@@ -54,7 +54,7 @@ def main(params: Params, *, out: Path) -> None:
 
 
 def fetch(source: str, folder: Path) -> tuple[dict[str, bytes], str]:
-    """The files of WordNet 3.0 by name, and whence they came; `folder` is for temporary files.
+    """The files of WordNet 3.0 by name, and where they came from; `folder` is for temporary files.
 
     Raises:
         InputError: no source has it; the reason of each is given.
@@ -171,7 +171,7 @@ def check(files: dict[str, bytes], path: Path) -> None:
 
 
 def hierarchy(data_noun: bytes) -> bytes:
-    """What later stages take from data.noun besides its glosses: a line a synset, its offset, names and hypernyms.
+    """What later stages take from data.noun besides its glosses: one line per synset: its offset, names and hypernyms.
 
     `data.noun` (wndb(5WN)): offset, lexicographer file, type, number of words in hex, (word, id) pairs, number of
     pointers, (symbol, offset, type, source/target) each, "|", gloss; "@" points to a hypernym, "@i" to an instance's.

@@ -44,10 +44,10 @@ def main(params: Params, *, index: Path, images: Path, cnn: Path, map: Path, lab
     image_index, trained = ImageIndex.read(index), read_cnn(cnn)
     linear, map_file = read_map(map)
     seen = SeenLabels.of(image_index, read_label_vectors(label_vectors), device)
-    if map_file.meta["labels"] != seen.seal:
+    if map_file.meta["labels"] != seen.sha256:
         raise InputError(f"{map}: was trained with other label vectors than {label_vectors}; `dvc repro train_devise`")
     network = DeviseNetwork(trained.model, linear, map_file.meta["tap"], params.dropout)
-    made_from = {"map": map_file.sha256, "labels": seen.seal}
+    made_from = {"map": map_file.sha256, "labels": seen.sha256}
     if params.epochs == 0:
         if is_first():
             write_devise(out, network, frozen=True, cnn=trained, made_from=made_from)

@@ -6,8 +6,8 @@ zeroshot/closed_form/models.py). Each model's settings, and the handicap of seen
 "unseen" once for a model that was fitted on the others. Judged are validation images. Features of more dimensions than
 `width` are folded into so many (zeroshot/closed_form/sketch.py), since the decomposition's cost grows with their cube.
 
-In: features of training and validation images, image index, seen label vectors.  Out: data/closed_form, a file a model;
-metrics: what was chosen, and how it did on the held-out classes.  Cost: one read of the features, a decomposition of
+In: features of training and validation images, image index, seen label vectors.  Out: data/closed_form, one file per
+model; metrics: what was chosen, and how it did on the held-out classes.  Cost: one read of the features, a decomposition of
 their dimension and (settings x folds) matrix products: seconds for 512-D features, some minutes and 2 GB for 4096-D.
 """
 
@@ -95,7 +95,7 @@ def main(params: Params, *, features: Path, index: Path, label_vectors: Path, ou
         handicap = float(HANDICAPS[curve.argmax()])
         chosen = model(every, vectors)(*best)
         write_closed_form(out / f"{name}.safetensors", sketch.unfolded(chosen) if sketch else chosen,
-                          {"tap": packed.meta["tap"], "features": packed.sha256, "labels": seen.seal,
+                          {"tap": packed.meta["tap"], "features": packed.sha256, "labels": seen.sha256,
                            "seen_handicap": handicap, "csls_neighbours": params.csls_neighbours})
         report[name] = {**dict(zip(asked, best, strict=True)), "held_out_hit@1": max(held_out),
                         "held_out_harmonic": float(curve.max()), "seen_handicap": handicap}

@@ -170,8 +170,8 @@ def index_files(params: Params, root: Path, nouns: Taxonomy, out: Path) -> tuple
                    for row, reason in unreadable]
         rows = kept_rows(arrays, [row for row, _ in unreadable])
         check_classes(root, wnids, arrays, rows)
-        seal = write_pixels(out / PIXELS_FILE, raw, rows, params.pack) if params.pack else None
-    write_index(out, wnids, take_rows(arrays, rows), pixels=seal, containers=containers,
+        sha256 = write_pixels(out / PIXELS_FILE, raw, rows, params.pack) if params.pack else None
+    write_index(out, wnids, take_rows(arrays, rows), pixels=sha256, containers=containers,
                 made_from={"source": params.source, "pack": params.pack})
     return skipped, ignored, left_out
 

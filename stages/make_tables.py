@@ -85,7 +85,7 @@ def _write(path: Path, title: str, results: pd.DataFrame, metric: str, paper: pd
 
 
 def table(title: str, results: pd.DataFrame, metric: str, paper: pd.DataFrame, same_size: float) -> str:
-    """Markdown: a row a label set and model, a column a k, the paper's figure in brackets or a dash."""
+    """Markdown: one row per label set and model, one column per k, the paper's figure in brackets or a dash."""
     lines = [f"# {title}", "",
              "In brackets: Norouzi et al. 2014; a dash where they give none or the label set is another.", "",
              "| label set | labels | images | model | " + " | ".join(map(str, KS)) + " |",
@@ -171,7 +171,7 @@ def overview(results: pd.DataFrame) -> str:
 
 
 def draw(results: pd.DataFrame, path: Path) -> None:
-    """Hit@k over k, a panel a label set, a line a model; the bytes repeat."""
+    """Hit@k over k: one panel per label set, one line per model; the bytes repeat."""
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 

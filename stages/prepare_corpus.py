@@ -176,8 +176,9 @@ def lexicon_of(counts: Counter, labels: set[str], params: Params, multiword: Mul
     """The lexicon by `counts`, from which multi-word terms that are left out vanish.
 
     The longest of those count as the shorter terms and words that they fall back to, and the choice is made anew, until
-    no multi-word term is left out.
+    no multi-word term is left out. What is given stays as it is.
     """
+    counts, multiword = counts.copy(), MultiwordTerms(multiword.terms)
     while True:
         lexicon = choose_lexicon(counts, labels, size=params.lexicon_size, min_count=params.min_count,
                                  label_min_count=params.label_min_count)

@@ -118,7 +118,7 @@ class Trainer(ImageTrainer):
         """Cross-entropy of these rows' augmented images."""
         targets, images = self._targets(rows), self.augmented(squares)
         if self.params.mixup:
-            images, targets = mixup(images, F.one_hot(targets, self.classes).float(), self.params.mixup)
+            images, targets = mixup(images, targets, self.classes, self.params.mixup)
         return F.cross_entropy(self.outputs(images), targets, label_smoothing=self.params.label_smoothing)
 
     def _targets(self, rows: Int[np.ndarray, "images"]) -> Int[Tensor, "images"]:

@@ -54,11 +54,11 @@ def main(params: Params, *, features: Path, index: Path, label_vectors: Path, ou
     image_index, cached = ImageIndex.read(index), Artifact(features / "features.safetensors")
     seen = SeenLabels.of(image_index, read_label_vectors(label_vectors), device)
     trainer = Trainer(params, cached.memmap("features"), image_index, seen, device)
-    with checkpoint_of("train_devise", params=params, features=cached.sha256, labels=seen.seal) as checkpoint:
+    with checkpoint_of("train_devise", params=params, features=cached.sha256, labels=seen.sha256) as checkpoint:
         history = run_epochs(params.epochs, trainer.train_epoch,
                              {"map": trainer.map, "optimiser": trainer.optimiser}, checkpoint)
         write_map(out, unscaled(trainer.map, trainer.scaling).cpu(),
-                  {"tap": cached.meta["tap"], "labels": seen.seal, "features": cached.sha256})
+                  {"tap": cached.meta["tap"], "labels": seen.sha256, "features": cached.sha256})
         write_curve(curve, history)
         write_json(metrics, {**history[-1], "epochs": params.epochs, **seen.counts(image_index)})
 

@@ -28,6 +28,7 @@ from zeroshot.labels.label_sets import write_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors, write_label_vectors
 from zeroshot.networks import batches
 from zeroshot.ranking import first_labels
+from zeroshot.training import loop
 
 DIM = 5
 CHUNK = 16  # images ranked at a time, of 26
@@ -214,5 +215,5 @@ def test_more_steps_make_the_host_wait_no_more_often(ran, name):
     few, many = report(ran, "waits")[name]
     if name == "pretrain_cnn":  # RandAugment's matrices are torchvision's
         few, many = ({what: number for what, number in waits.items()
-                      if not what.startswith("a copy to the device, augment.py")} for waits in (few, many))
+                      if not what.startswith("a copy to the device, augmentation.py")} for waits in (few, many))
     assert few and many == few

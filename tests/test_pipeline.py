@@ -104,6 +104,9 @@ def test_no_stage_imports_a_stage_and_the_library_imports_none():
 
 
 def test_nothing_loads_pickles_or_extracts_archives():
-    forbidden = re.compile(r"pickle\.load|allow_pickle=True|weights_only=False|extractall\(|\.extract\(")
+    """But for one unpickler, of gensim's vectors, which admits numpy's arrays and plain values only."""
+    forbidden = re.compile(r"pickle\.load|Unpickler|allow_pickle=True|weights_only=False|extractall\(|\.extract\(")
+    exceptions = {"zeroshot/terms/foreign_vectors.py": {"Unpickler"}}
     for file in [file for folder in ("stages", "zeroshot", "tools") for file in (PROJECT / folder).rglob("*.py")]:
-        assert not forbidden.search(file.read_text()), file.name
+        name = file.relative_to(PROJECT).as_posix()
+        assert set(forbidden.findall(file.read_text())) == exceptions.get(name, set()), name

@@ -21,7 +21,7 @@ SHARED = """
     from pathlib import Path
     from zeroshot.console.errors import InputError
     from zeroshot.base.params import StageParams
-    from zeroshot.running.stage import run_stage
+    from stages import run_stage
 
     class Params(StageParams):
         refused_by: int
@@ -41,7 +41,7 @@ SHARED = """
 TORCH = """
     from pathlib import Path
     from zeroshot.base.params import StageParams
-    from zeroshot.running.stage import run_stage
+    from stages import run_stage
 
     class Params(StageParams):
         batch: int
@@ -65,7 +65,7 @@ STAGE = """
     from zeroshot.console.errors import InputError
     from zeroshot.base.files import atomic_write
     from zeroshot.base.params import StageParams
-    from zeroshot.running.stage import run_stage
+    from stages import run_stage
 
     class Params(StageParams):
         size: int

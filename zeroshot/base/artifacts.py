@@ -76,7 +76,7 @@ class Artifact:
     Attributes:
         path: where it lies.
         meta: the description given when it was written.
-        sha256: its seal; put it into the meta of what is made from it.
+        sha256: its checksum; put it into the meta of what is made from it.
 
     Raises:
         InputError: missing, cut short, not one of ours, or damaged.

@@ -25,8 +25,8 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     """The state last saved, on the CPU; None if there is none. A damaged one is reported and counts as none."""
     if not path.exists():
         return None
-    seal, _, payload = path.read_bytes().partition(b"\n")
-    if hashlib.sha256(payload).hexdigest().encode() != seal:
+    sha256, _, payload = path.read_bytes().partition(b"\n")
+    if hashlib.sha256(payload).hexdigest().encode() != sha256:
         print(refusals.damaged_checkpoint(path), file=sys.stderr)
         path.unlink()
         return None

@@ -149,7 +149,7 @@ def write_closed_form(path: Path, model: ClosedForm, meta: dict[str, Any]) -> No
 
 
 def read_closed_form(path: Path) -> tuple[ClosedForm, Artifact]:
-    """A model, on the CPU, and the opened file for its meta and seal. Raises InputError as `Artifact` does."""
+    """A model, on the CPU, and the opened file for its meta and checksum. Raises InputError as `Artifact` does."""
     artifact = Artifact(path)
     return ClosedForm(**{name: torch.from_numpy(artifact[name]) for name in artifact.names()},
                       sharpness=artifact.meta["sharpness"]), artifact

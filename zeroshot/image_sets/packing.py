@@ -67,7 +67,7 @@ def read_rows(task: tuple[int, int], reader: ImageFiles, raw: Path, pack: int | 
 
 
 def write_pixels(path: Path, raw: Path, rows: np.ndarray, side: int) -> str:
-    """Copy the pixels of `rows` from the raw file into a sealed one; returns its seal."""
+    """Copy the pixels of `rows` from the raw file into a sealed one; returns its checksum."""
     with ArtifactWriter(path, {}, {"pixels": ((len(rows), side, side, 3), np.uint8)}) as writer:
         for start in range(0, len(rows), COPY_ROWS):
             images = np.memmap(raw, np.uint8, "r").reshape(-1, side, side, 3)  # anew: pages are let go with the map

@@ -40,7 +40,7 @@ class ImageIndex:
         seen: sorted wnids with training images; a seen class's softmax output is its position here.
         unseen: sorted wnids with unseen images; never one of `seen`.
         packed: whether `open_pixels` gives packed pixels or image files.
-        sha256: seal of the index, which also covers packed pixels.
+        sha256: checksum of the index, which also covers packed pixels.
     """
 
     def __init__(self, artifact: Artifact):
@@ -98,7 +98,7 @@ def write_index(folder: Path, wnids: list[str], arrays: Mapping[str, np.ndarray]
     """Write images.safetensors, seen.txt and unseen.txt; see this module's docstring for `arrays`.
 
     Args:
-        pixels: seal of pixels.safetensors, or None where the images stay in their files.
+        pixels: checksum of pixels.safetensors, or None where the images stay in their files.
         made_from: settings to keep in the meta, for whoever finds the file.
     """
     write_artifact(folder / INDEX_FILE, {"wnids": wnids, "pixels": pixels, "containers": containers,

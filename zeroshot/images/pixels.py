@@ -49,7 +49,7 @@ def open_pixels(folder: Path, images_root: Path, *, verify: bool = True) -> Pack
 
     Args:
         images_root: where the files lie (params: index_images.images); not used for packed sets.
-        verify: check the files' seals (reads them whole, about 1 GB/s).
+        verify: check the files' checksums (reads them whole, about 1 GB/s).
 
     Returns:
         `PackedPixels` where `ImageIndex.packed`, else `ImageFiles`. Both give `.image(row)` and say whether they are
@@ -59,9 +59,9 @@ def open_pixels(folder: Path, images_root: Path, *, verify: bool = True) -> Pack
         InputError: missing or damaged index, or pixels that belong to another index.
     """
     artifact = Artifact(folder / INDEX_FILE, verify=verify)
-    if (seal := artifact.meta["pixels"]) is None:
+    if (sha256 := artifact.meta["pixels"]) is None:
         return ImageFiles(folder / INDEX_FILE, images_root)
-    if Artifact(folder / PIXELS_FILE, verify=False).sha256 != seal:
+    if Artifact(folder / PIXELS_FILE, verify=False).sha256 != sha256:
         raise InputError(f"{folder / PIXELS_FILE}: belongs to another index than {folder / INDEX_FILE}; "
                          "`dvc repro index_images` makes both anew")
     return PackedPixels(folder, verify=verify)

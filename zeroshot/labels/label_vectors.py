@@ -23,7 +23,7 @@ class LabelVectors:
         row_label: int32 [rows], ascending: which label (index into wnids) a row belongs to. A label has no row if it
             has no vector, and several if each synonym is a candidate, the main one first.
         meta: what they were made from.
-        sha256: seal of the file; "" before it is written.
+        sha256: checksum of the file; "" before it is written.
     """
 
     wnids: list[str]

@@ -17,12 +17,12 @@ class SeenLabels:
     """Attributes:
         wnids: the seen labels that have a vector, sorted.
         vectors: float32 [labels, dim], unit length, on the device.
-        seal: of the label vectors' file.
+        sha256: of the label vectors' file.
     """
 
     wnids: list[str]
     vectors: Float[Tensor, "labels dim"]
-    seal: str
+    sha256: str
 
     @classmethod
     def of(cls, index: ImageIndex, labels: LabelVectors, device: torch.device) -> "SeenLabels":

@@ -27,7 +27,7 @@ class Cnn:
         wnids: seen labels in output order.
         preprocessing: from decoded square to its input.
         meta: all that is needed to rebuild it; JSON-able.
-        sha256: its seal.
+        sha256: its checksum.
     """
 
     model: VisualModel
@@ -39,7 +39,7 @@ class Cnn:
 
 def write_cnn(path: Path, model: VisualModel, *, arch: str, stem: str, dropout: float, wnids: list[str],
               preprocessing: Preprocessing, made_from: dict) -> None:
-    """Write a softmax CNN; `made_from`: seals and settings for whoever finds the file."""
+    """Write a softmax CNN; `made_from`: checksums and settings for whoever finds the file."""
     meta = {"arch": arch, "stem": stem, "dropout": dropout, "wnids": wnids, "preprocessing": preprocessing.to_meta(),
             "made_from": made_from}
     write_artifact(path, meta, state_arrays(model))

@@ -39,7 +39,7 @@ def scratch_folder(stage: str, **decides: Any) -> Iterator[Path]:
     Args:
         stage: the stage's name (with its cell, if it has any).
         decides: all that decides the result besides the code: params (a pydantic model or JSON-able
-            value) and the seals or hashes of the inputs. The project's loaded source files are added here.
+            value) and the checksums of the inputs. The project's loaded source files are added here.
 
     Two equal runs at the same time (two clones, say) get different folders; the second just cannot resume.
 

@@ -29,7 +29,7 @@ class TermVectors(NamedTuple):
 
 
 def write_term_vectors(folder: Path, terms: TermVectors) -> None:
-    """Write the folder, its seal last."""
+    """Write the folder, its checksums last."""
     with atomic_write(folder / "vectors.npy", "wb") as file:
         np.save(file, np.ascontiguousarray(terms.vectors, np.float32), allow_pickle=False)
     write_counts(folder / "vocabulary.tsv", dict(zip(terms.terms, map(int, terms.counts), strict=True)))
@@ -74,9 +74,9 @@ def _read_folder(folder: Path) -> TermVectors:
     for name in (*SEALED, "sha256.txt"):
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: no such file; {REMEDY}")
-    seals = (folder / "sha256.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+    listed = (folder / "sha256.txt").read_text(encoding="utf-8", errors="replace").splitlines()
     for name in SEALED:
-        if f"{sha256_of(folder / name)}  {name}" not in seals:
+        if f"{sha256_of(folder / name)}  {name}" not in listed:
             raise InputError(f"{folder / name}: damaged or edited: its checksum is not the one in sha256.txt; "
                              f"{REMEDY}")
     counts = read_counts(folder / "vocabulary.tsv")

@@ -61,8 +61,10 @@ def reflect(places: Int[Tensor, "images size"], side: int) -> Int[Tensor, "image
     return (side - 1) - ((side - 1) - places.abs()).abs()
 
 
-def mixup(inputs: Float[Tensor, "images 3 size size"], targets: Float[Tensor, "images classes"],
-          alpha: float) -> tuple[Float[Tensor, "images 3 size size"], Float[Tensor, "images classes"]]:
-    """Each image blended with its neighbour in the batch, the share drawn from Beta(alpha, alpha) once a batch."""
-    share = torch.distributions.Beta(alpha, alpha).sample().item()
-    return (inputs.lerp(inputs.roll(1, 0), 1 - share), targets.lerp(targets.roll(1, 0), 1 - share))
+def mixup(images: Float[Tensor, "images 3 size size"], targets: Int[Tensor, "images"], classes: int, alpha: float
+          ) -> tuple[Float[Tensor, "images 3 size size"], Float[Tensor, "images classes"]]:
+    """Each image and its one-hot target blended with its neighbour's in the batch.
+
+    The share is drawn from Beta(alpha, alpha), once per batch.
+    """
+    return v2.MixUp(alpha=alpha, num_classes=classes)(images, targets)

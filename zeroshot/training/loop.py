@@ -214,7 +214,7 @@ def check_epoch(figures: dict[str, float], parts: dict[str, nn.Module | torch.op
 
 
 def write_curve(path: Path, history: list[dict[str, float]]) -> None:
-    """CSV for `dvc plots`: epoch (from 1) and that epoch's figures, a row each."""
+    """CSV for `dvc plots`: epoch (from 1) and that epoch's figures, one row per epoch."""
     with atomic_write(path) as file:
         writer = csv.DictWriter(file, ["epoch", *(history[0] if history else ["train_loss"])], lineterminator="\n")
         writer.writeheader()
