@@ -47,7 +47,7 @@ def merged(name: str, presets: Path = PRESETS) -> bytes:
         InputError: no such preset, not valid YAML, or keys that the demo lacks (all of them at once).
     """
     if name not in preset_names(presets):
-        raise InputError(f"{name or 'NAME=...'}: no such preset; there are {', '.join(preset_names(presets))}")
+        raise InputError(f"no preset is called `{name}`; there are {', '.join(preset_names(presets))}")
     demo = (presets / f"{DEMO}.yaml").read_bytes()
     if name == DEMO:
         return demo
@@ -201,6 +201,6 @@ def shown(value: Any) -> str:
 
 if __name__ == "__main__":
     try:
-        main(*sys.argv[1:])
+        main(" ".join(sys.argv[1:]))
     except InputError as error:
         sys.exit(str(error))
