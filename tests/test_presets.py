@@ -155,7 +155,7 @@ def test_edits_are_kept_and_never_overwritten(root, capsys):
     ("train_devise: {margin: {a: 1}}", ["unknown key `train_devise.margin.a`"]),
     ("zzz: 1\nqqq: {}", ["`zzz`; presets/demo.yaml has them all", "`qqq`"]),
     ("index_images: {roles: all}", ["`index_images.roles` is all; expected some of its keys train, val, unseen"]),
-    ("train_devise:", ["`train_devise` is null; expected some of its keys labels, "]),
+    ("train_devise:", ["`train_devise` is null; expected some of its keys label_vectors, "]),
     ("a: 1\na: 2", ["not valid YAML", "duplicate"]),
     ("a: [", ["not valid YAML"]),
     ("# nothing", ["holds no settings"]),
