@@ -11,7 +11,7 @@ help:
 	@echo 'make run                the whole pipeline on the current params.yaml, then the results table'
 	@echo 'make test               all tests'
 	@echo 'make env                only the environment, in .venv'
-	@echo 'make preset NAME=...    put presets/NAME.yaml in place as params.yaml: $(basename $(notdir $(wildcard presets/*.yaml)))'
+	@echo 'make preset NAME=...    write the params.yaml of a preset: $(basename $(notdir $(wildcard presets/*.yaml)))'
 	@echo 'make check-data         is the data there that params.yaml names, and what will a run cost?'
 	@echo 'make lint               ruff'
 	@echo 'make deps               write every stage'"'"'s code dependencies into dvc.yaml (after changing an import)'
@@ -37,9 +37,8 @@ env: .venv/installed
 	  "$$@" install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch .venv/installed
 
-preset:
-	@[ -f 'presets/$(NAME).yaml' ] || { echo 'make preset NAME=...: one of $(basename $(notdir $(wildcard presets/*.yaml)))'; exit 1; }
-	cp 'presets/$(NAME).yaml' params.yaml
+preset: env
+	@python -m tools.preset '$(NAME)'
 
 check-data: env
 	python -m tools.check_data

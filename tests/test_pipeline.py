@@ -7,6 +7,7 @@ import re
 import pytest
 import yaml
 
+from tools.preset import merged, preset_names
 from tools.stage_deps import (
     PROJECT,
     code_deps,
@@ -18,7 +19,6 @@ from tools.stage_deps import (
 )
 
 STAGES = stage_bodies(yaml.safe_load((PROJECT / "dvc.yaml").read_text()))
-PRESETS = sorted((PROJECT / "presets").glob("*.yaml"))
 
 
 def main_of(body):
@@ -46,9 +46,9 @@ def test_a_stage_says_what_it_does_has_a_file_of_its_name_and_tests(name):
     assert (PROJECT / "tests" / f"test_{module}.py").exists()
 
 
-@pytest.mark.parametrize("preset", [PROJECT / "params.yaml", *PRESETS], ids=lambda path: path.name)
+@pytest.mark.parametrize("preset", [None, *preset_names()])
 def test_every_params_section_holds_exactly_what_its_stage_takes(preset):
-    sections = yaml.safe_load(preset.read_text())
+    sections = yaml.safe_load(merged(preset) if preset else (PROJECT / "params.yaml").read_bytes())
     taking = {}
     for body in STAGES.values():
         arguments = inspect.signature(main_of(body)).parameters
