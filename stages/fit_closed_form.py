@@ -7,8 +7,9 @@ zeroshot/closed_form/models.py). Each model's settings, and the handicap of seen
 `width` are folded into so many (zeroshot/closed_form/sketch.py), since the decomposition's cost grows with their cube.
 
 In: features of training and validation images, image index, seen label vectors.  Out: data/closed_form, one file per
-model; metrics: what was chosen, and how it did on the held-out classes.  Cost: one read of the features, a decomposition of
-their dimension and (settings x folds) matrix products: seconds for 512-D features, some minutes and 2 GB for 4096-D.
+model; metrics: what was chosen, and how it did on the held-out classes.  Cost: one read of the features, a
+decomposition of their dimension and (settings x folds) matrix products: seconds for 512-D features, some minutes and
+2 GB for 4096-D.
 """
 
 import itertools

@@ -66,7 +66,7 @@ def _pieces(table: Bool[np.ndarray, "sets labels"]) -> tuple[np.ndarray, np.ndar
 
 
 def _with_outsiders(graph: scipy.sparse.csr_matrix, nodes: np.ndarray) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
-    """The graph with a lonely noun for each label that it lacks, and a loop at each noun, so that the reached stay so."""
+    """The graph with a lonely noun for each label that it lacks, and a loop at each noun: the reached stay so."""
     outside = np.flatnonzero(nodes < 0)
     size = graph.shape[0]
     nodes = nodes.copy()
