@@ -25,8 +25,9 @@ HEADLINE_SETS = ("seen", "unseen", "unseen+seen")
 WIDTH = 160
 MOST = 5  # classes up and down
 METHOD = ("± is half the 95 % interval of the difference: paired bootstrap by class (each drawn with all its images "
-          "and both runs' answers), Student's t; * where it excludes 0. Runs that differ in seed alone are marked at most "
-          "5 % of the time, but for shifts that all classes share: only several seeds show these. docs/compare.md")
+          "and both runs' answers), Student's t; * where it excludes 0. That is noise of which classes and images were "
+          "tested. What another seed would shift in all classes alike, two runs cannot tell; several seeds can: "
+          "docs/compare.md")
 
 
 @dataclass(frozen=True)
