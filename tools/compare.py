@@ -77,8 +77,8 @@ def compare(before: Run, after: Run, models: Sequence[str] | None, label_sets: S
 
 def as_json(compared: Comparison) -> dict:
     figures = [{**asdict(row), "difference": row.difference, "excludes_0": row.marked} for row in compared.figures]
-    ends = {model: {"gained": [change._asdict() for change in _gained(changes)],
-                    "lost": [change._asdict() for change in _lost(changes)]}
+    ends = {model: {"gained": [asdict(change) for change in _gained(changes)],
+                    "lost": [asdict(change) for change in _lost(changes)]}
             for model, changes in compared.classes.items()}
     runs = {side: {"rev": run.rev, "commit": run.commit} for side, run in (("before", compared.before),
                                                                            ("after", compared.after))}

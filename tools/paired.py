@@ -21,6 +21,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import stdtrit
 
+from zeroshot.ranking.harmonic import harmonic_mean
+
 RESAMPLES = 2000  # the standard error is then known to 1.6 %
 DRAWS = 1 << 20  # classes drawn at a time: 8 MB
 LEVEL = 0.95
@@ -98,11 +100,6 @@ def unpaired_harmonic(seen: tuple[np.ndarray, np.ndarray], unseen: tuple[np.ndar
     return _harmonic(seen, unseen, np.hypot(*errors))
 
 
-def harmonic_means(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """2ab / (a + b), 0 where both are 0."""
-    return 2 * a * b / np.where(a + b > 0, a + b, 1)
-
-
 def resampled_means(images: Int[np.ndarray, "classes"], totals: Float[np.ndarray, "classes figures"], seed: int,
                     resamples: int = RESAMPLES) -> Float[np.ndarray, "resamples figures"]:
     """Means over the images of C - 1 of C classes (C at least 2) that are drawn with replacement, again and again."""
@@ -131,11 +128,11 @@ def _harmonic_draws(seen: np.ndarray, unseen: np.ndarray, seed: int) -> Float[np
         ones = np.ones(len(rates), np.int64)
         means.append(resampled_means(ones, rates[:, None], (seed, number))[:, 0] if len(rates) > 1
                      else np.full(RESAMPLES, rates.mean()))
-    return harmonic_means(*means)
+    return harmonic_mean(*means)
 
 
 def _harmonic(seen: tuple[np.ndarray, np.ndarray], unseen: tuple[np.ndarray, np.ndarray], error: float) -> Estimate:
-    before, after = (harmonic_means(seen[run].mean(), unseen[run].mean()) for run in (0, 1))
+    before, after = (harmonic_mean(seen[run].mean(), unseen[run].mean()) for run in (0, 1))
     t = max(_t(np.ones(len(rates))) for rates in (*seen, *unseen))
     return Estimate(np.array([before]), np.array([after]), np.array([t * error]))
 
