@@ -1,9 +1,7 @@
 """Two runs of a little world, in a git repository with DVC's cache of their artifacts."""
 
-import contextlib
 import json
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -11,60 +9,15 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
-from stages import evaluate, rank_devise
-from tests.ranking_world import SETS, WNID, build
+from stages import evaluate
+from tests.ranking_world import SETS, WNID
+from tests.run_world import PIPELINE, commit_outs, git, make_run, rank
 from tools import compare
 from tools.changes import changed_params, changed_stages, stale
-from tools.differences import HARMONIC, class_changes, differences
+from tools.differences import HARMONIC, METRICS, Difference, class_changes, differences
 from tools.runs import WORKSPACE, Run
-from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.console.errors import InputError
 from zeroshot.labels.label_sets import write_label_sets
-
-DEVISE = {"cmd": "rank ${item}", "deps": ["data/points.safetensors", "data/label_sets", "data/index"],
-          "outs": ["data/rankings/${item}.safetensors"]}
-PIPELINE = {"stages": {
-    "build_taxonomy": {"cmd": "make taxonomy", "outs": ["data/taxonomy"]},
-    "index_images": {"cmd": "make index", "outs": ["data/index"]},
-    "build_label_sets": {"cmd": "make label sets", "deps": ["data/taxonomy"], "outs": ["data/label_sets"]},
-    "train_devise": {"cmd": "train", "deps": ["data/index"], "params": ["train_devise"],
-                     "outs": ["data/points.safetensors"]},
-    "rank_devise": {"foreach": ["devise"], "do": DEVISE},
-    "rank_conse": {"cmd": "mix", "deps": ["data/index", "data/label_sets"], "outs": ["data/rankings/conse"]}}}
-
-
-def git(folder, *arguments):
-    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", *arguments], cwd=folder, check=True,
-                   capture_output=True)
-
-
-def commit_outs(folder):
-    with contextlib.chdir(folder), Repo() as repo:
-        repo.commit(force=True)
-
-
-def make_run(folder, seed, images=12, repack=False):
-    """Artifacts of a run that is trained on `seed`, and params.yaml; DVC commits them as if the stages had run."""
-    shutil.rmtree(folder / "data", ignore_errors=True)
-    data = build(folder / "data", images=images)
-    source = Artifact(data / "points.safetensors")
-    points = np.random.default_rng(seed).normal(size=source.shape("points")).astype(np.float32)
-    write_artifact(data / "points.safetensors", {}, {"points": points, "row": source["row"]})
-    if repack:
-        index = Artifact(data / "index" / "images.safetensors")
-        arrays = {name: index[name] for name in index.names()}
-        write_artifact(index.path, {**index.meta, "made_from": {"pack": 32}}, arrays)
-    rank(data)
-    (folder / "params.yaml").write_text(yaml.safe_dump({"train_devise": {"seed": seed, "margin": 0.1}}))
-    commit_outs(folder)
-
-
-def rank(data):
-    (data / "rankings" / "conse").mkdir(parents=True, exist_ok=True)
-    for vectors, out in (("lemmas", "devise"), ("hypernyms", "conse/conse-10")):
-        rank_devise.main(rank_devise.Params(threads=1), points=data / "points.safetensors", index=data / "index",
-                         label_vectors=data / f"{vectors}.safetensors", label_sets=data / "label_sets",
-                         out=data / "rankings" / f"{out}.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +161,14 @@ def test_the_report_fits_a_terminal(project, capsys, asked):
     assert any(line.startswith("| DeViSE") for line in lines)
 
 
+def test_the_widest_rows_fit_too():
+    rows = [Difference("exemplars", "2-hops+seen", metric, 1, 0, -1.1, -0.9, 9, 2, "test images differ")
+            for metric in (*METRICS, HARMONIC)]
+    lines = compare.figures_table(rows).splitlines()
+    assert max(map(len, lines)) <= 160 and lines[2].count("*") == 4
+    assert "100.0   0.0 -100.0 ±10.0 *" in lines[2] and "1.000 0.000 -1.000 ±0.100 *" in lines[2]
+
+
 def test_json_holds_what_the_functions_give(project, capsys):
     compare.main(["HEAD", "--json", "--model", "devise"])
     told = json.loads(capsys.readouterr().out)
@@ -245,9 +206,13 @@ def test_rankings_out_of_reach_are_told_and_the_others_compared(project):
     assert {row.model for row in compared.figures} == {"conse-10"}
     note = (f"HEAD: data/rankings/devise.safetensors (md5 {md5}) is not in DVC's cache, and no default remote is "
             "configured; `git checkout HEAD && dvc repro` makes it anew")
-    assert note in compared.notes
+    assert note in compared.notes and not [told for told in compared.notes if told.startswith("only ")]
     with pytest.raises(InputError, match=md5):
         differences(before, after, ["devise"])
+    empty_cache(project, after, "data/rankings/conse")
+    notes = compare.compare(Run.at("HEAD~1"), Run.at(), None, None).notes
+    assert any("workspace: data/rankings/conse (md5" in told for told in notes)
+    assert not [told for told in notes if told.startswith("only ")]  # conse-10 may well be in that folder
     empty_cache(project, before, "data/rankings/conse")
     with pytest.raises(InputError, match="HEAD: data/rankings/"):
         differences(Run.at("HEAD"), after)

@@ -24,10 +24,10 @@ HEADLINE_MODELS = ("softmax", "devise", "conse-10", "hierse", "exemplars")
 HEADLINE_SETS = ("seen", "unseen", "unseen+seen")
 WIDTH = 160
 MOST = 5  # classes up and down
-METHOD = ("± is half the 95 % interval of the difference: paired bootstrap by class (each drawn with all its images "
-          "and both runs' answers), Student's t; * where it excludes 0. That is noise of which classes and images were "
-          "tested. What another seed would shift in all classes alike, two runs cannot tell; several seeds can: "
-          "docs/compare.md")
+METHOD = ("Before, after, difference ± half its 95 % interval; * where that excludes 0. Hits and harmonic mean are in "
+          "per cent. Intervals: paired bootstrap by class (each drawn with all its images and both runs' answers), "
+          "Student's t. They cover which classes and images were tested; what another seed would shift in all classes "
+          "alike, two runs cannot tell, several seeds can: docs/compare.md")
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,7 @@ def figures_table(figures: Sequence[Difference]) -> str:
     """A row a model and label set: hits and harmonic mean in per cent, hp@5 as a fraction."""
     metrics = [metric for metric in (*METRICS, HARMONIC) if any(row.metric == metric for row in figures)]
     at = {(row.model, row.label_set, row.metric): row for row in figures}
-    rows = [["model", "label set", *(f"{metric.replace('_', ' ')}: before, after, difference"
-                                     if number == 0 else metric.replace("_", " ")
-                                     for number, metric in enumerate(metrics))]]
+    rows = [["model", "label set", *(metric.replace("_", " ") for metric in metrics)]]
     previous = None
     for model, label_set in dict.fromkeys((row.model, row.label_set) for row in figures):
         cells = [_figure(at.get((model, label_set, metric))) for metric in metrics]
@@ -197,11 +195,12 @@ def _notes(before: Run, after: Run, common: Sequence[str], figures: Sequence[Dif
     if any(row.low is None for row in figures):
         notes.append("± –: no interval, the test has fewer than two classes' worth of images")
     for run, other in ((before, after), (after, before)):
-        alone = sorted(run.models.keys() - other.models.keys())
+        hidden = tuple(f"{path}/" for path, md5 in other.models.values() if md5.endswith(".dir"))
+        alone = sorted(model for model in run.models.keys() - other.models.keys()
+                       if run.has(model) and not run.models[model][0].startswith(hidden))
         notes += [f"only {run.rev} has {', '.join(alone)}"] if alone else []
-        gone = [model for model in run.models.keys() & other.models.keys() if not run.has(model)]
-        notes += [run.missing(min(gone)) + (f"; nor are those of {_some(sorted(gone)[1:])}" if gone[1:] else "")
-                  ] if gone else []
+        gone = sorted(model for model in run.models if not run.has(model))
+        notes += [run.missing(gone[0]) + (f"; nor are {_some(gone[1:])} there" if gone[1:] else "")] if gone else []
     notes += _left_out(common, figures, before, after)
     return notes
 
