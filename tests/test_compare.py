@@ -242,6 +242,7 @@ def test_a_stale_workspace_says_so(project):
     (["nowhere"], "nowhere: no revision that git knows, nor an experiment's name"),
     (["HEAD", "HEAD~1", "HEAD"], "3 revisions"),
     (["--model", "devise,devize"], "no model `devize`; it has conse-10, devise"),
+    (["--model", "devise", "--label-set", "3-hops"], "devise: not tested on 3-hops in both runs"),
     (["--label-set", "4-hops"], "no label set `4-hops`; expected some of seen, unseen")])
 def test_bad_requests_are_refused_in_a_line(project, arguments, message):
     with pytest.raises(InputError, match=message) as refusal:

@@ -67,6 +67,9 @@ def compare(before: Run, after: Run, models: Sequence[str] | None, label_sets: S
     common = common_models(before, after)
     shown = models if must and models else [model for model in common if models is None or model in models] or common
     figures = differences(before, after, shown, label_sets)
+    if not figures:
+        raise InputError(f"{', '.join(shown)}: not tested on {', '.join(label_sets or ALL_LABEL_SETS)} in both runs; "
+                         "`--all` shows what there is")
     tested = list(dict.fromkeys(row.label_set for row in figures))
     class_set = "unseen" if "unseen" in tested or not tested else tested[0]
     classes = {model: class_changes(before, after, model, class_set)

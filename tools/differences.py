@@ -82,7 +82,7 @@ def differences(before: Run, after: Run, models: Sequence[str] | None = None, la
     Raises:
         InputError: a model or label set that there is not, or rankings that are out of reach.
     """
-    models = common_models(before, after) if models is None else sorted(models, key=_place)
+    models = common_models(before, after) if models is None else sorted(set(models), key=_place)
     names = _known(label_sets)
     rankings = {model: (before.rankings(model), after.rankings(model)) for model in models}
     found = []

@@ -5,6 +5,7 @@
 """
 
 import json
+import logging
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -124,7 +125,7 @@ class Run:
         return self._read[model]
 
     def images_of(self, model: str) -> str:
-        """Seal of the image index whose images `model` ranked."""
+        """Checksum of the image index whose images `model` ranked."""
         return Artifact(self._link(*self.models[model]), verify=False).meta["made_from"]["index"]
 
     @cached_property
@@ -214,6 +215,7 @@ def _fetch(project: Path, md5s: Iterable[str]) -> str:
         remote = repo.config["core"].get("remote")
         if not remote:
             return "no default remote is configured"
+        logging.getLogger("dvc.data_cloud").setLevel(logging.ERROR)  # what is missing is told here, in one line
         try:
             repo.cloud.pull([HashInfo("md5", md5) for md5 in md5s])
         except Exception as error:  # a remote fails in as many ways as there are kinds of it
