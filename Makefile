@@ -2,10 +2,11 @@
 
 PYTHON ?= python3
 NAME ?=
+REVS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help run test env preset check-data lint deps clean-scratch
+.PHONY: help run test env preset check-data compare lint deps clean-scratch
 
 help:
 	@echo 'make run                the whole pipeline on the current params.yaml, then the results table'
@@ -13,6 +14,7 @@ help:
 	@echo 'make env                only the environment, in .venv'
 	@echo 'make preset NAME=...    write the params.yaml of a preset: $(basename $(notdir $(wildcard presets/*.yaml)))'
 	@echo 'make check-data         is the data there that params.yaml names, and what will a run cost?'
+	@echo 'make compare            is it noise? this run against HEAD'"'"'s; REVS="before after" compares any two revisions'
 	@echo 'make lint               ruff'
 	@echo 'make deps               write every stage'"'"'s code dependencies into dvc.yaml (after changing an import)'
 	@echo 'make clean-scratch      remove the checkpoints of runs that never finished'
@@ -42,6 +44,9 @@ preset: env
 
 check-data: env
 	python -m tools.check_data
+
+compare: env
+	@python -m tools.compare $(REVS)
 
 lint: env
 	ruff check .
