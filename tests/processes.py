@@ -7,9 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+NO_SHARING = "two processes cannot share one GPU (NCCL)"
+
 
 def run_as_two(code: str) -> list[subprocess.CompletedProcess]:
-    """Both processes' ends, rank 0's first; `code` is Python, and runs inside the group."""
+    """Both processes' ends, rank 0's first; `code` is Python, and runs inside the group.
+
+    Tests that call it are marked `on_the_cpu(NO_SHARING)`.
+    """
     code = f"from zeroshot.base.processes import process_group\nwith process_group():\n    {code}"
     environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2",
                    "OMP_NUM_THREADS": "1"}

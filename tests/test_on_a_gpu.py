@@ -27,7 +27,7 @@ from zeroshot.closed_form.models import ClosedForm, write_closed_form
 from zeroshot.labels.label_sets import write_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors, write_label_vectors
 from zeroshot.networks import batches
-from zeroshot.ranking import first_labels
+from zeroshot.ranking import rank_images as ranking
 from zeroshot.training import loop
 
 DIM = 5
@@ -131,7 +131,7 @@ def run_on_pretend_gpu(world):
 
     for module in (compute, processes, loop):
         module.pick_device = lambda: gpu.DEVICE
-    first_labels.CHUNK["pretend"] = CHUNK
+    ranking.CHUNK["pretend"] = CHUNK
     torch.cuda.mem_get_info, torch.cuda.set_device = lambda device: (2**40, 2**40), lambda device: None
     torch.Tensor.pin_memory = lambda tensor: tensor
     source = batches.SquareSource.__init__
@@ -186,7 +186,9 @@ def ran(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZEROSHOT_SCRATCH", str(folder / "scratch"))
         patch.setenv("OMP_NUM_THREADS", "1")  # the device's gradients have a thread of their own
-        patch.setitem(first_labels.CHUNK, "cpu", CHUNK)
+        patch.setitem(ranking.CHUNK, "cpu", CHUNK)
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")  # for the process; this one may have looked already
+        patch.setattr(torch.cuda, "is_available", lambda: False)
         run_stages(folder, folder / "cpu")
         code = ("import pathlib, tests.test_on_a_gpu as t; "
                 f"t.run_on_pretend_gpu(pathlib.Path({str(folder)!r}))")
