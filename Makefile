@@ -5,7 +5,7 @@ NAME ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help run test env preset check-data lint deps clean-scratch
+.PHONY: help run test env preset check-data check-gpu lint deps clean-scratch
 
 help:
 	@echo 'make run                the whole pipeline on the current params.yaml, then the results table'
@@ -13,6 +13,7 @@ help:
 	@echo 'make env                only the environment, in .venv'
 	@echo 'make preset NAME=...    write the params.yaml of a preset: $(basename $(notdir $(wildcard presets/*.yaml)))'
 	@echo 'make check-data         is the data there that params.yaml names, and what will a run cost?'
+	@echo 'make check-gpu           what a GPU makes of the image side: checks and training speed, in results/gpu.md (10 minutes)'
 	@echo 'make lint               ruff'
 	@echo 'make deps               write every stage'"'"'s code dependencies into dvc.yaml (after changing an import)'
 	@echo 'make clean-scratch      remove the checkpoints of runs that never finished'
@@ -42,6 +43,10 @@ preset: env
 
 check-data: env
 	python -m tools.check_data
+
+# Not in `env`'s care: a machine that is lent for its GPU brings its own Python, with its own torch, and no network.
+check-gpu:
+	@$(PYTHON) -m tools.check_gpu
 
 lint: env
 	ruff check .

@@ -24,6 +24,7 @@ from zeroshot.networks import batches
 DIM = 5
 OTHERS = [f"n1{number:07d}" for number in range(500)]  # labels without images, in more blocks than are looked at
 AUGMENTED = {"mixup": 0.2, "randaugment": 3, "dropout": 0.1}
+NOT_DRAWN = {"crop_padding": 0, "flip": False}
 MAPS = {"truncated": {}, "sampled": {"scaling": "standardise", "bias": True, "dropout": 0.1, "optimiser": "adagrad"},
         "all": {"loss": "hinge_rank_euclidean", "scaling": "none", "optimiser": "adamw", "learning_rate": 0.01}}
 
@@ -42,14 +43,15 @@ def make_world(folder):
             [*WNIDS, *OTHERS], vectors, np.concatenate([np.arange(len(WNIDS)), rows]).astype(np.int32)))
 
 
-def run_stages(world, out):
-    train_cnn(world, out, **AUGMENTED)
-    extract(world, out)
+def run_stages(world, out, *, drawn=True, **changed):
+    """All of them; not `drawn`: with nothing drawn at random on the device. `changed`: settings of what sees pixels."""
+    plain = {} if drawn else {"optimiser": "sgd", "learning_rate": 0.01}
+    train_cnn(world, out, **(AUGMENTED if drawn else NOT_DRAWN), **changed)
+    extract(world, out, **changed)
     for false_labels in MAPS:
-        train_map(world, out, false_labels=false_labels)
-    finetune(world, out)
-    embed_images.main(embed_images.Params(**EMBED), index=world / "index", images=world, features=out,
-                      network=out / "net.safetensors", out=out / "points.safetensors")
+        train_map(world, out, false_labels=false_labels, **plain)
+    finetune(world, out, **({} if drawn else {"false_labels": "all", **NOT_DRAWN}), **plain, **changed)
+    embed(world, out, **changed)
     rank_images(world, out)
 
 
@@ -59,8 +61,8 @@ def train_cnn(world, out, **changed):
                       metrics=out / "cnn.json", curve=out / "cnn.csv")
 
 
-def extract(world, out):
-    extract_features.main(extract_features.Params(**EXTRACT), index=world / "index", images=world,
+def extract(world, out, **changed):
+    extract_features.main(extract_features.Params(**{**EXTRACT, **changed}), index=world / "index", images=world,
                           cnn=out / "cnn.safetensors", out=out, metrics=out / "features.json")
 
 
@@ -76,6 +78,11 @@ def finetune(world, out, **changed):
                          images=world, cnn=out / "cnn.safetensors", map=out / "truncated.safetensors",
                          label_vectors=world / "lemmas.safetensors", out=out / "net.safetensors",
                          metrics=out / "net.json", curve=out / "net.csv")
+
+
+def embed(world, out, **changed):
+    embed_images.main(embed_images.Params(**{**EMBED, **changed}), index=world / "index", images=world, features=out,
+                      network=out / "net.safetensors", out=out / "points.safetensors")
 
 
 def rank_images(world, out):

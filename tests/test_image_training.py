@@ -205,6 +205,7 @@ def test_in_bf16_the_loss_falls_and_weights_stay_in_single_precision(tmp_path, m
     assert {file[name].dtype for file in files for name in file.names() if name.endswith("weight")} == {np.dtype("f4")}
 
 
+@torch._inductor.config.patch(deterministic=False)  # monkeypatch would leave it without the setting
 def test_a_compiled_network_trains_as_it_does_without(tmp_path, monkeypatch):
     """torch.compile's graphs, run as they are: kernels would take a compiler and a minute."""
     calls, real_compile = [], torch.compile
@@ -219,7 +220,6 @@ def test_a_compiled_network_trains_as_it_does_without(tmp_path, monkeypatch):
         return counted
 
     monkeypatch.setattr(torch, "compile", lambda network: real_compile(network, backend=backend))
-    monkeypatch.setattr(torch._inductor.config, "deterministic", False)
     monkeypatch.setenv("ZEROSHOT_SCRATCH", str(tmp_path / "scratch"))
     make_world(tmp_path)
     losses, files = pretrain_and_finetune(tmp_path, "eager", epochs=1)
