@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch._dynamo.backends.debugging import aot_eager
 
-from tests import gpu_checks
+from tests import gpu_checks, gpu_rankings
+from tests.gpu_notes import Notes, NotRunError, close, same
 from tools import check_gpu
 from tools.check_gpu import PACKAGES, PROJECT, STEPS, Step
 from tools.gpu_page import FAILED, NOT_RUN, PASSED, Check, Findings, Speed, page
@@ -101,7 +102,8 @@ def test_packages_that_are_missing_are_named_in_one_line(monkeypatch, capsys):
 
 
 def test_the_packages_are_those_that_the_steps_import():
-    own = [f"tests/{name}.py" for name in ("gpu_checks", "all_stages", "vision", "image_sets", "processes")]
+    own = [f"tests/{name}.py" for name in ("gpu_checks", "gpu_notes", "gpu_rankings", "gpu_stages", "all_stages",
+                                           "vision", "image_sets", "processes")]
     own += ["benchmarks/bench_training.py", "tools/check_gpu.py", "tools/gpu_page.py"]
     files = {Path(file) for file in own} | {file for name in own for module in imported_modules(PROJECT / name)
                                             for file in import_closure(module)}
@@ -173,8 +175,8 @@ def test_the_tools_steps_are_those_of_the_checks():
 
 def noted(step, folder, function=None):
     """What a step notes, the CPU standing in for the GPU: its checks by name, and the rest."""
-    notes = gpu_checks.Notes(step, folder / "notes")
-    (function or gpu_checks.STEPS[step])(notes, True)
+    notes = Notes(step, folder / "notes")
+    (function or gpu_checks.step(step))(notes, True)
     lines = [json.loads(line) for line in (folder / "notes").read_text().splitlines()]
     return ({fields["name"]: Check(**fields) for kind, fields in lines if kind == "check"},
             [fields for kind, fields in lines if kind not in ("check", "began")])
@@ -195,11 +197,11 @@ def test_each_step_passes_with_the_cpu_in_the_gpus_place(tmp_path, monkeypatch, 
         ["two processes on two GPUs (NCCL): one's step, and the same features"] if step == "processes" else [])
     if step == "training":
         assert [(speed["batch"], speed["deterministic"]) for speed in others] == [
-            (32, False), (32, True), (64, False), (64, True)] and min(speed["ours"] for speed in others) > 0
+            (8, False), (8, True), (16, False), (16, True)] and min(speed["ours"] for speed in others) > 0
 
 
 def test_rankings_that_differ_are_found(tmp_path, monkeypatch):
-    calls, right = [], gpu_checks.rank_on
+    calls, right = [], gpu_rankings.rank_on
 
     def wrong(*world):
         """Every second time, the first two labels in each other's place."""
@@ -208,7 +210,7 @@ def test_rankings_that_differ_are_found(tmp_path, monkeypatch):
         return {name: (top[:, [1, 0, *range(2, 20)]], rank) if len(calls) % 2 else (top, rank)
                 for name, (top, rank) in ranked.items()}
 
-    monkeypatch.setattr(gpu_checks, "rank_on", wrong)
+    monkeypatch.setattr(gpu_rankings, "rank_on", wrong)
     checks, _ = noted("rankings", tmp_path)
     assert [check.result for check in checks.values()] == [FAILED, PASSED, FAILED, FAILED]
     assert [check.seen.partition(" ")[2][:20] for check in checks.values() if check.result == FAILED] == [
@@ -217,7 +219,7 @@ def test_rankings_that_differ_are_found(tmp_path, monkeypatch):
 
 
 def test_the_exact_world_is_exact_in_half_the_digits_and_full_of_ties():
-    vectors, points, _ = gpu_checks.exact_world(600, 64)
+    vectors, points, _ = gpu_rankings.exact_world(600, 64)
     assert (np.linalg.norm(points, axis=1) == 4).all()
     cosines = torch.from_numpy(vectors) @ torch.from_numpy(points / 4).T
     assert torch.equal(cosines.double(), torch.from_numpy(vectors).double() @ torch.from_numpy(points / 4).double().T)
@@ -228,12 +230,12 @@ def test_the_exact_world_is_exact_in_half_the_digits_and_full_of_ties():
 def test_files_and_numbers_that_differ_are_found(tmp_path):
     for name, value in (("a", 1.0), ("b", 1.002)):
         write_artifact(tmp_path / name / "x.safetensors", {}, {"w": np.array([value, -2.0], np.float32)})
-    assert gpu_checks.same(tmp_path, "a", "a") == "1 files"
+    assert same(tmp_path, "a", "a") == "1 files"
     with pytest.raises(AssertionError, match=r"1 of 1 files differ: x.safetensors"):
-        gpu_checks.same(tmp_path, "a", "b")
-    assert gpu_checks.close(tmp_path, "a", "b", ["x"], 2e-3) == "largest difference 1.0e-03"
+        same(tmp_path, "a", "b")
+    assert close(tmp_path, "a", "b", ["x"], 2e-3) == "largest difference 1.0e-03"
     with pytest.raises(AssertionError, match=r"x: w differs by 0.001 of its largest number"):
-        gpu_checks.close(tmp_path, "a", "b", ["x"], 1e-4)
+        close(tmp_path, "a", "b", ["x"], 1e-4)
 
 
 def test_the_tests_own_step_names_what_failed(tmp_path, monkeypatch):
@@ -242,16 +244,16 @@ def test_the_tests_own_step_names_what_failed(tmp_path, monkeypatch):
     assert gpu_checks.run_pytest([*files, "-k", "good"]).startswith("1 passed")
     with pytest.raises(RuntimeError, match=r"(?s)1 failed.*FAILED .*test_bad"):
         gpu_checks.run_pytest(files)
-    with pytest.raises(gpu_checks.NotRunError, match="no test"):
+    with pytest.raises(NotRunError, match="no test"):
         gpu_checks.run_pytest([*files, "-k", "neither"])
     monkeypatch.setattr(gpu_checks.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(gpu_checks.NotRunError, match="pytest, hypothesis not installed"):
+    with pytest.raises(NotRunError, match="pytest, hypothesis not installed"):
         gpu_checks.run_pytest(files)
 
 
 def test_what_cannot_be_run_is_no_failure(tmp_path):
     def step(notes, small):
-        notes.check("one", lambda: (_ for _ in ()).throw(gpu_checks.NotRunError("no second GPU")))
+        notes.check("one", lambda: (_ for _ in ()).throw(NotRunError("no second GPU")))
         notes.check("two", lambda: sys.exit("a stage that ends"))
 
     checks, _ = noted("made up", tmp_path, step)

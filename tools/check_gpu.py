@@ -25,7 +25,7 @@ from tools.gpu_page import FAILED, Check, Findings, Speed, page
 from zeroshot.base.files import atomic_write
 
 PROJECT = Path(__file__).resolve().parent.parent
-PACKAGES = {"PIL": "pillow", "jaxtyping": "jaxtyping", "numpy": "numpy", "pydantic": "pydantic",
+PACKAGES = {"PIL": "pillow", "filelock": "filelock", "jaxtyping": "jaxtyping", "numpy": "numpy", "pydantic": "pydantic",
             "safetensors": "safetensors", "scipy": "scipy", "torch": "torch", "torchvision": "torchvision",
             "tqdm": "tqdm", "yaml": "pyyaml"}  # as imported -> as installed
 WHOLE = 570  # seconds for all steps together
