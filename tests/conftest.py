@@ -2,9 +2,21 @@ from pathlib import Path
 
 import pytest
 
-from stages import build_taxonomy, fetch_wordnet
-
 PROJECT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items):
+    """On a machine with a GPU, leave out what is marked as holding on the CPU only; `make check-gpu` runs it there."""
+    marked = [(item, mark) for item in items if (mark := item.get_closest_marker("on_the_cpu"))]
+    if marked and has_gpu():
+        for item, mark in marked:
+            item.add_marker(pytest.mark.skip(reason=f"{mark.args[0]}; runs with CUDA_VISIBLE_DEVICES="))
+
+
+def has_gpu() -> bool:
+    import torch  # seconds, which a test without it need not wait for
+
+    return torch.cuda.is_available()
 
 
 @pytest.fixture(scope="session")
@@ -13,6 +25,8 @@ def wordnet_zip(tmp_path_factory) -> Path:
     made = PROJECT / "data" / "wordnet.zip"
     if made.exists():
         return made
+    from stages import fetch_wordnet
+
     path = tmp_path_factory.mktemp("wordnet") / "wordnet.zip"
     fetch_wordnet.main(fetch_wordnet.Params(source="auto"), out=path)
     return path
@@ -24,6 +38,8 @@ def taxonomy_folder(tmp_path_factory, request) -> Path:
     made = PROJECT / "data" / "taxonomy"
     if (made / "nouns.tsv").exists() and (made / "glosses.txt").exists():
         return made
+    from stages import build_taxonomy  # not at the top: it loads nltk, which a machine lent for its GPU may lack
+
     folder = tmp_path_factory.mktemp("taxonomy")
     build_taxonomy.main(wordnet=request.getfixturevalue("wordnet_zip"), out=folder)
     return folder

@@ -7,14 +7,25 @@ import subprocess
 import sys
 from pathlib import Path
 
+NO_SHARING = "two processes cannot share one GPU (NCCL)"
+
 
 def run_as_two(code: str) -> list[subprocess.CompletedProcess]:
-    """Both processes' ends, rank 0's first; `code` is Python, and runs inside the group."""
+    """Both processes' ends, rank 0's first; `code` is Python, and runs inside the group.
+
+    Tests that call it are marked `on_the_cpu(NO_SHARING)`.
+    """
+    return run_group(code, 2)
+
+
+def run_group(code: str, processes: int, **environment: str) -> list[subprocess.CompletedProcess]:
+    """As `run_as_two`, for any number of processes of this machine."""
     code = f"from zeroshot.base.processes import process_group\nwith process_group():\n    {code}"
-    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": "2",
-                   "OMP_NUM_THREADS": "1"}
-    started = [subprocess.Popen([sys.executable, "-c", code], env={**environment, "RANK": str(rank)}, text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE) for rank in range(2)]
+    where = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes),
+             "OMP_NUM_THREADS": "1", **environment}
+    started = [subprocess.Popen([sys.executable, "-c", code], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                env={**where, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+               for rank in range(processes)]
     said = [process.communicate(timeout=120) for process in started]
     return [subprocess.CompletedProcess(process.args, process.returncode, *texts)
             for process, texts in zip(started, said, strict=True)]

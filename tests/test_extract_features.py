@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from stages import extract_features
-from tests.processes import run_as_two
+from tests.processes import NO_SHARING, run_as_two
 from tests.vision import EXTRACT, SIDE, WNIDS, make_index, make_index_in_place
 from zeroshot.base.artifacts import Artifact
+from zeroshot.base.compute import pick_device
 from zeroshot.console.errors import InputError
 from zeroshot.images.pixels import open_pixels
 from zeroshot.networks.batches import SquareSource, padded_batches
@@ -58,13 +59,13 @@ def test_the_other_images_of_a_batch_change_no_bit(tmp_path):
     index = make_index(tmp_path / "index")
     cnn = read_cnn(make_cnn(tmp_path / "cnn.safetensors"))
     features, _ = extract(tmp_path, "out")
-    source = SquareSource(tmp_path / "index", Path("none"), side=SIDE, device=torch.device("cpu"), workers=0,
+    source = SquareSource(tmp_path / "index", Path("none"), side=SIDE, device=(device := pick_device()), workers=0,
                           max_unreadable=0)
-    rows = np.arange(0, len(index), 7)
+    rows, model = np.arange(0, len(index), 7), cnn.model.to(device, memory_format=torch.channels_last)
     with torch.no_grad():
         for row, squares in zip(rows, source.squares([np.repeat(row, 8) for row in rows]), strict=True):
-            v = cnn.model.to(memory_format=torch.channels_last).features(cnn.preprocessing.normalise(squares), "pooled")
-            np.testing.assert_array_equal(v[0].half().numpy(), features["features"][row])
+            v = model.features(cnn.preprocessing.normalise(squares), "pooled")
+            np.testing.assert_array_equal(v[0].half().cpu().numpy(), features["features"][row])
 
 
 def test_bf16_rounds_to_eight_bits_and_stays_near_single_precision(tmp_path):
@@ -86,6 +87,7 @@ def test_two_runs_give_the_same_bytes(tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
+@pytest.mark.on_the_cpu(NO_SHARING)
 def test_two_processes_give_the_same_bytes_as_one(tmp_path):
     make_index(tmp_path / "index")
     make_cnn(tmp_path / "cnn.safetensors")
@@ -136,6 +138,7 @@ def test_too_many_unreadable_images_end_the_stage_without_features(in_place):
     assert not list((in_place / "out").glob("*.safetensors")) and not (in_place / "out.json").exists()
 
 
+@pytest.mark.on_the_cpu(NO_SHARING)
 def test_two_processes_count_all_unreadable_images_together(in_place):
     call = "run(Path({0!r}), 'two', Path({0!r}) / 'images', max_unreadable={1}, batch=3)"
     assert statuses(call.format(str(in_place), 0.2)) == [0, 0]

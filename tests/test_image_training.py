@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch._dynamo.backends.debugging import aot_eager
 
 from stages import embed_images, pretrain_cnn
-from tests.processes import run_as_two
+from tests.processes import NO_SHARING, run_as_two
 from tests.test_finetune_devise import finetune, make_world
 from tests.test_pretrain_cnn import train
 from tests.vision import EMBED, PRETRAIN, make_index
@@ -97,6 +97,7 @@ def starts(tmp_path_factory):
         yield folder, first, run_as_two(call.format("second_start", str(folder)))
 
 
+@pytest.mark.on_the_cpu(NO_SHARING)
 def test_a_step_of_two_processes_is_the_whole_batchs_step(starts, monkeypatch):
     folder = starts[0]
     network = trained_naively(folder)
@@ -136,18 +137,21 @@ def trained_naively(folder):
     return network
 
 
+@pytest.mark.on_the_cpu(NO_SHARING)
 def test_two_processes_embed_images_to_the_same_bytes_as_one(starts):
     folder = starts[0]
     embed(folder, folder / "tuned" / "network.safetensors", "apart")
     assert (folder / "together.safetensors").read_bytes() == (folder / "apart.safetensors").read_bytes()
 
 
+@pytest.mark.on_the_cpu(NO_SHARING)
 def test_both_processes_end_with_the_weights_that_are_written(starts):
     folder = starts[0]
     written = digest(read_cnn(folder / "whole" / "cnn.safetensors").model)
     assert (folder / "weights0").read_text() == (folder / "weights1").read_text() == written
 
 
+@pytest.mark.on_the_cpu(NO_SHARING)
 def test_killed_and_resumed_ends_with_the_same_bits(starts):
     folder, first, second = starts
     assert [ended.returncode for ended in first] == [-signal.SIGKILL] * 2, first[0].stderr
@@ -156,6 +160,7 @@ def test_killed_and_resumed_ends_with_the_same_bits(starts):
         assert (folder / "whole" / name).read_bytes() == (folder / "cut" / name).read_bytes()
 
 
+@pytest.mark.on_the_cpu(NO_SHARING)
 def test_a_loss_that_is_nan_in_one_process_ends_both_with_one_message(starts):
     folder, _, second = starts
     assert [ended.returncode for ended in second] == [1, 1]
@@ -200,6 +205,7 @@ def test_in_bf16_the_loss_falls_and_weights_stay_in_single_precision(tmp_path, m
     assert {file[name].dtype for file in files for name in file.names() if name.endswith("weight")} == {np.dtype("f4")}
 
 
+@torch._inductor.config.patch(deterministic=False)  # monkeypatch would leave it without the setting
 def test_a_compiled_network_trains_as_it_does_without(tmp_path, monkeypatch):
     """torch.compile's graphs, run as they are: kernels would take a compiler and a minute."""
     calls, real_compile = [], torch.compile
@@ -214,7 +220,6 @@ def test_a_compiled_network_trains_as_it_does_without(tmp_path, monkeypatch):
         return counted
 
     monkeypatch.setattr(torch, "compile", lambda network: real_compile(network, backend=backend))
-    monkeypatch.setattr(torch._inductor.config, "deterministic", False)
     monkeypatch.setenv("ZEROSHOT_SCRATCH", str(tmp_path / "scratch"))
     make_world(tmp_path)
     losses, files = pretrain_and_finetune(tmp_path, "eager", epochs=1)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages import rank_conse
-from tests.processes import run_as_two
+from tests.processes import NO_SHARING, run_as_two
 from tests.ranking_world import NOUNS, SEEN, WNID, build
 from tests.vision import WNIDS, make_index, make_labels
 from zeroshot.base.artifacts import Artifact, write_artifact
@@ -171,6 +171,7 @@ def test_t_twice_is_refused():
         rank_conse.Params(**{**PARAMS, "t": [10, 1, 10]})
 
 
+@pytest.mark.on_the_cpu(NO_SHARING)
 def test_two_processes_write_the_same_file_as_one(tmp_path):
     """41 images in chunks of 256 would all fall to the first process: smaller chunks make both work, for two rounds."""
     world = build(tmp_path, images=41)

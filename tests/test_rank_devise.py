@@ -5,11 +5,12 @@ import torch
 from stages import rank_devise
 from tests.ranking_world import NOUNS, SETS, WNID, build
 from zeroshot.base.artifacts import Artifact, write_artifact
+from zeroshot.base.compute import pick_device
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.labels.label_vectors import read_label_vectors
-from zeroshot.ranking import first_labels
+from zeroshot.ranking.first_labels import CHUNK
 from zeroshot.ranking.rankings import Rankings
 
 PARAMS = rank_devise.Params(threads=1)
@@ -52,7 +53,7 @@ def test_every_image_of_every_set_against_a_plain_loop(tmp_path):
 def test_the_chunks_size_and_the_images_around_change_nothing(tmp_path, monkeypatch):
     world = build(tmp_path, images=30)
     run(world, "a/devise.safetensors")
-    monkeypatch.setitem(first_labels.CHUNK, "cpu", 16)
+    monkeypatch.setitem(CHUNK, pick_device().type, 16)
     run(world, "b/devise.safetensors")
     assert (world / "a/devise.safetensors").read_bytes() == (world / "b/devise.safetensors").read_bytes()
 

@@ -10,7 +10,7 @@ import textwrap
 import pytest
 import torch
 
-from tests.processes import free_port
+from tests.processes import NO_SHARING, free_port
 from zeroshot.base.params import StageParams
 from zeroshot.running.launch import launch
 from zeroshot.running.scratch import PROJECT
@@ -194,6 +194,7 @@ def test_without_torchruns_variables_one_process_does_it_all(run_shared):
     assert (folder / "0").read_text() == "1 0.0 None" and (folder / "checked").read_text() == "."
 
 
+@pytest.mark.on_the_cpu(NO_SHARING)
 def test_two_nodes_share_the_work(run_shared):
     folder, run = run_shared
     where = {"PET_NNODES": "2", "PET_NPROC_PER_NODE": "1", "PET_RDZV_BACKEND": "c10d",
@@ -211,6 +212,7 @@ def test_a_launcher_that_is_not_there(run_shared):
     assert (ended.returncode, ended.stderr) == (1, "ZEROSHOT_LAUNCH: there is no program 'nonsense'\n")
 
 
+@pytest.mark.on_the_cpu(NO_SHARING)
 def test_a_fault_that_all_processes_find_is_told_once(run_shared):
     """On a very slow machine a second line tells which process ended first."""
     ended = run_shared[1]("many", PET_NPROC_PER_NODE="2")
@@ -218,6 +220,7 @@ def test_a_fault_that_all_processes_find_is_told_once(run_shared):
     assert ended.stderr.startswith("share: params.yaml: `share.refused_by` is 'many'; expected: ")
 
 
+@pytest.mark.on_the_cpu(NO_SHARING)
 def test_a_fault_that_only_another_process_finds_is_told_by_it(run_shared):
     """The first waits for it in vain, and need not say so."""
     ended = run_shared[1](1, PET_NPROC_PER_NODE="2")
