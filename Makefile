@@ -6,11 +6,7 @@ REVS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-<<<<<<< HEAD
-.PHONY: help run test env preset check-data compare lint deps clean-scratch
-=======
-.PHONY: help run test env preset check-data check-gpu lint deps clean-scratch
->>>>>>> 7f044fd3954fc8e3160f591e8bc4d315fadc93e9
+.PHONY: help run test env preset check-data compare check-gpu lint deps clean-scratch
 
 help:
 	@echo 'make run                the whole pipeline on the current params.yaml, then the results table'
@@ -18,11 +14,8 @@ help:
 	@echo 'make env                only the environment, in .venv'
 	@echo 'make preset NAME=...    write the params.yaml of a preset: $(basename $(notdir $(wildcard presets/*.yaml)))'
 	@echo 'make check-data         is the data there that params.yaml names, and what will a run cost?'
-<<<<<<< HEAD
 	@echo 'make compare            is it noise? this run against HEAD'"'"'s; REVS="before after" compares any two revisions'
-=======
 	@echo 'make check-gpu           what a GPU makes of the image side: checks and training speed, in results/gpu.md (10 minutes)'
->>>>>>> 7f044fd3954fc8e3160f591e8bc4d315fadc93e9
 	@echo 'make lint               ruff'
 	@echo 'make deps               write every stage'"'"'s code dependencies into dvc.yaml (after changing an import)'
 	@echo 'make clean-scratch      remove the checkpoints of runs that never finished'
@@ -53,14 +46,11 @@ preset: env
 check-data: env
 	python -m tools.check_data
 
-<<<<<<< HEAD
 compare: env
 	@python -m tools.compare $(REVS)
-=======
 # Not in `env`'s care: a machine that is lent for its GPU brings its own Python, with its own torch, and no network.
 check-gpu:
 	@$(PYTHON) -m tools.check_gpu
->>>>>>> 7f044fd3954fc8e3160f591e8bc4d315fadc93e9
 
 lint: env
 	ruff check .
