@@ -15,7 +15,7 @@ help:
 	@echo 'make preset NAME=...    write the params.yaml of a preset: $(basename $(notdir $(wildcard presets/*.yaml)))'
 	@echo 'make check-data         is the data there that params.yaml names, and what will a run cost?'
 	@echo 'make compare            is it noise? this run against HEAD'"'"'s; REVS="before after" compares any two revisions'
-	@echo 'make check-gpu           what a GPU makes of the image side: checks and training speed, in results/gpu.md (10 minutes)'
+	@echo 'make check-gpu          what a GPU makes of the image side: checks and training speed, in results/gpu.md (10 minutes)'
 	@echo 'make lint               ruff'
 	@echo 'make deps               write every stage'"'"'s code dependencies into dvc.yaml (after changing an import)'
 	@echo 'make clean-scratch      remove the checkpoints of runs that never finished'
@@ -48,7 +48,8 @@ check-data: env
 
 compare: env
 	@python -m tools.compare $(REVS)
-# Not in `env`'s care: a machine that is lent for its GPU brings its own Python, with its own torch, and no network.
+
+# Without `env`: a machine with a GPU may have a Python of its own, with its own torch, and no network.
 check-gpu:
 	@$(PYTHON) -m tools.check_gpu
 
