@@ -1,0 +1,2 @@
+
+import zeroshot.base.processor  # noqa: F401  before numpy and torch

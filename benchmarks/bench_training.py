@@ -1,7 +1,7 @@
 """Images a second of our training loop beside a bare torch loop on in-memory tensors, same network, same optimiser.
 
     python -m benchmarks.bench_training [--arch resnet20] [--stem strided] [--size 32] [--batch 128] [--steps 60]
-        [--precision float32] [--compile] [--threads 2]
+        [--precision float32] [--compile] [--threads 2] [--any-processor]
 
 Ours reads uint8 pixels, crops, flips and normalises them; the bare loop's inputs are ready float tensors on the
 device. Both run in turns, three times; the best of each counts. Nothing else should run on the machine.
@@ -31,7 +31,7 @@ ROUNDS = 3
 
 def main() -> None:
     options = read_options()
-    device = set_up(threads=options.threads, seed=1, deterministic=False)
+    device = set_up(threads=options.threads, seed=1, deterministic=False, any_processor=options.any_processor)
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(options, Path(folder), device)
         batches = [np.arange(options.batch) + start for start in range(0, options.batch * options.steps, options.batch)]
@@ -90,7 +90,8 @@ def make_trainer(options: argparse.Namespace, folder: Path, device: torch.device
         deviation=(0.2, 0.2, 0.2), crop_padding=2, flip=True, randaugment=0, randaugment_magnitude=9, mixup=0.0,
         optimiser="sgd", learning_rate=0.01, momentum=0.9, weight_decay=5e-4, schedule="cosine", label_smoothing=0.0,
         epochs=1, batch=options.batch, precision=options.precision, channels_last=True, compile=options.compile,
-        deterministic=False, threads=options.threads, max_unreadable=0, workers=0, seed=1)
+        deterministic=False, threads=options.threads, any_processor=options.any_processor,
+        max_unreadable=0, workers=0, seed=1)
     model = build_visual(options.arch, classes=CLASSES, stem=options.stem, dropout=0.0)
     source = SquareSource(folder, Path("none"), side=options.size, device=device, workers=0, max_unreadable=0)
     preprocessing = Preprocessing(options.size, options.size, params.mean, params.deviation)
@@ -107,6 +108,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--any-processor", action="store_true")
     return parser.parse_args()
 
 

@@ -12,7 +12,7 @@ from zeroshot.labels.label_vectors import read_label_vectors
 from zeroshot.ranking import first_labels
 from zeroshot.ranking.rankings import Rankings
 
-PARAMS = rank_devise.Params(threads=1)
+PARAMS = rank_devise.Params(threads=1, any_processor=True)
 
 
 def run(world, out="devise.safetensors", points="points.safetensors"):
