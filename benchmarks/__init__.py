@@ -1,0 +1,3 @@
+"""Our speed beside the bare computation's, in one run."""
+
+import zeroshot.base.processor  # noqa: F401  before numpy and torch

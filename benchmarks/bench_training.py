@@ -2,6 +2,7 @@
 
     python -m benchmarks.bench_training [--arch resnet20] [--stem strided] [--size 32] [--batch 128 ...] [--steps 60]
         [--precision float32] [--compile] [--deterministic off] [--threads 2]
+        [--any-processor]
 
 One row for each batch size, with `deterministic` off, on, or both (`--deterministic off on`). Ours reads uint8 pixels,
 crops, flips and normalises them; the bare loop's inputs are ready float tensors on the device. Both run in turns, three
@@ -55,7 +56,7 @@ def main() -> None:
 def measure(options: argparse.Namespace, batch: int, deterministic: bool) -> Speed:
     """The speed at one batch size; the network is built, and compiled, anew."""
     torch._dynamo.reset()  # else the second batch size would be compiled for any size
-    device = set_up(threads=options.threads, seed=1, deterministic=deterministic)
+    device = set_up(threads=options.threads, seed=1, deterministic=deterministic, any_processor=options.any_processor)
     images = min(batch * options.steps, max(POOL, batch))
     with tempfile.TemporaryDirectory() as folder:
         trainer = make_trainer(options, batch, images, deterministic, Path(folder), device)
@@ -108,7 +109,8 @@ def make_trainer(options: argparse.Namespace, batch: int, images: int, determini
         deviation=(0.2, 0.2, 0.2), crop_padding=2, flip=True, randaugment=0, randaugment_magnitude=9, mixup=0.0,
         optimiser="sgd", learning_rate=0.01, momentum=0.9, weight_decay=5e-4, schedule="cosine", label_smoothing=0.0,
         epochs=1, batch=batch, precision=options.precision, channels_last=True, compile=options.compile,
-        deterministic=deterministic, threads=options.threads, max_unreadable=0, workers=0, seed=1)
+        deterministic=deterministic, threads=options.threads, any_processor=options.any_processor,
+        max_unreadable=0, workers=0, seed=1)
     model = build_visual(options.arch, classes=CLASSES, stem=options.stem, dropout=0.0)
     source = SquareSource(folder, Path("none"), side=options.size, device=device, workers=0, max_unreadable=0)
     preprocessing = Preprocessing(options.size, options.size, params.mean, params.deviation)
@@ -127,6 +129,7 @@ def read_options(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--deterministic", nargs="+", default=["off"], choices=["off", "on"])
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--any-processor", action="store_true")
     return parser.parse_args(words)
 
 

@@ -32,11 +32,12 @@ class Params(StageParams):
     deterministic: bool
     max_unreadable: float = pydantic.Field(ge=0, le=1)
     threads: int = pydantic.Field(ge=1)
+    any_processor: bool
     workers: int = pydantic.Field(ge=0)
 
 
 def main(params: Params, *, index: Path, images: Path, network: Path, features: Path, out: Path) -> None:
-    device = set_up(threads=params.threads, deterministic=params.deterministic)
+    device = set_up(threads=params.threads, deterministic=params.deterministic, any_processor=params.any_processor)
     image_index, devise = ImageIndex.read(index), read_devise(network)
     rows = np.concatenate([image_index.rows(VAL), image_index.rows(UNSEEN)])
     if devise.network is None:

@@ -38,11 +38,12 @@ class Params(StageParams):
     deterministic: bool
     max_unreadable: float = pydantic.Field(ge=0, le=1)
     threads: int = pydantic.Field(ge=1)
+    any_processor: bool
     workers: int = pydantic.Field(ge=0)
 
 
 def main(params: Params, *, index: Path, images: Path, cnn: Path, out: Path, metrics: Path) -> None:
-    device = set_up(threads=params.threads, deterministic=params.deterministic)
+    device = set_up(threads=params.threads, deterministic=params.deterministic, any_processor=params.any_processor)
     image_index, trained = ImageIndex.read(index), read_cnn(cnn)
     if trained.wnids != image_index.seen:
         raise InputError(f"{cnn}: has outputs for {len(trained.wnids)} labels, the index has {len(image_index.seen)} "

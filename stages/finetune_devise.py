@@ -40,7 +40,8 @@ class Params(ImageTrainingParams, HingeParams):
 
 def main(params: Params, *, index: Path, images: Path, cnn: Path, map: Path, label_vectors: Path, out: Path,
          metrics: Path, curve: Path) -> None:
-    device = set_up(threads=params.threads, seed=params.seed, deterministic=params.deterministic)
+    device = set_up(threads=params.threads, seed=params.seed, deterministic=params.deterministic,
+                    any_processor=params.any_processor)
     image_index, trained = ImageIndex.read(index), read_cnn(cnn)
     linear, map_file = read_map(map)
     seen = SeenLabels.of(image_index, read_label_vectors(label_vectors), device)

@@ -57,6 +57,7 @@ class Params(StageParams):
     folds: int = pydantic.Field(ge=2)
     seed: Seed
     threads: int = pydantic.Field(ge=1)
+    any_processor: bool
 
     def choices(self, setting: str) -> list[float]:
         return {"strength": self.strengths, "label_strength": self.label_strengths, "shrinkage": self.shrinkages,
@@ -64,7 +65,7 @@ class Params(StageParams):
 
 
 def main(params: Params, *, features: Path, index: Path, label_vectors: Path, out: Path, metrics: Path) -> None:
-    set_up(threads=params.threads)
+    set_up(threads=params.threads, any_processor=params.any_processor)
     images, packed = ImageIndex.read(index), Artifact(features / "features.safetensors")
     seen = SeenLabels.of(images, read_label_vectors(label_vectors), torch.device("cpu"))
     vectors, classes = seen.vectors.double(), seen.targets(images)

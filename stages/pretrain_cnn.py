@@ -64,7 +64,8 @@ class Params(ImageTrainingParams):
 
 
 def main(params: Params, *, index: Path, images: Path, weights: Path, out: Path, metrics: Path, curve: Path) -> None:
-    device = set_up(threads=params.threads, seed=params.seed, deterministic=params.deterministic)
+    device = set_up(threads=params.threads, seed=params.seed, deterministic=params.deterministic,
+                    any_processor=params.any_processor)
     image_index = ImageIndex.read(index)
     preprocessing = Preprocessing(params.resize, params.image_size, params.mean, params.deviation)
     check_normalisation(params.arch, params.pretrained, params.mean, params.deviation)

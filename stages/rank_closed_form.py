@@ -41,11 +41,12 @@ CHUNK = 1024  # images at a time; fixed, for the same bits in every run
 class Params(StageParams):
     handicap: bool
     threads: int = pydantic.Field(ge=1)
+    any_processor: bool
 
 
 def main(params: Params, *, models: Path, features: Path, label_vectors: Path, index: Path, label_sets: Path,
          out: Path) -> None:
-    device = set_up(threads=params.threads)
+    device = set_up(threads=params.threads, any_processor=params.any_processor)
     source, labels = Artifact(features / "features.safetensors"), read_label_vectors(label_vectors)
     questions = Questions(ImageIndex.read(index), read_label_sets(label_sets))
     values = ImageValues.of_all(source, "features", questions.index)

@@ -44,6 +44,7 @@ class Params(StageParams):
     folds: int = pydantic.Field(ge=2)
     seed: Seed
     threads: int = pydantic.Field(ge=1)
+    any_processor: bool
 
     @pydantic.field_validator("t")
     @classmethod
@@ -55,7 +56,7 @@ class Params(StageParams):
 
 def main(params: Params, *, features: Path, lemmas: Path, hypernyms: Path, index: Path, label_sets: Path, out: Path,
          hierse: Path, metrics: Path) -> None:
-    device = set_up(threads=params.threads)
+    device = set_up(threads=params.threads, any_processor=params.any_processor)
     logits = Artifact(features / "logits.safetensors")
     questions = Questions(ImageIndex.read(index), read_label_sets(label_sets))
     values, outputs = ImageValues.beside_rows(logits, "logits"), logits.meta["wnids"]

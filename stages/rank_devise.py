@@ -24,10 +24,11 @@ from zeroshot.ranking.rank_images import ImageValues, rank_images
 
 class Params(StageParams):
     threads: int = pydantic.Field(ge=1)
+    any_processor: bool
 
 
 def main(params: Params, *, points: Path, label_vectors: Path, index: Path, label_sets: Path, out: Path) -> None:
-    device = set_up(threads=params.threads)
+    device = set_up(threads=params.threads, any_processor=params.any_processor)
     source, labels = Artifact(points), read_label_vectors(label_vectors)
     if source.shape("points")[1] != labels.vectors.shape[1]:
         raise InputError(f"{points}: points are {source.shape('points')[1]}-D, the label vectors "

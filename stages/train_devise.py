@@ -50,7 +50,7 @@ class Params(TrainingParams, HingeParams):
 
 def main(params: Params, *, features: Path, index: Path, label_vectors: Path, out: Path, metrics: Path,
          curve: Path) -> None:
-    device = set_up(threads=params.threads, seed=params.seed)
+    device = set_up(threads=params.threads, seed=params.seed, any_processor=params.any_processor)
     image_index, cached = ImageIndex.read(index), Artifact(features / "features.safetensors")
     seen = SeenLabels.of(image_index, read_label_vectors(label_vectors), device)
     trainer = Trainer(params, cached.memmap("features"), image_index, seen, device)

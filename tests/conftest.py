@@ -1,3 +1,5 @@
+import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and torch)
+
 from pathlib import Path
 
 import pytest

@@ -21,8 +21,8 @@ def run(world, model="devise"):
 
 
 def devise(world):
-    rank_devise.main(rank_devise.Params(threads=1), points=world / "points.safetensors", index=world / "index",
-                     label_vectors=world / "lemmas.safetensors", label_sets=world / "label_sets",
+    rank_devise.main(rank_devise.Params(threads=1, any_processor=True), points=world / "points.safetensors",
+                     index=world / "index", label_vectors=world / "lemmas.safetensors", label_sets=world / "label_sets",
                      out=world / "devise.safetensors")
 
 

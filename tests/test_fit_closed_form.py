@@ -16,7 +16,7 @@ from zeroshot.labels.label_vectors import read_label_vectors
 
 PARAMS = dict(
     label_vectors="lemmas", strengths=[0.01, 1], label_strengths=[1], shrinkages=[0.1, 1], sharpnesses=[1, 10],
-    width=64, csls_neighbours=0, folds=2, seed=0, threads=1)
+    width=64, csls_neighbours=0, folds=2, seed=0, threads=1, any_processor=True)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def run(world, *, handicap, neighbours=0, cosine=0.0, model=None, labels=None):
              "labels": labels or read_label_vectors(world / "lemmas.safetensors").sha256}
     write_closed_form(world / "fitted" / "ridge.safetensors", model or ClosedForm(MAP, CENTRE),
                       {**seals, "seen_handicap": cosine, "csls_neighbours": neighbours})
-    params = rank_closed_form.Params(handicap=handicap, threads=1)
+    params = rank_closed_form.Params(handicap=handicap, threads=1, any_processor=True)
     rank_closed_form.main(params, models=world / "fitted", features=world / "features",
                           label_vectors=world / "lemmas.safetensors", index=world / "index",
                           label_sets=world / "label_sets", out=world / "rankings")
@@ -44,7 +44,7 @@ def run(world, *, handicap, neighbours=0, cosine=0.0, model=None, labels=None):
 
 
 def plain(world):
-    rank_devise.main(rank_devise.Params(threads=1), points=world / "points.safetensors",
+    rank_devise.main(rank_devise.Params(threads=1, any_processor=True), points=world / "points.safetensors",
                      label_vectors=world / "lemmas.safetensors", index=world / "index", label_sets=world / "label_sets",
                      out=world / "plain.safetensors")
     return Rankings(world / "plain.safetensors", read_label_sets(world / "label_sets"))

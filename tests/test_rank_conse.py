@@ -15,7 +15,7 @@ from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors, writ
 from zeroshot.ranking.rankings import Rankings
 from zeroshot.ranking.stacking import folds_of
 
-PARAMS = dict(t=[1], hierse_t=1, handicap=False, folds=2, seed=0, threads=1)
+PARAMS = dict(t=[1], hierse_t=1, handicap=False, folds=2, seed=0, threads=1, any_processor=True)
 
 
 def run(world, t=2):

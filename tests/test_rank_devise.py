@@ -13,7 +13,7 @@ from zeroshot.labels.label_vectors import read_label_vectors
 from zeroshot.ranking.first_labels import CHUNK
 from zeroshot.ranking.rankings import Rankings
 
-PARAMS = rank_devise.Params(threads=1)
+PARAMS = rank_devise.Params(threads=1, any_processor=True)
 
 
 def run(world, out="devise.safetensors", points="points.safetensors"):

@@ -16,21 +16,22 @@ PRETRAIN = dict(
     weights_outputs="seen", resize=SIDE, image_size=SIDE, mean=[0.5, 0.5, 0.5], deviation=[0.2, 0.2, 0.2],
     crop_padding=1, flip=True, randaugment=0, randaugment_magnitude=9, mixup=0.0, optimiser="sgd", learning_rate=0.1,
     momentum=0.9, weight_decay=0.0, schedule="cosine", label_smoothing=0.0, epochs=3, batch=16, precision="float32",
-    channels_last=True, compile=False, deterministic=True, max_unreadable=0.001, threads=1, workers=0, seed=1)
+    channels_last=True, compile=False, deterministic=True, max_unreadable=0.001, threads=1, any_processor=True,
+    workers=0, seed=1)
 EXTRACT = dict(tap="pooled", batch=8, precision="float32", channels_last=True, deterministic=True, max_unreadable=0.001,
-               threads=1, workers=0)
+               threads=1, any_processor=True, workers=0)
 MAP = dict(
     label_vectors="lemmas", loss="hinge_rank", margin=0.1, false_labels="truncated", samples=2, bias=False, dropout=0.0,
     scaling="rms",
     optimiser="sgd", learning_rate=1.0, momentum=0.9, weight_decay=0.0, schedule="cosine", epochs=5, batch=16,
-    threads=1, seed=1)
+    threads=1, any_processor=True, seed=1)
 FINETUNE = dict(
     epochs=2, share=1.0, loss="hinge_rank", margin=0.1, false_labels="truncated", samples=2, dropout=0.0,
     frozen_norms=True, crop_padding=1, flip=True, optimiser="adagrad", learning_rate=0.001, momentum=0.0,
     weight_decay=0.0, schedule="constant", batch=16, precision="float32", channels_last=True, compile=False,
-    deterministic=True, max_unreadable=0.001, threads=1, workers=0, seed=1)
+    deterministic=True, max_unreadable=0.001, threads=1, any_processor=True, workers=0, seed=1)
 EMBED = dict(batch=8, precision="float32", channels_last=True, deterministic=True, max_unreadable=0.001, threads=1,
-             workers=0)
+             any_processor=True, workers=0)
 
 
 def make_index(folder, *, poison_unseen=False) -> ImageIndex:

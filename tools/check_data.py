@@ -169,7 +169,7 @@ def _width(params: dict[str, dict]) -> int:
 
 def measure_training(cnn: dict, classes: int, width: int) -> Training:
     """Train the network of params section pretrain_cnn on noise for some seconds, on a run's device."""
-    device = set_up(threads=cnn["threads"], deterministic=cnn["deterministic"])
+    device = set_up(threads=cnn["threads"], deterministic=cnn["deterministic"], any_processor=cnn["any_processor"])
     model = build_visual(cnn["arch"], classes=classes, stem=cnn["stem"], dropout=cnn["dropout"]).to(device)
     layout = torch.channels_last if cnn["channels_last"] else torch.contiguous_format
     model, optimiser = model.to(memory_format=layout), torch.optim.SGD(model.parameters(), 0.01)

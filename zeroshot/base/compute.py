@@ -7,6 +7,8 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 import torch  # noqa: E402
 
+from zeroshot.base.processor import settle_products  # noqa: E402
+
 
 def pick_device() -> torch.device:
     """The CUDA GPU of this process where there is one, else the CPU."""
@@ -15,16 +17,18 @@ def pick_device() -> torch.device:
     return torch.device("cpu")
 
 
-def set_up(*, threads: int, seed: int = 0, deterministic: bool = True) -> torch.device:
+def set_up(*, threads: int, seed: int = 0, deterministic: bool = True, any_processor: bool = False) -> torch.device:
     """Fix thread count, seeds and kernel choice; return the device.
 
     Args:
         threads: CPU threads of one operation. Sums are split by it, so another number is another result.
         seed: of torch's generators on every device.
         deterministic: refuse kernels whose result varies from run to run.
+        any_processor: only kernels that every x86-64 processor with AVX2 has, if this process computed nothing yet.
 
     float32 is float32: without this, convolutions on newer GPUs would round their input to 10 bits (TF32).
     """
+    settle_products(any_processor)
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(deterministic)

@@ -47,6 +47,7 @@ class TrainingParams(StageParams):
     weight_decay: float = pydantic.Field(ge=0)
     schedule: Schedule
     threads: int = pydantic.Field(ge=1)
+    any_processor: bool
     seed: Seed
 
 
