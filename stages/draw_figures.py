@@ -143,6 +143,7 @@ def draw_answers(pixels: list[np.ndarray], true: list[str], answers: Mapping[str
     lines = max(len(given) for column in answers.values() for given in column)
     figure = Figure(figsize=(2 + 2.1 * len(answers), max(1.5, 0.3 + 0.17 * lines) * len(pixels) + 0.3),
                     layout="constrained")
+    figure.suptitle("Test images and their true label, each model's first labels (green: the true one)", fontsize=10)
     axes = figure.subplots(len(pixels), 1 + len(answers), squeeze=False)
     for row, image in enumerate(pixels):
         for axis in axes[row]:
@@ -203,6 +204,7 @@ def draw_map(places: Float[np.ndarray, "labels 2"], wnids: list[str], seen: set[
     marks = [axis.plot([], [], "s", color=colours[kind], label=kind)[0] for kind in here]
     marks += [axis.plot([], [], mark, color="grey", label=label)[0] for mark, label in (("o", "seen"), ("*", "unseen"))]
     axis.legend(handles=marks, fontsize=8, loc="best")
+    axis.set(title="The label space: label vectors, drawn in the plane by t-SNE")
     axis.set_axis_off()
     return figure
 

@@ -1,8 +1,9 @@
 """Rankings of one model -> flat hit@k, hierarchical precision@k and more, a JSON file a label set.
 
 ConSE section 4, DeViSE section 4. Reads data/rankings/<model>.safetensors, the taxonomy and the label sets; writes
-metrics/<model>/<set>.json, flat, fractions, and the same figures as rows of data/scores/<model>.csv. A set without test
-images or candidates gets no file. For all of ImageNet under a minute and 2 GB, mostly distances in WordNet.
+metrics/<model>/<set>.json, flat, fractions, the same figures as rows of data/scores/<model>.csv, and the few that DVC
+compares as metrics/headline/<model>.json. A set without test images or candidates gets no file. For all of ImageNet
+under a minute and 2 GB, mostly distances in WordNet.
 """
 
 import re
@@ -25,6 +26,15 @@ from zeroshot.ranking.harmonic import harmonic_mean
 from zeroshot.ranking.rankings import Rankings
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
+HEADLINE = {  # DVC's metrics: its name there -> (label set, figure); few, for `dvc exp show` has a column for each
+    "seen_hit@1": ("seen", "hit@1"),
+    "unseen_hit@1": ("unseen", "hit@1"),
+    "unseen_hit@5": ("unseen", "hit@5"),
+    "unseen_hp@5": ("unseen", "hp@5"),
+    "harmonic": ("unseen+seen", "gzsl_harmonic"),
+    "21k_hit@5": ("21k", "hit@5"),
+}
+
 
 class Params(StageParams):
     resamples: int = pydantic.Field(ge=100)
@@ -32,7 +42,7 @@ class Params(StageParams):
 
 
 def main(params: Params, *, model: str, rankings: Path, taxonomy: Path, label_sets: Path, out: Path,
-         scores: Path) -> None:
+         headline: Path, scores: Path) -> None:
     sets = read_label_sets(label_sets)
     ranked = Rankings(rankings, sets)
     if ranked.model != model:
@@ -45,6 +55,7 @@ def main(params: Params, *, model: str, rankings: Path, taxonomy: Path, label_se
     for name in progress(ranked.names, unit="sets", desc=f"scoring {model}"):
         table[name] = score_set(ranked, name, hierarchy, params)
         write_json(out / f"{name}.json", table[name])
+    write_json(headline, headline_of(table))
     _write_scores(scores, model, table)
 
 
@@ -104,6 +115,12 @@ def score_set(ranked: Rankings, name: str, hierarchy: Hierarchy, params: Params)
         "mrr": metrics.mean_reciprocal_rank(by_rank),
         **_generalised(ranked, name, metrics.macro_hit_at(by_class, 1)),
     }
+
+
+def headline_of(table: Mapping[str, Mapping[str, float | int]]) -> dict[str, float]:
+    """HEADLINE's figures of a model, rounded to 4 digits; without those of label sets that it was not tested on."""
+    return {name: round(table[label_set][figure], 4) for name, (label_set, figure) in HEADLINE.items()
+            if figure in table.get(label_set, {})}
 
 
 def _generalised(ranked: Rankings, name: str, unseen: float) -> dict[str, float]:

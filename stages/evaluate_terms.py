@@ -6,8 +6,8 @@ which is what zero-shot recognition lives on: over pairs of labels, Spearman's c
 similarity; and the share of a label's nearest labels that are at most two WordNet edges from it.
 
 Inputs: data/term_vectors, data/taxonomy, data/label_sets. Outputs: flat metrics, with the share that is out of
-vocabulary beside each (a figure with nothing to compute it from is left out); a Markdown table of nearest terms.
-Cost: half a minute.
+vocabulary beside each (a figure with nothing to compute it from is left out); the four that DVC compares; a Markdown
+table of nearest terms.  Cost: half a minute.
 """
 
 from collections.abc import Iterator
@@ -30,6 +30,8 @@ from zeroshot.terms.spelling import term_of
 from zeroshot.terms.vectors import TermVectors, read_term_vectors
 
 SIMILARITIES = {"wordsim353": "wordsim353.tsv", "simlex999": "simlex999.txt"}
+HEADLINE = {"wordsim": "wordsim353_spearman", "simlex": "simlex999_spearman", "analogies": "analogies",
+            "near": "labels_near"}  # DVC's metrics; short names, for `dvc metrics show` has a column for each
 CHUNK = 512  # rows compared at a time with all others
 
 
@@ -44,7 +46,7 @@ class Params(StageParams):
 
 
 def main(params: Params, *, term_vectors: Path, taxonomy: Path, label_sets: Path, metrics: Path,
-         nearest: Path) -> None:
+         headline: Path, nearest: Path) -> None:
     known = read_term_vectors(term_vectors)
     nouns = read_taxonomy(taxonomy)
     rows = {term: row for row, term in enumerate(known.terms)}
@@ -56,6 +58,7 @@ def main(params: Params, *, term_vectors: Path, taxonomy: Path, label_sets: Path
     wnids = read_wnids(label_sets / "21k+seen.txt")
     results |= label_space(wnids, nouns, rows, units, params)
     write_json(metrics, results)
+    write_json(headline, {name: round(results[figure], 4) for name, figure in HEADLINE.items() if figure in results})
     write_nearest(nearest, known, rows, units, params)
 
 

@@ -16,7 +16,7 @@ from zeroshot.ranking.rankings import Rankings
 def run(world, model="devise"):
     evaluate.main(evaluate.Params(resamples=200, seed=0), model=model, rankings=world / f"{model}.safetensors",
                   taxonomy=world / "taxonomy", label_sets=world / "label_sets", out=world / model,
-                  scores=world / f"{model}.csv")
+                  headline=world / f"{model}.json", scores=world / f"{model}.csv")
     return {path.stem: json.loads(path.read_text()) for path in (world / model).glob("*.json")}
 
 
@@ -81,6 +81,18 @@ def test_scores_hold_the_same_figures_a_row_each(tmp_path):
     assert table["unseen", "hit_low", "1"] == figures["unseen"]["hit@1_low"]
     assert table["seen", "mrr", ""] == figures["seen"]["mrr"]
     assert len(rows) == sum(map(len, figures.values())) and {row["model"] for row in rows} == {"devise"}
+
+
+def test_the_headline_is_a_few_of_the_figures_rounded(tmp_path):
+    world = build(tmp_path, images=12)
+    devise(world)
+    figures = run(world)
+    headline = json.loads((world / "devise.json").read_text())
+    wanted = {"seen_hit@1": figures["seen"]["hit@1"], "unseen_hit@1": figures["unseen"]["hit@1"],
+              "unseen_hit@5": figures["unseen"]["hit@5"], "unseen_hp@5": figures["unseen"]["hp@5"],
+              "harmonic": figures["unseen+seen"]["gzsl_harmonic"], "21k_hit@5": figures["21k"]["hit@5"]}
+    assert headline == {name: round(value, 4) for name, value in wanted.items()}
+    assert evaluate.headline_of({"seen": {"hit@1": 1 / 3}, "21k": {}}) == {"seen_hit@1": 0.3333}
 
 
 def test_softmax_comes_near_but_never_hits_an_unseen_label(tmp_path):

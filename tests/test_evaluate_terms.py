@@ -87,7 +87,7 @@ def run(tmp_path, taxonomy, terms, vectors):
     write_term_vectors(tmp_path / "terms", TermVectors(terms, np.ones(len(terms), int), np.array(vectors, np.float32)))
     evaluate_terms.main(Params(**SETTINGS), term_vectors=tmp_path / "terms", taxonomy=tmp_path / "taxonomy",
                         label_sets=tmp_path / "label_sets", metrics=tmp_path / "metrics.json",
-                        nearest=tmp_path / "nearest.md")
+                        headline=tmp_path / "headline.json", nearest=tmp_path / "nearest.md")
     return json.loads((tmp_path / "metrics.json").read_text()), (tmp_path / "nearest.md").read_text()
 
 
@@ -97,6 +97,7 @@ def test_the_stage(tmp_path, taxonomy):
     assert metrics["labels"] == 4 and metrics["labels_oov"] == 0
     assert metrics["labels_near"] == 7 / 8  # all but cat's second nearest: car, four edges away
     assert 0.5 < metrics["labels_spearman"] <= 1
+    assert json.loads((tmp_path / "headline.json").read_text()) == {"near": 0.875}
     assert "| cat | 1 | toy dog (0.99), car (0.10) |" in nearest
     assert "| unicorn | 0 | not in the vocabulary |" in nearest
 
@@ -111,6 +112,7 @@ def test_a_vocabulary_without_the_words_leaves_figures_out(tmp_path, taxonomy):
     metrics, _ = run(tmp_path, taxonomy, ["zzz", "cat"], [[1, 0], [0, 1]])
     assert metrics == {"terms": 2, "wordsim353_oov": 1.0, "simlex999_oov": 1.0, "analogies_oov": 1.0, "labels": 4,
                        "labels_oov": 0.75}
+    assert json.loads((tmp_path / "headline.json").read_text()) == {}
 
 
 def test_a_table_of_no_terms_is_refused():

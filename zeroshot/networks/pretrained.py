@@ -1,7 +1,5 @@
 """Weights that someone else trained, instead of training, or to begin from."""
 
-import zeroshot.networks.torchvision_guard  # noqa: F401  isort: skip  (before torchvision and timm)
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,8 +10,8 @@ from jaxtyping import Int
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision import models
 
+import zeroshot.networks.torchvision_guard  # noqa: F401  (before torchvision and timm)
 from zeroshot.base.files import sha256_of
 from zeroshot.console.errors import InputError
 from zeroshot.networks.visual_model import Stem, VisualModel, build_visual
@@ -72,6 +70,8 @@ def _normalisation(library: str, name: str) -> tuple[Sequence[float], Sequence[f
 
             known = timm.get_pretrained_cfg(name)
             return known and (known.mean, known.std)
+        from torchvision import models
+
         transforms = models.get_model_weights(name).DEFAULT.transforms()
         return transforms.mean, transforms.std
     except (RuntimeError, ValueError):  # build_visual tells

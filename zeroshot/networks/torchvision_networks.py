@@ -1,12 +1,10 @@
 """torchvision's classification networks by name, and where each family's global pooling is."""
 
-import zeroshot.networks.torchvision_guard  # noqa: F401  isort: skip  (before torchvision)
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision import models
 
+import zeroshot.networks.torchvision_guard  # noqa: F401  (before torchvision)
 from zeroshot.console.errors import InputError
 
 PLAIN_FAMILIES = {  # of torchvision, with global pooling between these parts and one linear layer
@@ -19,6 +17,8 @@ PLAIN_FAMILIES = {  # of torchvision, with global pooling between these parts an
 
 def build_torchvision(name: str, classes: int, pretrained: bool) -> nn.Module:
     """The network as torchvision builds it. Raises InputError if there is none of that name."""
+    from torchvision import models  # only where it is used: takes more than a second
+
     try:
         return models.get_model(name, weights="DEFAULT" if pretrained else None,
                                 **({} if pretrained else {"num_classes": classes}))
