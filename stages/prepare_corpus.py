@@ -5,8 +5,9 @@ zeroshot.terms.spelling: runs of letters and digits; digits stay as they are, al
 are counted: runs of words that are noun lemmas of WordNet (or phrases) are one term, the longest first. Then the
 lexicon is chosen: every label lemma that occurs, and the most frequent other terms; a multi-word term that is left out,
 being too rare or cut by `lexicon_size`, counts as the shorter terms and words in it, which may bring them in. Second
-pass: words are merged into the lexicon's multi-word terms alone, and what is outside it is dropped. Both passes use
-`workers` processes; the output does not depend on their number, nor memory on the text's length.
+pass: words are merged into the lexicon's multi-word terms alone, what is outside it is dropped, and sentences of more
+than LONGEST_SENTENCE terms (text8 is a single line) are cut, and counted. Both passes use `workers` processes; the
+output does not depend on their number, nor memory on the text's length.
 
 Inputs: `prepare_corpus.text`, of kind `source`; data/taxonomy. Outputs: data/corpus/sentences.txt and lexicon.tsv
 (term, count); metrics of what was kept and dropped. Cost: a second for a million words on a core, thrice that for a
@@ -35,7 +36,7 @@ from zeroshot.text.encoded import EncodedText, encode, read_encoded, write_encod
 from zeroshot.text.files import Block, tasks_of
 from zeroshot.text.lexicon import MultiwordTerms, choose_lexicon
 from zeroshot.text.phrases import find_phrases
-from zeroshot.text.sentences import SENTENCE_END, tokens_of
+from zeroshot.text.sentences import LONGEST_SENTENCE, SENTENCE_END, tokens_of
 from zeroshot.text.sources import BOUNDARY, HAS_ARTICLES, Source, articles_of, text_files
 
 MAX_DISTINCT = 10_000_000  # distinct terms counted at a time, about 1 GB; beyond, the rarest are forgotten
@@ -70,13 +71,13 @@ def main(params: Params, *, text: Path, taxonomy: Path, out: Path, metrics: Path
         merged = {term for term in counts if JOINER in term}
         lexicon = lexicon_of(counts, labels, params, multiword)
         again = bool(phrases or tally["forgotten"] or not merged.issubset(lexicon))
-        recounted, sentences = write_sentences(out / "sentences.txt", words, lexicon, tally["words"], params.workers,
-                                               again=again)
+        recounted, written = write_sentences(out / "sentences.txt", words, lexicon, tally["words"], params.workers,
+                                             again=again)
         kept = sorted_counts(recounted if again else {term: counts[term] for term in lexicon})
     finally:
         words.unlink(missing_ok=True)
     write_counts(out / "lexicon.tsv", kept)
-    write_json(metrics, summary(tally, kept, sentences, labels))
+    write_json(metrics, summary(tally + written, kept, labels))
 
 
 def label_terms(lemmas: Iterable[list[str]]) -> set[str]:
@@ -194,31 +195,32 @@ def lexicon_of(counts: Counter, labels: set[str], params: Params, multiword: Mul
 
 
 def write_sentences(path: Path, words: Path, lexicon: list[str], total: int, workers: int, *,
-                    again: bool) -> tuple[Counter, int]:
-    """Second pass: the `total` words in terms of the lexicon; returns its terms' counts and the sentences'.
+                    again: bool) -> tuple[Counter, Counter]:
+    """Second pass: the `total` words in terms of the lexicon; returns its terms' counts and the tally of sentences.
 
     Args:
         again: merge and count anew, since the lexicon's multi-word terms are others than the words were merged by;
             without, the counts stay empty: they are those of the first pass.
     """
-    counts, sentences = Counter(), 0
+    counts, tally = Counter(), Counter()
     shared = frozenset(lexicon), MultiwordTerms(lexicon) if again else None
     with atomic_write(path, "wb") as file, \
             progress(total=total, unit="words", desc="writing sentences", scale=True) as bar:
-        for text, (lines, recounted) in in_order(known_of_text, read_encoded(words), workers, *shared):
+        for text, (lines, cut, recounted) in in_order(known_of_text, read_encoded(words), workers, *shared):
             file.write(lines)
             counts.update(recounted)
-            sentences += lines.count(b"\n")
+            tally.update(sentences=lines.count(b"\n"), sentences_cut=cut)
             bar.update(int(np.count_nonzero(text.ids)))
-    return counts, sentences
+    return counts, tally
 
 
-def known_of_text(text: EncodedText, known: frozenset[str], multiword: MultiwordTerms | None) -> tuple[bytes, Counter]:
-    """The lines of a text in terms that are `known`, and with `multiword` the counts of what it merged anew."""
+def known_of_text(text: EncodedText, known: frozenset[str],
+                  multiword: MultiwordTerms | None) -> tuple[bytes, int, Counter]:
+    """The lines of a text in `known` terms; how many were cut; with `multiword` the counts of what it merged anew."""
     if multiword:
         text = multiword.merge(text.separated())
-    text = text.restricted(known)
-    return text.lines(), text.counts() if multiword else Counter()
+    text, cut = text.restricted(known).cut(LONGEST_SENTENCE)
+    return text.lines(), cut, text.counts() if multiword else Counter()
 
 
 def sorted_counts(counts: Mapping[str, int]) -> Counter:
@@ -226,7 +228,7 @@ def sorted_counts(counts: Mapping[str, int]) -> Counter:
     return Counter({term: counts[term] for term in sorted(counts, key=lambda term: (-counts[term], term))})
 
 
-def summary(tally: Counter, kept: Counter, sentences: int, labels: set[str]) -> dict[str, float]:
+def summary(tally: Counter, kept: Counter, labels: set[str]) -> dict[str, float]:
     """What the text held and what became of it."""
     terms = kept.total()
     words = sum(count * (term.count(JOINER) + 1) for term, count in kept.items())
@@ -238,7 +240,8 @@ def summary(tally: Counter, kept: Counter, sentences: int, labels: set[str]) -> 
         "words_read": tally["words"],
         "words_kept": words,
         "words_outside_lexicon": tally["words"] - words,
-        "sentences": sentences,
+        "sentences": tally["sentences"],
+        "sentences_cut": tally["sentences_cut"],
         "terms": terms,
         "terms_multiword": sum(count for term, count in kept.items() if JOINER in term),
         "lexicon": len(kept),

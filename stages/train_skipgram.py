@@ -7,20 +7,26 @@ bit for bit where an uninterrupted one does (a slice's random numbers depend on 
 threads race for the same vectors, no two runs are equal, and a resumed one is as good as any other.
 
 Input: data/corpus. Outputs: data/term_vectors (zeroshot.terms.vectors says what it holds) with an optional export to
-word2vec's format. Cost: about 60,000 words/s a core at the paper's setting (500-D, window 20); memory
-8 * dim * terms bytes.
+word2vec's format. Metrics: the words that gensim says it trained on, beside those that subsampling should leave it.
+Cost: about 60,000 words/s a core at the paper's setting (500-D, window 20); memory 8 * dim * terms bytes.
+
+gensim reads a file in batches: lines until they hold more than BATCH words, of which it trains on the first BATCH and
+forgets the rest. So the batches are made here: lines of at most BATCH words together, and a line of words without a
+vector (FILLER), which takes the batch over the bar. Nothing is forgotten then, at no cost in time.
 """
 
 import math
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 import pydantic
 from gensim.models import Word2Vec
+from gensim.models.word2vec_corpusfile import CythonVocab, train_epoch_sg
 
 from stages import run_stage
 from zeroshot.base.artifacts import Artifact, write_artifact
@@ -34,6 +40,10 @@ from zeroshot.terms.vocabulary import read_counts
 
 SLICE = 2_000_000  # words a worker trains on between two looks at the clock: half a minute at the paper's setting
 CHECKPOINT_SECONDS = 300  # how much work a kill can cost, besides the slice in hand
+BATCH = 10_000  # gensim's MAX_SENTENCE_LEN: words of a batch that it trains on
+FILLER = b"~"  # a word of no lexicon
+CERTAIN = 2.0**32  # gensim's `sample_int` of a term that is never skipped, and one more
+TOLERANCE = 0.01  # share by which the words trained on may differ from those expected
 
 
 class Params(StageParams):
@@ -76,12 +86,14 @@ def main(params: Params, *, corpus: Path, out: Path, metrics: Path) -> None:
     slices = list(slices_of(sentences, sum(lexicon.values()), params))
     with scratch_folder("train_skipgram", params=params, sentences=sha256_of(sentences),
                         lexicon=sha256_of(corpus / "lexicon.tsv")) as scratch:
-        train(model, sentences, slices, sum(lexicon.values()) * params.epochs, scratch)
+        trained = train(model, sentences, slices, sum(lexicon.values()) * params.epochs, scratch)
+        expected = check_all_trained(trained, list(counts.values()), model, params.epochs)
         write_term_vectors(out, TermVectors(list(counts), np.array(list(counts.values())), model.wv.vectors))
         export(out, model, params)
         write_json(metrics, {"terms": len(counts), "terms_too_rare": len(lexicon) - len(counts), "dim": params.dim,
                              "epochs": params.epochs, "words_in_corpus": sum(lexicon.values()),
-                             "words_too_rare": sum(lexicon.values()) - sum(counts.values())})
+                             "words_too_rare": sum(lexicon.values()) - sum(counts.values()),
+                             "words_expected": expected, "words_trained": trained})
 
 
 def new_model(counts: dict[str, int], params: Params) -> Word2Vec:
@@ -91,6 +103,7 @@ def new_model(counts: dict[str, int], params: Params) -> Word2Vec:
                      seed=params.seed, alpha=params.alpha, min_alpha=params.min_alpha,
                      sorted_vocab=0)  # they are sorted already, and numpy's sort breaks ties as the processor likes
     model.build_vocab_from_freq(counts)
+    model.sample = params.subsample or 1.0  # 0 skips no term still, but lets gensim draw windows without a seed
     return model
 
 
@@ -107,7 +120,7 @@ class Slice(NamedTuple):
 def slices_of(sentences: Path, words: int, params: Params) -> Iterator[Slice]:
     """The whole training in order: every epoch's slices, cut at line ends. The rate falls with the bytes trained on."""
     size = sentences.stat().st_size
-    cuts = line_ends(sentences, math.ceil(words / (SLICE * params.workers)))
+    cuts = line_ends(sentences, math.ceil(words / (SLICE * params.workers)), 0, size)
     for epoch in range(params.epochs):
         for number, (start, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
             begun, done = ((epoch * size + position) / (params.epochs * size) for position in (start, stop))
@@ -115,44 +128,103 @@ def slices_of(sentences: Path, words: int, params: Params) -> Iterator[Slice]:
             yield Slice(start, stop, alpha, end_alpha, (params.seed, epoch, number))
 
 
-def line_ends(path: Path, parts: int) -> list[int]:
-    """Offsets 0 < ... < size that cut a text file at line ends into about `parts` equal parts."""
-    size, cuts = path.stat().st_size, {0}
+def line_ends(path: Path, parts: int, start: int, stop: int) -> list[int]:
+    """Offsets start < ... < stop that cut these bytes of a text file at line ends into about `parts` equal parts."""
+    cuts = {start}
     with open(path, "rb") as file:
         for part in range(1, parts):
-            file.seek(size * part // parts)
+            file.seek(start + (stop - start) * part // parts)
             file.readline()
             cuts.add(file.tell())
-    return sorted(cuts | {size})
+    return sorted({cut for cut in cuts if cut < stop} | {stop})
 
 
-def train(model: Word2Vec, sentences: Path, slices: list[Slice], words: int, scratch: Path) -> None:
-    """Train on all slices, `words` words, from the last checkpoint on; the end of every epoch is one."""
-    checkpoint = scratch / "checkpoint.safetensors"
+def train(model: Word2Vec, sentences: Path, slices: list[Slice], words: int, scratch: Path) -> int:
+    """Train on all slices, `words` words, from the last checkpoint on; the end of every epoch is one.
+
+    Returns:
+        How many words gensim says that it trained on, subsampling's not among them.
+    """
+    checkpoint, vocabulary = scratch / "checkpoint.safetensors", CythonVocab(model.wv, hs=model.hs)
     state, saved = restore(model, checkpoint), time.monotonic()
     with progress(total=words, unit="words", desc="skip-gram", scale=True, initial=state["words"]) as bar:
         for part in slices[state["slices"]:]:
-            trained = train_slice(model, sentences, part, scratch / "slice.txt")
-            state = {"slices": state["slices"] + 1, "words": state["words"] + trained}
-            bar.update(trained)
+            read, trained = train_slice(model, vocabulary, sentences, part, scratch)
+            state = {"slices": state["slices"] + 1, "words": state["words"] + read,
+                     "trained": state["trained"] + trained}
+            bar.update(read)
             following = slices[state["slices"]:state["slices"] + 1]
             epoch_ends = not following or following[0].start == 0
             if epoch_ends or time.monotonic() - saved > CHECKPOINT_SECONDS:
                 write_artifact(checkpoint, state, weights(model))
                 saved = time.monotonic()
+    return state["trained"]
 
 
-def train_slice(model: Word2Vec, sentences: Path, part: Slice, file: Path) -> int:
-    """Train on one slice, by way of `file`; returns its number of words."""
+def train_slice(model: Word2Vec, vocabulary: CythonVocab, sentences: Path, part: Slice,
+                scratch: Path) -> tuple[int, int]:
+    """Train on one slice, a part of it a worker, by way of files in `scratch`.
+
+    Returns:
+        Its number of words, and of those that were trained on.
+    """
+    cuts = line_ends(sentences, model.workers, part.start, part.stop)
+    files = [scratch / f"worker{worker}.txt" for worker in range(len(cuts) - 1)]
     with open(sentences, "rb") as corpus:
         corpus.seek(part.start)
-        text = corpus.read(part.stop - part.start)
-    file.write_bytes(text)
-    words = text.count(b" ") + text.count(b"\n")  # single spaces between, and none at the ends
+        words = [write_batches(file, corpus.read(stop - start))
+                 for file, start, stop in zip(files, cuts, cuts[1:], strict=False)]
     model.random = np.random.RandomState(part.seed)
-    model.min_alpha_yet_reached = part.alpha  # else gensim warns
-    model.train(corpus_file=str(file), total_words=words, epochs=1, start_alpha=part.alpha, end_alpha=part.end_alpha)
-    return words
+    model.alpha, model.min_alpha, model.epochs = part.alpha, part.end_alpha, 1
+    with ThreadPoolExecutor(len(files)) as pool:  # gensim lets go of Python's lock
+        trained = list(pool.map(lambda file, length: train_file(model, vocabulary, file, length),
+                                files, (padded for _, padded in words)))
+    return sum(read for read, _ in words), sum(trained)
+
+
+def train_file(model: Word2Vec, vocabulary: CythonVocab, file: Path, length: int) -> int:
+    """Train on a file of batches, `length` words with the fillers; returns the number of words trained on."""
+    share = length * model.workers  # a worker of gensim's ends after its share of the words that are announced
+    work = np.zeros(model.vector_size, np.float32)
+    return train_epoch_sg(model, str(file), 0, vocabulary, 0, None, share, work, None, False)[1]
+
+
+def write_batches(path: Path, text: bytes) -> tuple[int, int]:
+    """Write whole lines, with fillers such that gensim forgets no word; returns the words without and with fillers.
+
+    A batch has fewer than BATCH lines, since gensim's table of lines has no room for one more.
+    """
+    letters = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(letters == ord("\n")) + 1
+    behind = np.searchsorted(np.flatnonzero((letters == ord(" ")) | (letters == ord("\n"))), ends)  # words up to there
+    pieces, begun, line = [], 0, 0
+    while line < len(ends):
+        full = int(np.searchsorted(behind, (behind[line - 1] if line else 0) + BATCH, side="right"))
+        if full == line:
+            raise InputError(f"a sentence of the corpus has more than {BATCH:,} words; `dvc repro -f prepare_corpus` "
+                             "makes it anew, and cuts such")
+        full = min(full, line + BATCH - 1)
+        filled = int(behind[full - 1] - (behind[line - 1] if line else 0))
+        pieces += [text[begun:ends[full - 1]], (FILLER + b" ") * (BATCH - filled), FILLER + b"\n"]
+        begun, line = ends[full - 1], full
+    path.write_bytes(b"".join(pieces))
+    return int(behind[-1]), len(pieces) // 3 * (BATCH + 1)
+
+
+def check_all_trained(trained: int, counts: list[int], model: Word2Vec, epochs: int) -> int:
+    """Compare the words trained on with those that subsampling should leave of the terms' counts, which are returned.
+
+    Raises:
+        InputError: they differ by more than TOLERANCE, or, in a small text, six standard deviations.
+    """
+    counts = epochs * np.array(counts, np.float64)
+    kept = (model.wv.expandos["sample_int"] + 1.0) / CERTAIN
+    expected, deviation = counts @ kept, math.sqrt(counts @ (kept * (1 - kept)))
+    if abs(trained - expected) > max(TOLERANCE * expected, 6 * deviation):
+        raise InputError(f"gensim trained on {trained:,} words; expected about {expected:,.0f} by the corpus's counts; "
+                         "is it another version of gensim than constraints.txt's, or does lexicon.tsv not belong to "
+                         "sentences.txt? (`dvc repro -f prepare_corpus`)")
+    return round(expected)
 
 
 def weights(model: Word2Vec) -> dict[str, np.ndarray]:
@@ -163,13 +235,14 @@ def weights(model: Word2Vec) -> dict[str, np.ndarray]:
 
 def restore(model: Word2Vec, checkpoint: Path) -> dict[str, int]:
     """Put the checkpoint's weights into the model; returns how many slices and words are behind them, or zeros."""
+    nothing = {"slices": 0, "words": 0, "trained": 0}
     if not checkpoint.exists():
-        return {"slices": 0, "words": 0}
+        return nothing
     try:
         saved = Artifact(checkpoint)
     except InputError as error:
         print(f"{error}\ntraining starts from the beginning", file=sys.stderr)
-        return {"slices": 0, "words": 0}
+        return nothing
     for name, array in weights(model).items():
         array[:] = saved[name]
     print(f"resuming after {saved.meta['words']:,} words")

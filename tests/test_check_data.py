@@ -2,7 +2,6 @@ import bz2
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.image_sets import CAT, DOG, HORSE, WOLF, small_set
 from tools import check_data
@@ -17,11 +16,12 @@ from tools.estimate_cost import (
     run_seconds,
     temporary_bytes,
 )
+from zeroshot.base.params import read_yaml
 from zeroshot.console.errors import InputError
 from zeroshot.taxonomy import make_taxonomy, write_taxonomy
 
 TEXT = Text(words=1_200_000, sentences=7_000_000, encoded=5_000_000, seconds=8.0, bytes=9_000_000)
-PARAMS = yaml.safe_load((check_data.PROJECT / "params.yaml").read_text())
+PARAMS = read_yaml(check_data.PROJECT / "params.yaml")
 
 
 @pytest.fixture

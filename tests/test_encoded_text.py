@@ -29,3 +29,11 @@ def test_texts_come_back_in_order_and_terms_come_apart(tmp_path):
     assert [(text.terms, text.ids.tolist()) for text in read_encoded(tmp_path / "texts")] == [
         ([";", "a", "c_d"], [1, 2, 0]), ([";"], []), ([";", "\u00e9", "a"], [1, 0, 2, 0, 2, 0])]
     assert texts[0].separated().tokens() == ["a", "c", "d", ";"]
+
+
+@given(SENTENCES, st.integers(1, 3))
+def test_long_sentences_are_cut(sentences, longest):
+    text, cut = encode([tokens_of(sentences)]).cut(longest)
+    pieces = [sentence[start:start + longest] for sentence in sentences
+              for start in range(0, len(sentence) or 1, longest)]
+    assert text.tokens() == tokens_of(pieces) and cut == sum(len(sentence) > longest for sentence in sentences)

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from PIL import Image
 
 from zeroshot.base.files import sha256_of
+from zeroshot.base.params import read_yaml
 from zeroshot.labels.label_sets import read_wnids
 from zeroshot.running.scratch import PROJECT
 
@@ -87,9 +87,9 @@ def make_project(folder: Path, taxonomy: Path) -> None:
     (folder / "text").mkdir()
     (folder / "text" / "a.txt").write_text("\n".join([*glosses, *(
         f"a {name} is seen" for name in ("dog", "cat", "bird", "fish", "car", "airplane", "lion", "eagle", "bus"))]))
-    demo = yaml.safe_load((PROJECT / "presets" / "demo.yaml").read_text())
+    demo = read_yaml(PROJECT / "presets" / "demo.yaml")
     demo = {name: section | ({"threads": 1} if "threads" in section else {}) for name, section in demo.items()}
-    (folder / "params.yaml").write_text(yaml.safe_dump(merged(demo, SMALL)))
+    (folder / "params.yaml").write_text(json.dumps(merged(demo, SMALL)))
 
 
 def resolved_commands(folder: Path) -> list[str]:
@@ -123,9 +123,9 @@ def runs(tmp_path_factory, taxonomy_folder):
         make_project(folder, taxonomy_folder)
         patch.chdir(folder)
         if folder == folders[2]:
-            params = yaml.safe_load(Path("params.yaml").read_text())
+            params = read_yaml(Path("params.yaml"))
             params["index_images"]["roles"]["unseen"] = None
-            Path("params.yaml").write_text(yaml.safe_dump(params))
+            Path("params.yaml").write_text(json.dumps(params))
         run_all(folder)
     patch.undo()
     return folders

@@ -1,8 +1,14 @@
+import datetime
+import math
+
 import numpy as np
 import pytest
+from dvc.utils.serialize import modify_yaml, parse_yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import Field
 
-from zeroshot.base.params import Seed, StageParams, load_params
+from zeroshot.base.params import Seed, StageParams, load_params, read_yaml
 from zeroshot.console.errors import InputError
 
 
@@ -62,3 +68,56 @@ def test_a_seed_is_one_that_every_generator_takes(tmp_path, seed, good):
     else:
         with pytest.raises(InputError, match="train.seed"):
             load_params("train", Seeded, path)
+
+
+@pytest.mark.parametrize("written, value", [  # by YAML 1.2, and DVC; what YAML 1.1 makes of it
+    ("1e-05", 0.00001),  # text
+    ("3e-4", 0.0003),  # text
+    ("1E5", 100_000.0),  # text
+    ("010", 10),  # 8
+    ("0o10", 8),  # text
+    ("08", 8),  # text
+    ("yes", "yes"), ("no", "no"), ("on", "on"), ("off", "off"), ("y", "y"),  # truth values, but for y
+    ("true", True), ("False", False),
+    ("1_000", 1000),
+    ("12:30", "12:30"), ("1:2:3", "1:2:3"),  # minutes, of 60 seconds
+    (".5", 0.5), ("+.5", 0.5), ("1.", 1.0), ("+1", 1), ("-0", 0),
+    ("~", None), ("null", None), ("", None),
+    (".inf", math.inf), ("0x1F", 31), ("'010'", "010"), ("2020-01-31", datetime.date(2020, 1, 31)),
+])
+def test_a_value_is_what_dvc_takes_it_for(tmp_path, written, value):
+    path = tmp_path / "params.yaml"
+    path.write_text(f"a: {written}\nb:\n  - {written}\n")
+    assert read_yaml(path) == {"a": value, "b": [value]} == parse_yaml(path.read_text(), str(path))
+    assert type(read_yaml(path)["a"]) is type(value)
+
+
+def test_what_an_experiment_writes_is_read(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("train: {margin: 0.1, epochs: 2}\n")
+    with modify_yaml(path) as document:  # as `dvc exp run -S train.margin=0.00001` does
+        document["train"]["margin"] = 0.00001
+    assert "1e-05" in path.read_text() and load_params("train", Params, path).margin == 0.00001
+
+
+@given(st.text("0123456789+-._eExXobainfNty~:<=", min_size=1, max_size=7))
+def test_any_plain_word_reads_as_dvc_reads_it(tmp_path_factory, word):
+    path = tmp_path_factory.getbasetemp() / "word.yaml"
+    path.write_text(f"a: {word}\n")
+    try:
+        expected = repr(parse_yaml(path.read_text(), str(path)))
+    except Exception:
+        with pytest.raises(InputError, match="not valid YAML"):
+            read_yaml(path)
+    else:
+        assert repr(read_yaml(path)) == expected
+
+
+@pytest.mark.parametrize("text", ["a: 1\na: 2\n", "a: 2020-13-40\n", "a: \x00", "a: \xff", "[" * 5000, "a: *b",
+                                  "a: !!x 1", "a: {b"])
+def test_no_yaml_is_told_in_few_words(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match="params.yaml: not valid YAML: .*") as error:
+        read_yaml(path)
+    assert len(str(error.value).removeprefix(str(path))) < 250 and "\n" not in str(error.value)

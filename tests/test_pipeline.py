@@ -5,7 +5,7 @@ import inspect
 import re
 
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 from tools.preset import merged, preset_names
 from tools.stage_deps import (
@@ -17,8 +17,9 @@ from tools.stage_deps import (
     stage_bodies,
     stage_module,
 )
+from zeroshot.base.params import read_yaml
 
-STAGES = stage_bodies(yaml.safe_load((PROJECT / "dvc.yaml").read_text()))
+STAGES = stage_bodies(read_yaml(PROJECT / "dvc.yaml"))
 
 
 def main_of(body):
@@ -48,7 +49,7 @@ def test_a_stage_says_what_it_does_has_a_file_of_its_name_and_tests(name):
 
 @pytest.mark.parametrize("preset", [None, *preset_names()])
 def test_every_params_section_holds_exactly_what_its_stage_takes(preset):
-    sections = yaml.safe_load(merged(preset) if preset else (PROJECT / "params.yaml").read_bytes())
+    sections = YAML(typ="safe").load(merged(preset)) if preset else read_yaml(PROJECT / "params.yaml")
     taking = {}
     for body in STAGES.values():
         arguments = inspect.signature(main_of(body)).parameters

@@ -3,13 +3,14 @@ import json
 
 import pytest
 
-from stages import prepare_corpus
+from stages import prepare_corpus, train_skipgram
 from stages.prepare_corpus import Params
 from zeroshot.console.errors import InputError
 from zeroshot.taxonomy import make_taxonomy, write_taxonomy
 from zeroshot.text import files as text_files
 from zeroshot.text.encoded import encode, write_encoded
 from zeroshot.text.lexicon import MultiwordTerms
+from zeroshot.text.sentences import LONGEST_SENTENCE
 
 NOUNS = {"n00000001": (["shark"], [], [], "a fish"),
          "n00000002": (["great white shark", "white shark"], ["n00000001"], [], "a large shark"),
@@ -177,3 +178,14 @@ def test_memory_is_bounded_by_forgetting_the_rarest(monkeypatch):
     monkeypatch.setattr(prepare_corpus, "MAX_DISTINCT", 4)
     counts = prepare_corpus.Counter({"a": 5, "b": 4, "c": 2, "d": 2, "shark": 1})
     assert prepare_corpus.forget_rarest(counts, {"shark"}) == {"a": 5, "shark": 1}
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_one_long_line_is_cut_and_counted(tmp_path, taxonomy, again):
+    """text8 is a single line of 17 million words, of which gensim would train on half."""
+    text = "a white shark swims\n" + "the shark swims here " * 6_000 + ("zzz" if again else "") + "\n"
+    sentences, _, metrics = prepare(tmp_path, taxonomy, text, min_count=2, lexicon_size=6)
+    assert [len(line.split()) for line in sentences] == [2, 10_000, 10_000, 4_000]
+    assert " ".join(sentences[1:]) == "the shark swims here " * 5_999 + "the shark swims here"
+    assert (metrics["sentences"], metrics["sentences_cut"]) == (4, 1)
+    assert LONGEST_SENTENCE <= train_skipgram.BATCH  # what gensim takes whole

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,7 @@ SETTINGS = {"dim": 8, "window": 3, "hierarchical_softmax": True, "negative": 0, 
 
 STAGE = """
 import sys
-from stages import train_skipgram
-from zeroshot.running.stage import run_stage
+from stages import run_stage, train_skipgram
 train_skipgram.SLICE, train_skipgram.CHECKPOINT_SECONDS = map(int, sys.argv[-2:])
 del sys.argv[-2:]
 run_stage(train_skipgram.main)
@@ -43,6 +43,13 @@ def corpus(tmp_path, monkeypatch):
     order = sorted(range(len(terms)), key=lambda i: (-counts[i], terms[i]))
     write_counts(tmp_path / "lexicon.tsv", {str(terms[i]): int(counts[i]) for i in order})
     return tmp_path
+
+
+def write_text(corpus, lines):
+    """Sentences and the lexicon of their terms."""
+    (corpus / "sentences.txt").write_text("\n".join(lines) + "\n")
+    counts = Counter(" ".join(lines).split())
+    write_counts(corpus / "lexicon.tsv", dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))))
 
 
 def train(corpus, name="terms", **settings):
@@ -90,7 +97,7 @@ def test_the_end_of_an_epoch_is_a_checkpoint(corpus, monkeypatch, killed_after, 
     def counting(*arguments, of=train_skipgram.train_slice):
         if len(trained) == killed_after:
             raise KeyboardInterrupt
-        trained.append(arguments[2].seed)
+        trained.append(arguments[3].seed)
         return of(*arguments)
 
     monkeypatch.setattr(train_skipgram, "train_slice", counting)
@@ -146,7 +153,7 @@ def test_slices_cover_every_epoch_and_the_rate_falls_in_a_line(corpus):
     slices = list(slices_of(sentences, 1200, Params(**SETTINGS)))
     size, text = sentences.stat().st_size, sentences.read_bytes()
     assert len(slices) == 12
-    assert [part.start for part in slices[:4]] + [size] == line_ends(sentences, 4)
+    assert [part.start for part in slices[:4]] + [size] == line_ends(sentences, 4, 0, size)
     assert all(text[part.stop - 1:part.stop] == b"\n" for part in slices)
     assert slices[0].alpha == 0.05 and slices[-1].end_alpha == pytest.approx(0.001)
     assert [part.alpha for part in slices[1:]] == pytest.approx([part.end_alpha for part in slices[:-1]])
@@ -154,12 +161,68 @@ def test_slices_cover_every_epoch_and_the_rate_falls_in_a_line(corpus):
     assert len({part.seed for part in slices}) == 12
 
 
-def test_every_word_is_trained_on(corpus, monkeypatch):
-    trained = []
-    monkeypatch.setattr(train_skipgram, "train_slice",
-                        lambda *arguments, of=train_skipgram.train_slice: trained.append(of(*arguments)) or trained[-1])
-    train(corpus, epochs=2)
-    assert sum(trained) == 2 * 150 * 8
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("length", [1, 20, 3333, 5000, 5001, 10_000])
+def test_every_word_is_trained_on_whatever_the_lines_lengths(corpus, monkeypatch, length, workers):
+    """gensim alone forgets what goes beyond 10,000 words a batch: a third of lines of 5,001, half of one long line."""
+    monkeypatch.setattr(train_skipgram, "SLICE", 30_000)
+    lines = 100_000 // length
+    write_text(corpus, [" ".join(f"w{(row + place) % 7}" for place in range(length)) for row in range(lines)])
+    train(corpus, subsample=0, epochs=2, dim=2, window=1, workers=workers)
+    metrics = json.loads((corpus / "metrics.json").read_text())
+    assert metrics["words_trained"] == metrics["words_expected"] == 2 * lines * length
+
+
+def test_every_word_of_mixed_lines_is_trained_on_and_rare_ones_are_none(corpus):
+    random = np.random.default_rng(1)
+    lengths = random.integers(1, 900, size=200).tolist() + [1] * 12_000  # more lines than a batch may have
+    write_text(corpus, [" ".join(f"w{number}" for number in random.integers(5, size=length)) for length in lengths]
+               + ["once"])
+    train(corpus, subsample=0, min_count=2, epochs=1, dim=2, window=1)
+    metrics = json.loads((corpus / "metrics.json").read_text())
+    assert metrics["words_trained"] == metrics["words_expected"] == sum(lengths)
+    assert metrics["words_in_corpus"] == sum(lengths) + 1 and metrics["words_too_rare"] == 1
+
+
+def test_subsampling_is_allowed_for_and_a_difference_beyond_is_an_error(corpus, monkeypatch):
+    write_text(corpus, ["a a a a a a a a a b"] * 20_000)
+    train(corpus, subsample=1e-2, dim=2, epochs=1)
+    metrics = json.loads((corpus / "metrics.json").read_text())
+    # word2vec keeps a term of share f with probability (sqrt(f / t) + 1) t / f
+    expected = sum(200_000 * share * ((share / 0.01) ** 0.5 + 1) * 0.01 / share for share in (0.9, 0.1))
+    assert metrics["words_expected"] == pytest.approx(expected, abs=2)
+    assert metrics["words_trained"] == pytest.approx(expected, rel=0.02)
+    half = train_skipgram.train_file
+    monkeypatch.setattr(train_skipgram, "train_file", lambda *arguments: int(0.95 * half(*arguments)))
+    with pytest.raises(InputError, match=r"gensim trained on [\d,]+ words; expected about"):
+        train(corpus, subsample=1e-2, dim=2, epochs=1)
+
+
+def test_longer_sentences_than_a_batch_are_refused(corpus):
+    write_text(corpus, ["a b " * 5000 + "a"])
+    with pytest.raises(InputError, match="more than 10,000 words"):
+        train(corpus)
+
+
+@pytest.mark.parametrize("length", [1, 7, 3333])
+def test_batches_are_what_gensim_takes_whole(tmp_path, length):
+    text = b"".join(b" ".join([b"w"] * length) + b"\n" for _ in range(25_000 // length))
+    words, padded = train_skipgram.write_batches(tmp_path / "batches", text)
+    lines = (tmp_path / "batches").read_bytes().splitlines()
+    assert words == text.count(b"w") and b"".join(line + b"\n" for line in lines if b"~" not in line) == text
+    batch, full = [], 0
+    for line in lines:  # as word2vec_corpusfile.pyx fills a batch: until it holds more than 10,000 words
+        batch.append(line.split())
+        if sum(map(len, batch)) > 10_000:
+            assert sum(word != b"~" for line in batch for word in line) <= 10_000 and len(batch) <= 10_000
+            batch, full = [], full + 1
+    assert not batch and padded == full * 10_001
+
+
+def test_without_subsampling_two_trainings_are_equal_too(corpus):
+    first, second = train(corpus, subsample=0), train(corpus, "again", subsample=0)
+    assert np.array_equal(first.vectors, second.vectors)
+    assert not np.array_equal(first.vectors, train(corpus, "other", subsample=0, seed=4).vectors)
 
 
 def test_terms_of_one_topic_come_together(corpus):

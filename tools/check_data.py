@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 
 import zeroshot.text.markup  # noqa: F401  (else reading a MediaWiki dump loads it, while that is timed)
 from stages import prepare_corpus
@@ -26,6 +25,7 @@ from tools.check_params import check_params, missing_inputs
 from tools.estimate_cost import DRAWN, Found, Text, Training, basis, disk_bytes, memory_bytes, run_seconds
 from tools.stage_deps import PROJECT, stage_bodies
 from zeroshot.base.compute import set_up
+from zeroshot.base.params import read_yaml
 from zeroshot.console.errors import InputError
 from zeroshot.image_sets.archives import Listing
 from zeroshot.image_sets.layouts import Source
@@ -46,7 +46,7 @@ TRAINED, WARM_UP = 8.0, 8  # seconds that training is measured for; images of th
 
 
 def main() -> int:
-    bodies = stage_bodies(yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8")))
+    bodies = stage_bodies(read_yaml(PROJECT / "dvc.yaml"))
     params, faults = check_params(bodies)
     if not faults:  # of settings; else there is no saying what data they ask for
         faults = missing_inputs(bodies, params)

@@ -7,16 +7,14 @@ import re
 import sys
 from pathlib import Path
 
-import yaml
-
 from tools.stage_deps import stage_bodies, stage_module
-from zeroshot.base.params import load_params
+from zeroshot.base.params import load_params, read_yaml
 from zeroshot.console.errors import InputError
 
 
 def main() -> None:
     """Exit with status 1 and all faults of settings and named inputs, if there are any."""
-    bodies = stage_bodies(yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8")))
+    bodies = stage_bodies(read_yaml(Path("dvc.yaml")))
     params, faults = check_params(bodies)
     if faults := faults + missing_inputs(bodies, params):
         sys.exit("\n".join(faults))

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import torch
-import yaml
+
+from zeroshot.base.params import read_yaml
 
 TABLES = ("overview.md", "flat_hit.md", "hierarchical_precision.md", "nearest_terms.md", "label_sets.md", "results.csv")
 FIGURES = ("label_map.png",)  # not answers.png: the photographs in it belong to others
@@ -46,7 +47,7 @@ def hardware() -> str:
 
 def changed_params() -> list[str]:
     """`section.key: value` of all that params.yaml has otherwise than the demo; of inputs, not where they lie."""
-    demo, here = (yaml.safe_load(Path(path).read_text()) for path in ("presets/demo.yaml", "params.yaml"))
+    demo, here = (read_yaml(Path(path)) for path in ("presets/demo.yaml", "params.yaml"))
     return [f"{section}.{key}: {value if not str(value).startswith('/') else '(the path of the input)'}"
             for section in here for key, value in here[section].items() if demo[section].get(key) != value]
 

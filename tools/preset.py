@@ -18,6 +18,7 @@ import ruamel.yaml
 
 from tools.stage_deps import PROJECT
 from zeroshot.base.files import atomic_write
+from zeroshot.base.params import read_yaml
 from zeroshot.console.errors import InputError
 
 DEMO = "demo"  # the preset that the others are merged onto
@@ -61,11 +62,8 @@ def merged(name: str, presets: Path = PRESETS) -> bytes:
 
 
 def load(path: Path) -> dict:
-    """A preset's settings as plain values, read as YAML 1.2, which is what DVC reads."""
-    try:
-        document = ruamel.yaml.YAML(typ="safe", pure=True).load(path.read_bytes())
-    except ruamel.yaml.error.YAMLError as error:
-        raise InputError(f"presets/{path.name}: not valid YAML: {error}") from None
+    """A preset's settings as plain values, read as DVC reads them."""
+    document = read_yaml(path)
     if not isinstance(document, dict):
         raise InputError(f"presets/{path.name}: holds no settings; expected `section:`, then `key: value` lines")
     return document

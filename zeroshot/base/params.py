@@ -1,10 +1,11 @@
 """Settings: each stage checks its own section of params.yaml before it does anything else."""
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import pydantic
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from zeroshot.console import refusals
 
@@ -22,18 +23,27 @@ Seed = Annotated[int, pydantic.Field(ge=0, lt=2**32)]  # what every generator of
 P = TypeVar("P", bound=StageParams)
 
 
+def read_yaml(path: Path) -> Any:
+    """A YAML file's values, by the reader that DVC has: YAML 1.2, where 1e-05 is a number, 010 is ten and `no` is text.
+
+    Raises:
+        InputError: no such file, or no YAML; a key that stands twice is none.
+    """
+    try:
+        return YAML(typ="safe").load(path.read_bytes())
+    except FileNotFoundError:
+        raise refusals.no_params(path) from None
+    except (YAMLError, ValueError, TypeError, RecursionError) as error:  # a 13th month, say, is a ValueError
+        raise refusals.broken_params(path, error) from None
+
+
 def load_params(section: str, model: type[P], path: Path = Path("params.yaml")) -> P:
     """Return section `section` of the YAML file `path`, checked against `model`.
 
     Raises:
         InputError: naming file, key, what was found and what was expected; all faults at once.
     """
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise refusals.no_params(path) from None
-    except yaml.YAMLError as error:
-        raise refusals.broken_params(path, error) from None
+    document = read_yaml(path)
     if not isinstance(document, dict) or not isinstance(document.get(section), dict):
         raise refusals.no_section(path, section)
     try:

@@ -29,7 +29,8 @@ def no_params(path: Path) -> InputError:
 
 
 def broken_params(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: not valid YAML: {error}")
+    said = " ".join(str(error).replace('in "<byte string>", ', "in ").split())
+    return InputError(f"{path}: not valid YAML: {said[:200]}")
 
 
 def no_section(path: Path, section: str) -> InputError:

@@ -36,6 +36,17 @@ class EncodedText(NamedTuple):
         ids = self.ids[np.array([True] + [term in known for term in self.terms[1:]])[self.ids]]
         return EncodedText(self.terms, ids[~_empty(ids == 0)])
 
+    def cut(self, longest: int) -> tuple["EncodedText", int]:
+        """The text with sentences of more than `longest` terms cut after every `longest`, and how many those were."""
+        lengths = np.diff(np.flatnonzero(self.ids == 0), prepend=-1) - 1
+        too_long = int(np.count_nonzero(lengths > longest))
+        if not too_long:
+            return self, 0
+        starts = np.cumsum(lengths + 1) - lengths - 1
+        cuts = [range(start + longest, start + length, longest)
+                for start, length in zip(starts.tolist(), lengths.tolist(), strict=True) if length > longest]
+        return EncodedText(self.terms, np.insert(self.ids, [place for places in cuts for place in places], 0)), too_long
+
     def separated(self) -> "EncodedText":
         """The text with its terms taken apart into their words."""
         return encode([" ".join(self.tokens()).replace(JOINER, " ").split()])

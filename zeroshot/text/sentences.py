@@ -6,6 +6,7 @@ from functools import lru_cache
 from zeroshot.terms.spelling import words_of
 
 SENTENCE_END = ";"  # the token after each sentence; no word holds it
+LONGEST_SENTENCE = 10_000  # terms: as many as gensim trains on at a time; text without line ends is cut after so many
 
 # A full stop after at least two small letters or digits ("St." and "U.S." end nothing), before a capital or digit.
 _FULL_STOP = re.compile(r"""[.!?](?<=[a-z0-9]{2}.)["')\]]*\s+(?=["'(\[]*[A-Z0-9])""")
