@@ -61,13 +61,14 @@ def merged(name: str, presets: Path = PRESETS) -> bytes:
 
 
 def load(path: Path) -> dict:
-    """A preset's settings as plain values, read as YAML 1.2, which is what DVC reads."""
+    """A file's settings as plain values, read as YAML 1.2, which is what DVC reads."""
     try:
         document = ruamel.yaml.YAML(typ="safe", pure=True).load(path.read_bytes())
     except ruamel.yaml.error.YAMLError as error:
-        raise InputError(f"presets/{path.name}: not valid YAML: {error}") from None
+        raise InputError(f"{path.parent.name}/{path.name}: not valid YAML: {error}") from None
     if not isinstance(document, dict):
-        raise InputError(f"presets/{path.name}: holds no settings; expected `section:`, then `key: value` lines")
+        raise InputError(f"{path.parent.name}/{path.name}: holds no settings; expected `section:`, then `key: value` "
+                         "lines")
     return document
 
 
