@@ -65,7 +65,8 @@ def load(path: Path) -> dict:
     """A preset's settings as plain values, read as DVC reads them."""
     document = read_yaml(path)
     if not isinstance(document, dict):
-        raise InputError(f"presets/{path.name}: holds no settings; expected `section:`, then `key: value` lines")
+        raise InputError(f"{path.parent.name}/{path.name}: holds no settings; expected `section:`, then `key: value` "
+                         "lines")
     return document
 
 

@@ -1,0 +1,228 @@
+"""Change one line, see what it did: `make ablation NAME=... [JOBS=n]` runs ablations/NAME.yaml row by row.
+
+A row is `dvc exp run` on the list's preset with the row's overrides, in a clone beside the workspace (tools/bench.py).
+A row that ran before with the same settings, code and inputs is not run again, so a killed ablation goes on where it
+was; a row that fails is named, and the others run. The table: results/<preset>/ablations/<name>.md and .csv.
+docs/ablations.md tells more.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tools import ablation_settings as settings
+from tools.ablation_list import Ablation, Row, read_ablation
+from tools.ablation_table import Row as TableRow
+from tools.ablation_table import as_csv, as_markdown, fill
+from tools.bench import Benches, Found, Job, experiments, why_it_failed
+from tools.keep_results import VERSIONS, hardware
+from tools.stage_deps import PROJECT
+from zeroshot.base.files import atomic_write
+from zeroshot.console.errors import InputError
+
+WORK = Path(".dvc/tmp/ablations")  # DVC and git ignore it
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of one row."""
+
+    row: Row
+    seed: int | None
+    job: Job
+
+
+def main(name: str, jobs: int = 1, root: Path = PROJECT) -> int:
+    """Run what is missing, write the tables; the number of runs that failed.
+
+    Raises:
+        InputError: anything that is wrong before a row runs.
+    """
+    if jobs < 1:
+        raise InputError(f"JOBS is {jobs}; expected a number of rows to run at a time, 1 or more")
+    ablation = read_ablation(name, root)
+    commit = settings.git(root, "rev-parse", "HEAD").strip()
+    planned = plan(ablation, commit, root)
+    with _alone(root):
+        done = experiments(root)
+        missing = [run for run in planned if run.job.name not in done]
+        print(f"{len(planned) - len(missing)} of {len(planned)} runs are there already", flush=True)
+        if missing:
+            refuse(ablation, missing, commit, root)
+        failed = run_all(missing, commit, jobs, root)
+        path = write_tables(ablation, planned, experiments(root), failed, root)
+    print("\n" + path.read_text(encoding="utf-8") + f"\nkept in {path.relative_to(root)} and .csv; each row is an "
+          "experiment: `dvc exp show`, `dvc exp apply <name>`")
+    return len(failed)
+
+
+def plan(ablation: Ablation, commit: str, root: Path) -> list[Planned]:
+    """Every run, in the order of rows and seeds.
+
+    Raises:
+        InputError: an unknown setting, an unclear value, or two rows of the same settings.
+    """
+    where = f"ablations/{ablation.name}.yaml"
+    text, note = settings.preset_text(ablation, root)
+    if note:
+        print(note, flush=True)
+    settings.with_overrides(text, [*ablation.base, *(f"{key}=0" for key in ablation.seed_keys)], f"{where}, every row")
+    planned, seen = [], {}
+    for row in ablation.rows:
+        for seed in ablation.seeds:
+            params = settings.with_overrides(text, ablation.overrides(row, seed), f"{where}, row `{row.label}`")
+            known = str(sorted(settings.values(params).items()))
+            if (other := seen.setdefault(known, (row, seed))) != (row, seed):
+                raise InputError(f"{where}: rows `{other[0].label}` and `{row.label}` have the same settings; expected "
+                                 "rows that differ")
+            suffix = "" if seed is None else f"-s{seed}"
+            experiment = f"{ablation.name}-{row.slug}{suffix}-{settings.identity(root, commit, params)}"
+            about = {"ablation": ablation.name, "row": row.label, "seed": seed}
+            label = f"ablation {ablation.name}: {row.label}{'' if seed is None else f', seed {seed}'}"
+            planned.append(Planned(row, seed, Job(experiment, label, params, about)))
+    return planned
+
+
+def refuse(ablation: Ablation, missing: Sequence[Planned], commit: str, root: Path) -> None:
+    """Raises InputError: what would be noticed only after hours, or would give other figures than one expects."""
+    first = settings.values(missing[0].job.text)
+    if dirty := settings.uncommitted(root, first):
+        rest = f" and {len(dirty) - 4} more" if len(dirty) > 4 else ""
+        raise InputError(f"not committed: {', '.join(dirty[:4])}{rest}; rows run the last commit's code and would not "
+                         "see it: `git commit` it, or `git stash --include-untracked` it")
+    faults = {}
+    for run in missing:
+        of = f"ablations/{ablation.name}.yaml, row `{run.row.label}`"
+        for fault in [*settings.missing_inputs(root, commit, settings.values(run.job.text)),
+                      *settings.faults_of(run.job.text, root)]:
+            faults.setdefault(fault, f"{of}: {fault}")
+    if faults:
+        raise InputError("\n".join(faults.values()))
+
+
+def run_all(missing: Sequence[Planned], commit: str, jobs: int, root: Path) -> dict[str, str]:
+    """Run them, `jobs` at a time; why those failed that did: experiment's name -> reason.
+
+    The first runs alone: what it makes, the others take from the run-cache.
+    """
+    if not missing:
+        return {}
+    machine, benches, reasons = about_machine(), Benches(root, root / WORK, commit), {}
+
+    def run(at: int) -> None:
+        job = replace(missing[at].job, about={**missing[at].job.about, **machine})
+        reasons[job.name] = run_told(f"[{at + 1}/{len(missing)}] {job.label}", benches, job, root)
+
+    try:
+        run(0)
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(run, range(1, len(missing))))
+    finally:
+        benches.close()
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def run_told(title: str, benches: Benches, job: Job, root: Path) -> str:
+    """Run it, say how it goes, return why it failed, "" if it did not."""
+    print(f"{title} ...", flush=True)
+    log, start = root / WORK / "logs" / f"{job.name}.log", time.monotonic()
+    try:
+        good = run_row(benches, job, log, lambda stage: print(f"{title}: {stage}", flush=True))
+        reason = "" if good else why_it_failed(log)
+    except (InputError, OSError) as error:
+        reason = " ".join(str(error).split())
+    where = f" (all it said: {log.relative_to(root)})" if log.exists() else ""
+    print(f"{title} " + (f"FAILED: {reason}{where}" if reason else f"done in {time.monotonic() - start:.0f} s"),
+          flush=True)
+    return reason
+
+
+def run_row(benches: Benches, job: Job, log: Path, say: Callable[[str], None]) -> bool:
+    """The one place that starts DVC."""
+    with benches.one() as bench:
+        return bench.run(job, log, say)
+
+
+def about_machine() -> dict[str, str]:
+    versions = ", ".join(f"{package} {importlib.metadata.version(package)}" for package in VERSIONS)
+    return {"hardware": hardware(), "versions": f"Python {platform.python_version()}, {versions}"}
+
+
+def write_tables(ablation: Ablation, planned: Sequence[Planned], done: Mapping[str, Found], failed: Mapping[str, str],
+                 root: Path) -> Path:
+    """The Markdown file, and the CSV beside it."""
+    rows = [_table_row(row, [run for run in planned if run.row is row], done, failed) for row in ablation.rows]
+    fill(rows, ablation.models, ablation.columns, root)
+    folder = root / "results" / ablation.preset / "ablations"
+    found = [done[run.job.name] for run in planned if run.job.name in done]
+    text = "\n".join([*_head(ablation, found), "", as_markdown(rows, ablation.columns)])
+    for suffix, content in (("md", text), ("csv", as_csv(rows, ablation.columns))):
+        with atomic_write(folder / f"{ablation.name}.{suffix}") as file:
+            file.write(content)
+    return folder / f"{ablation.name}.md"
+
+
+def _table_row(row: Row, runs: Sequence[Planned], done: Mapping[str, Found], failed: Mapping[str, str]) -> TableRow:
+    found = {run.seed: done[run.job.name] for run in runs if run.job.name in done}
+    times = [one.seconds for one in found.values() if one.seconds is not None]
+    reasons = [failed[run.job.name] for run in runs if run.job.name in failed]
+    return TableRow(row.label, " ".join(row.overrides), {seed: one.commit for seed, one in found.items()},
+                    sum(times) if times else None, reasons[0] if reasons else "")
+
+
+def _head(ablation: Ablation, found: Sequence[Found]) -> list[str]:
+    def told(values: Sequence[str]) -> str:
+        return "; ".join(dict.fromkeys(values)) or "none"
+
+    dates = [str(datetime.date.fromtimestamp(one.about["started"])) for one in found if one.about]
+    over = (f", seeds {', '.join(map(str, ablation.seeds))} of {', '.join(f'`{key}`' for key in ablation.seed_keys)}"
+            if ablation.seed_keys else "")
+    every = f", every row with `{' '.join(ablation.base)}`" if ablation.base else ""
+    return [f"# {ablation.title}", "",
+            f"`make ablation NAME={ablation.name}`: preset {ablation.preset}{every}{over}.", "",
+            f"- date: {told(sorted(dates))}; code: commit {told([one.baseline[:7] for one in found])}",
+            f"- hardware: {told([one.about['hardware'] for one in found if one.about])}",
+            f"- {told([one.about['versions'] for one in found if one.about])}",
+            "- time: minutes:seconds of the row, all seeds, given what the rows before it left in DVC's run-cache"]
+
+
+class _alone:
+    """One ablation of a repository at a time."""
+
+    def __init__(self, root: Path):
+        self._root = root
+
+    def __enter__(self) -> None:
+        (self._root / WORK).mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self._root / WORK / "lock")
+        try:
+            self._lock.acquire(timeout=5)
+        except Timeout:
+            raise InputError("another `make ablation` runs in this folder; wait for it, or end it: its finished rows "
+                             "stay") from None
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="make ablation NAME=... JOBS=...", description=__doc__.partition("\n")[0])
+    parser.add_argument("name")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="rows at a time")
+    asked = parser.parse_args()
+    try:
+        failures = main(asked.name, asked.jobs)
+    except InputError as error:
+        sys.exit(f"ablation: {error}")
+    except KeyboardInterrupt:
+        sys.exit("ablation: stopped; finished rows stay, the same command goes on")
+    sys.exit(f"ablation: {failures} runs failed, named above; the same command tries them again" if failures else 0)

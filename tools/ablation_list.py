@@ -1,0 +1,191 @@
+"""ablations/<name>.yaml: which rows an ablation has, on which preset, and what is shown of them.
+
+    title: ...
+    preset: demo                      # rows change this preset's settings, whatever params.yaml holds
+    base: [finetune_devise.epochs=0]  # optional: `key=value` of every row, which a row may change again
+    seeds: [1, 2, 3]                  # optional: every row is run once a seed ...
+    seed_keys: [train_devise.seed]    # ... which these settings get
+    figures: {models: [devise], columns: [unseen hit@1, unseen+seen harmonic_mean]}
+    rows:                             # label: what `dvc exp run -S` takes; the first is what others are compared with
+      as it is:
+      margin 0.2: train_devise.margin=0.2
+      "1, 5 labels": [rank_conse.t=[1, 5], rank_conse.hierse_t=5]
+"""
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tools.differences import HARMONIC, METRICS
+from tools.preset import load, near_spellings, preset_names, shown
+from zeroshot.console.errors import InputError
+from zeroshot.evaluation.model_names import BESIDE, NAMES
+from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN
+
+KEYS = ("title", "preset", "base", "seeds", "seed_keys", "figures", "rows")
+REQUIRED = ("title", "preset", "rows")
+MODELS = ("devise", "conse-10", "hierse", "ridge", "eszsl", "exemplars")
+COLUMNS = ("seen hit@1", "unseen hit@1", "unseen hit@5", "unseen hp@5", f"unseen+seen {HARMONIC}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """`overrides` are `key=value` each, as `dvc exp run -S` takes them."""
+
+    label: str
+    overrides: tuple[str, ...]
+
+    @property
+    def slug(self) -> str:
+        """For an experiment's name: lower-case letters, digits and dashes."""
+        return re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-")[:40].strip("-") or "row"
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A list, checked but for its settings' keys and values.
+
+    Attributes:
+        seeds: (None,) where the settings' own seeds stay.
+        columns: label set and metric.
+    """
+
+    name: str
+    title: str
+    preset: str
+    base: tuple[str, ...]
+    seeds: tuple[int | None, ...]
+    seed_keys: tuple[str, ...]
+    models: tuple[str, ...]
+    columns: tuple[tuple[str, str], ...]
+    rows: tuple[Row, ...]
+
+    def overrides(self, row: Row, seed: int | None) -> tuple[str, ...]:
+        """Of one run: every row's, the row's, the seed's."""
+        return (*self.base, *row.overrides, *(f"{key}={seed}" for key in self.seed_keys))
+
+
+def ablation_names(root: Path) -> list[str]:
+    return sorted(path.stem for path in (root / "ablations").glob("*.yaml"))
+
+
+def read_ablation(name: str, root: Path) -> Ablation:
+    """Raises InputError: no such list, or all its faults, a line each."""
+    if name not in ablation_names(root):
+        raise InputError(f"no ablation is called `{name}`; ablations/ has {', '.join(ablation_names(root)) or 'none'}")
+    document = load(root / "ablations" / f"{name}.yaml")
+    faults = [*_key_faults(document), *_head_faults(document, root), *_row_faults(document.get("rows")),
+              *_seed_faults(document), *_figure_faults(document.get("figures", {}))]
+    if faults:
+        raise InputError("\n".join(f"ablations/{name}.yaml: {fault}" for fault in faults))
+    figures = document.get("figures") or {}
+    return Ablation(name, document["title"], document["preset"], words(document.get("base")),
+                    tuple(document.get("seeds", (None,))), tuple(document.get("seed_keys", ())),
+                    tuple(figures.get("models", MODELS)), tuple(map(_column, figures.get("columns", COLUMNS))),
+                    tuple(Row(str(label), words(given)) for label, given in document["rows"].items()))
+
+
+def words(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Overrides from a list, or from a line as one types it behind `dvc exp run`."""
+    if given is None:
+        return ()
+    listed = shlex.split(given) if isinstance(given, str) else given
+    return tuple(word for word in listed if word not in ("-S", "--set-param"))
+
+
+def _key_faults(document: Mapping[str, Any]) -> list[str]:
+    faults = [_unknown("key", str(key), KEYS) for key in document if key not in KEYS]
+    return faults + [f"`{key}` is missing; expected {', '.join(REQUIRED)}" for key in REQUIRED if key not in document]
+
+
+def _head_faults(document: Mapping[str, Any], root: Path) -> list[str]:
+    faults = []
+    if not isinstance(document.get("title", ""), str):
+        faults.append(f"`title` is {shown(document['title'])}; expected a line of text")
+    known = preset_names(root / "presets")
+    if "preset" in document and document["preset"] not in known:
+        faults.append(_unknown("preset", str(document["preset"]), known))
+    return faults + [f"`base`: {fault}" for fault in _override_faults(document.get("base"))]
+
+
+def _row_faults(rows: Any) -> list[str]:
+    if not isinstance(rows, Mapping) or len(rows) < 2:
+        found = f"{len(rows)} row" if isinstance(rows, Mapping) else shown(rows)
+        return [f"`rows` is {found}; expected `label: key=value ...` at least twice, the first to compare with"]
+    return [f"row `{label}`: {fault}" for label, given in rows.items() for fault in _override_faults(given)]
+
+
+def _override_faults(given: Any) -> list[str]:
+    """Of what is to be overrides; whether their keys exist is known later."""
+    try:
+        listed = words(given)
+    except (TypeError, ValueError) as error:
+        return [f"{shown(given)}: {error}; expected `key=value key=value`, or a list of such"]
+    wrong = [word for word in listed if not isinstance(word, str) or not re.match(r"[\w.]+=", word)]
+    return [f"{shown(word)} is no setting; expected `section.key=value`" for word in wrong]
+
+
+def _seed_faults(document: Mapping[str, Any]) -> list[str]:
+    seeds, keys = document.get("seeds"), document.get("seed_keys")
+    if (seeds is None) != (keys is None):
+        alone, missing = ("seeds", "seed_keys") if keys is None else ("seed_keys", "seeds")
+        return [f"`{alone}` without `{missing}`; expected both: `seeds: [1, 2, 3]`, and `seed_keys: "
+                "[train_devise.seed, ...]`, which get them"]
+    if seeds is None:
+        return []
+    faults = []
+    if not isinstance(seeds, list) or not seeds or any(type(seed) is not int or seed < 0 for seed in seeds) \
+            or len(set(seeds)) < len(seeds):
+        faults.append(f"`seeds` is {shown(seeds)}; expected different whole numbers, such as [1, 2, 3]")
+    if not isinstance(keys, list) or not keys or any(not isinstance(key, str) for key in keys):
+        return [*faults, f"`seed_keys` is {shown(keys)}; expected settings, such as [train_devise.seed]"]
+    rows = document.get("rows")
+    given = [(label, word.partition("=")[0]) for label, listed in (rows if isinstance(rows, Mapping) else {}).items()
+             if not _override_faults(listed) for word in words(listed)]
+    return faults + [f"row `{label}` sets `{key}`, which is one of `seed_keys`" for label, key in given if key in keys]
+
+
+def _figure_faults(figures: Any) -> list[str]:
+    if not isinstance(figures, Mapping):
+        return [f"`figures` is {shown(figures)}; expected `models:` and `columns:`, a list each"]
+    faults = [_unknown("key", f"figures.{key}", ("figures.models", "figures.columns")) for key in figures
+              if key not in ("models", "columns")]
+    for key, fault_of in (("models", _model_fault), ("columns", _column_fault)):
+        listed = figures.get(key, [None])
+        if not isinstance(listed, list) or not listed or len(set(map(str, listed))) < len(listed):
+            faults.append(f"`figures.{key}` is {shown(listed)}; expected a list, each entry once")
+        elif key in figures:
+            faults += filter(None, (fault_of(str(entry)) for entry in listed))
+    return faults
+
+
+def _model_fault(model: str) -> str:
+    known = [*NAMES, *BESIDE]
+    return "" if model in known or re.fullmatch(r"conse-[1-9]\d*", model) else _unknown("model", model,
+                                                                                       [*known, "conse-10"])
+
+
+def _column_fault(text: str) -> str:
+    label_set, metric = _column(text)
+    if label_set not in ALL_LABEL_SETS or metric not in (*METRICS, HARMONIC):
+        known = [f"{name} {figure}" for name in ALL_LABEL_SETS for figure in METRICS]
+        known += [f"{name} {HARMONIC}" for name in ALL_LABEL_SETS if name.endswith(PLUS_SEEN)]
+        return (f"{_unknown('figure', text, known)}; expected a label set of {', '.join(ALL_LABEL_SETS)}, and one of "
+                f"{', '.join((*METRICS, HARMONIC))}")
+    if metric == HARMONIC and not label_set.endswith(PLUS_SEEN):
+        return f"figure `{text}`: the harmonic mean is one of `+seen` sets; did you mean `{label_set}+seen {HARMONIC}`?"
+    return ""
+
+
+def _column(text: str) -> tuple[str, str]:
+    label_set, _, metric = text.strip().partition(" ")
+    return label_set, metric.strip()
+
+
+def _unknown(what: str, name: str, known: Sequence[str]) -> str:
+    near = near_spellings(name, list(known))
+    return f"unknown {what} `{name}`; " + (f"did you mean `{'` or `'.join(near)}`?" if near
+                                           else f"there are {', '.join(known)}")
