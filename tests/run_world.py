@@ -54,5 +54,5 @@ def rank(data):
     (data / "rankings" / "conse").mkdir(parents=True, exist_ok=True)
     for vectors, out in (("lemmas", "devise"), ("hypernyms", "conse/conse-10")):
         rank_devise.main(rank_devise.Params(threads=1, any_processor=True), points=data / "points.safetensors",
-                         index=data / "index", label_vectors=data / f"{vectors}.safetensors", label_sets=data / "label_sets",
-                         out=data / "rankings" / f"{out}.safetensors")
+                         index=data / "index", label_vectors=data / f"{vectors}.safetensors",
+                         label_sets=data / "label_sets", out=data / "rankings" / f"{out}.safetensors")

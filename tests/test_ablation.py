@@ -202,7 +202,8 @@ def test_several_at_a_time_begin_with_the_first(toy, faked):
 
 
 def test_each_row_runs_once_a_seed_which_its_keys_get(toy, faked):
-    (toy / "ablations" / "toys.yaml").write_text(LIST.replace("first.a=2 ", "") + "seeds: [4, 7]\nseed_keys: [first.a]\n")
+    seeds = "seeds: [4, 7]\nseed_keys: [first.a]\n"
+    (toy / "ablations" / "toys.yaml").write_text(LIST.replace("first.a=2 ", "") + seeds)
     ablation.main("toys", root=toy)
     assert [(row, seed, params["first"]["a"], params["second"]["x"]) for row, seed, params in faked] == [
         ("as it is", 4, 4, 1), ("as it is", 7, 7, 1), ("x is 9", 4, 4, 9), ("x is 9", 7, 7, 9), ("both", 4, 4, 3),

@@ -97,6 +97,13 @@ def test_imports_run_downward_by_the_table():
                 assert names <= {package, *allowed}, (file, names)
 
 
+def test_no_shell_reads_what_params_hold():
+    """Only a kind of label vectors and ConSE's T, which their stages' `Params` restrict to words and numbers."""
+    allowed = {"item", "key", "fit_closed_form.label_vectors"}
+    for name, body in STAGES.items():
+        assert set(re.findall(r"\$\{([\w.]+)\}", body["cmd"])) <= allowed, name
+
+
 def test_no_stage_imports_a_stage_and_the_library_imports_none():
     for folder in ("stages", "zeroshot"):
         for file in (PROJECT / folder).rglob("*.py"):

@@ -1,5 +1,6 @@
 """How a stage starts, seen from outside: a real module in a real process."""
 
+import json
 import os
 import shlex
 import shutil
@@ -99,6 +100,17 @@ def run(tmp_path):
 def test_flags_and_params_reach_main(run):
     assert run("--in-file", "there").stdout.split() == ["Path", "nobody", "1", "1"]
     assert run("--in-file", "there", "--name", "me").stdout.split()[1] == "me"
+
+
+def test_a_path_in_params_reaches_main_whatever_characters_it_has(run, tmp_path):
+    name = """$(touch ran) `touch ran` "b" 'c'; & *"""
+    (tmp_path / name).mkdir()
+    params = json.dumps({"grow": {"size": 1}, "other": {"in": {"file": name}}})
+    assert run("--in-file", "params:other.in.file", params=params).stdout.split() == ["Path", "nobody", "1", "1"]
+    assert not (tmp_path / "ran").exists()
+    for value, fault in (("~/x", "home folder"), (None, "expected the path"), (["x"], "expected the path")):
+        refused = run("--in-file", "params:other.in", params=json.dumps({"grow": {"size": 1}, "other": {"in": value}}))
+        assert refused.returncode == 1 and "`other.in`" in refused.stderr and fault in refused.stderr
 
 
 def test_a_users_mistake_is_one_line_and_a_bug_keeps_its_traceback(run):

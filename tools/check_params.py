@@ -43,7 +43,10 @@ def missing_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> list[str
     faults = []
     for section, key in sorted({whole.groups() for whole in named if whole}):
         path = functools.reduce(lambda found, name: found.get(name, {}), key.split("."), params.get(section, {}))
-        if path and not Path(path).exists() and not any(f"{path}/".startswith(f"{out}/") for out in made):
+        if path and path.startswith("~"):
+            faults.append(f"{path}: `~` does not stand for your home folder here: write it out (params.yaml: "
+                          f"{section}.{key})")
+        elif path and not Path(path).exists() and not any(f"{path}/".startswith(f"{out}/") for out in made):
             faults.append(f"{path}: no such file or folder (params.yaml: {section}.{key})")
     return faults
 

@@ -11,10 +11,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from zeroshot.base.params import StageParams, load_params
+from zeroshot.base.params import StageParams, load_params, read_yaml
 from zeroshot.base.parent import die_with_parent
 from zeroshot.console.errors import InputError
 from zeroshot.running.launch import launch
+
+SETTING = "params:"  # before a flag's value: it is not the value, but where params.yaml holds it
+PARAMS = Path("params.yaml")
 
 
 def run_stage(main: Callable[..., None], *, parent: int, check_first: Sequence[str] = (), shared: bool = False) -> None:
@@ -33,7 +36,7 @@ def run_stage(main: Callable[..., None], *, parent: int, check_first: Sequence[s
     if os.getppid() != parent:
         sys.exit("the process that started this stage is gone; so is the stage")
     name = Path(inspect.getfile(main)).stem
-    paths = _parse_flags(main, name)
+    flags = _parse_flags(main, name)
     joined = shared and "RANK" in os.environ  # torchrun started this process, and others with it
     if not joined:
         if check_first and (fault := subprocess.run(check_first).returncode):
@@ -44,23 +47,50 @@ def run_stage(main: Callable[..., None], *, parent: int, check_first: Sequence[s
     try:
         with _process_group() if joined else contextlib.nullcontext():
             settings = {"params": _load(name, params.annotation, joined)} if params else {}
-            main(**settings, **paths)
+            main(**settings, **_values(main, flags))
     except Exception as error:
         if (message := _for_the_user(error, name, params.annotation if params else StageParams)) is None:
             raise
         sys.exit(f"{name}: {message}")
 
 
-def _parse_flags(main: Callable[..., None], name: str) -> dict[str, Path | str]:
+def _parse_flags(main: Callable[..., None], name: str) -> dict[str, str]:
     parser = argparse.ArgumentParser(prog=f"python -m stages.{name}", description=sys.modules[main.__module__].__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     for flag in inspect.signature(main).parameters.values():
         if flag.name != "params":
             optional = flag.default is not inspect.Parameter.empty
-            kind = str if flag.annotation is str else Path
-            parser.add_argument("--" + flag.name.replace("_", "-"), type=kind, required=not optional,
+            parser.add_argument("--" + flag.name.replace("_", "-"), required=not optional,
                                 default=flag.default if optional else None, metavar=flag.name.upper())
     return vars(parser.parse_args())
+
+
+def _values(main: Callable[..., None], flags: dict[str, str]) -> dict[str, Path | str]:
+    """The flags as main takes them. `params:section.key` stands for what params.yaml holds there.
+
+    So a path of the user's never passes a shell, which would run what stands in it after $ or between backticks.
+
+    Raises:
+        InputError: params.yaml holds no text there, or a path from the home folder.
+    """
+    values: dict[str, Path | str] = {}
+    for name, given in flags.items():
+        if isinstance(given, str) and given.startswith(SETTING):
+            given = _setting(given.removeprefix(SETTING))
+        is_path = given is not None and inspect.signature(main).parameters[name].annotation is not str
+        values[name] = Path(given) if is_path else given
+    return values
+
+
+def _setting(key: str) -> str:
+    value = read_yaml(PARAMS)
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{PARAMS}: `{key}` is {value!r}; expected the path of a file or folder")
+    if value.startswith("~"):
+        raise InputError(f"{PARAMS}: `{key}` is {value!r}; `~` does not stand for your home folder here: write it out")
+    return value
 
 
 def _load(name: str, params: type[StageParams], joined: bool) -> StageParams:
