@@ -27,7 +27,7 @@ run: env
 
 test: env
 	dvc repro build_taxonomy
-	python -m pytest
+	python -m pytest -n auto --dist loadfile
 
 env: .venv/installed
 

@@ -3,10 +3,10 @@
 Stages run in this process, in the order and with the arguments that DVC resolves, so a run takes seconds.
 """
 
+import importlib
 import io
 import json
 import os
-import runpy
 import shlex
 import shutil
 import subprocess
@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from stages import run_stage
 from zeroshot.base.files import sha256_of
 from zeroshot.base.params import read_yaml
 from zeroshot.labels.label_sets import read_wnids
@@ -108,7 +109,7 @@ def run_all(folder: Path) -> None:
     for command in resolved_commands(folder):
         _, _, module, *arguments = shlex.split(command)  # python -m stages.x ...
         sys.argv = [module, *arguments]
-        runpy.run_module(module, run_name="__main__", alter_sys=False)
+        run_stage(importlib.import_module(module).main)
 
 
 @pytest.fixture(scope="module")
