@@ -105,8 +105,9 @@ def make_trainer(options: argparse.Namespace, batch: int, images: int, determini
                 pixels=Artifact(folder / PIXELS_FILE).sha256)
     params = Params(
         arch=options.arch, stem=options.stem, dropout=0.0, pretrained="none", weights="", sha256="",
-        weights_outputs="seen", resize=options.size, image_size=options.size, mean=(0.5, 0.5, 0.5),
-        deviation=(0.2, 0.2, 0.2), crop_padding=2, flip=True, randaugment=0, randaugment_magnitude=9, mixup=0.0,
+        weights_outputs="seen", weights_list="unused", weights_normalisation="published", resize=options.size,
+        image_size=options.size, mean=(0.5, 0.5, 0.5), deviation=(0.2, 0.2, 0.2),
+        crop_padding=2, flip=True, randaugment=0, randaugment_magnitude=9, mixup=0.0,
         optimiser="sgd", learning_rate=0.01, momentum=0.9, weight_decay=5e-4, schedule="cosine", label_smoothing=0.0,
         epochs=1, batch=batch, precision=options.precision, channels_last=True, compile=options.compile,
         deterministic=deterministic, threads=options.threads, any_processor=options.any_processor,

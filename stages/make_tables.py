@@ -12,6 +12,7 @@ import pandas as pd
 import pydantic
 
 from stages import run_stage
+from zeroshot.base.chance import is_near_chance
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import StageParams, load_params
 from zeroshot.console.errors import InputError
@@ -166,8 +167,19 @@ def overview(results: pd.DataFrame) -> str:
                                           for key in ("images", "labels", "candidates"))
             lines += ["", f"{name}: {images:,} images, {labels:,} labels, {candidates:,} of them candidates; "
                       f"chance at 1: {100 / candidates:.2g} %"]
-    lines += trained_on(ours, results)
+    lines += trained_on(ours, results) + near_chance(ours)
     return "\n".join(lines) + "\n"
+
+
+def near_chance(ours: dict[tuple, float]) -> list[str]:
+    """A warning below the overview where the CNN names images of its own classes no better than one that guesses."""
+    hit, images, labels = (ours.get(("softmax", "seen", metric, k))
+                           for metric, k in (("hit", 1), ("images", None), ("candidates", None)))
+    if hit is None or not is_near_chance(round(hit * images), int(images), int(labels)):
+        return []
+    return ["", f"Near chance: the softmax baseline's hit@1 on {int(images):,} images of seen classes, "
+            f"{100 * hit:.2g} %, is what guessing gives too ({100 / labels:.2g} %). Every figure here builds on that "
+            "network: see `pretrain_cnn.weights_outputs`, `mean`, `deviation` and the images' labels."]
 
 
 def draw(results: pd.DataFrame, path: Path) -> None:

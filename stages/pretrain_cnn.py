@@ -6,6 +6,7 @@ images) and their curve.  Cost: the demo some 80 s on 2 CPU cores; a checkpoint 
 torchrun starts share each batch.
 """
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -17,15 +18,20 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from stages import run_stage
+from zeroshot.base.chance import is_near_chance
 from zeroshot.base.compute import set_up
 from zeroshot.base.files import sha256_of, write_json
 from zeroshot.base.processes import is_first
 from zeroshot.images.index import TRAIN, VAL, ImageIndex
 from zeroshot.networks.batches import SquareSource
+from zeroshot.networks.normalisation import Normalised, Pretrained, check_normalisation
+from zeroshot.networks.outputs import Outputs
 from zeroshot.networks.preprocessing import Preprocessing
-from zeroshot.networks.pretrained import Outputs, Pretrained, build_pretrained, check_normalisation
+from zeroshot.networks.pretrained import build_pretrained
 from zeroshot.networks.saved import write_cnn
 from zeroshot.networks.visual_model import Stem, VisualModel, check_size
+from zeroshot.networks.weights_files import weights_file
+from zeroshot.running.scratch import scratch_root
 from zeroshot.training.augmentation import Augmentation, mixup
 from zeroshot.training.hits import hit_shares, hits_at
 from zeroshot.training.loop import checkpoint_of, run_epochs, write_curve
@@ -43,6 +49,8 @@ class Params(ImageTrainingParams):
     weights: str
     sha256: str
     weights_outputs: Outputs
+    weights_list: str
+    weights_normalisation: Normalised
     resize: int = pydantic.Field(ge=8)
     image_size: int = pydantic.Field(ge=8)
     mean: tuple[float, float, float] = pydantic.Field(strict=False)
@@ -63,32 +71,49 @@ class Params(ImageTrainingParams):
         return self
 
 
-def main(params: Params, *, index: Path, images: Path, weights: Path, out: Path, metrics: Path, curve: Path) -> None:
+def main(params: Params, *, index: Path, images: Path, weights: Path, weights_list: Path, out: Path, metrics: Path,
+         curve: Path) -> None:
     device = set_up(threads=params.threads, seed=params.seed, deterministic=params.deterministic,
                     any_processor=params.any_processor)
     image_index = ImageIndex.read(index)
     preprocessing = Preprocessing(params.resize, params.image_size, params.mean, params.deviation)
-    check_normalisation(params.arch, params.pretrained, params.mean, params.deviation)
-    model = build_pretrained(params.arch, image_index.seen, pretrained=params.pretrained, weights=weights,
-                             sha256=params.sha256, outputs=params.weights_outputs, stem=params.stem,
-                             dropout=params.dropout)
-    check_size(model, params.image_size)
+    model = build_network(params, image_index.seen, weights, weights_list)
     source = SquareSource(index, images, side=params.resize, device=device, workers=params.workers,
                           max_unreadable=params.max_unreadable)
     trainer = Trainer(params, model, image_index, preprocessing, source, device)
-    weights_seal = sha256_of(weights) if params.pretrained == "file" else ""
+    weights_seal = sha256_of(weights_file(weights)) if params.pretrained == "file" else ""
     with checkpoint_of("pretrain_cnn", params=params, index=image_index.sha256,
                        weights=weights_seal) as checkpoint:
         history = run_epochs(params.epochs, trainer.train_epoch,
                              {"model": model, "optimiser": trainer.optimiser}, checkpoint)
         figures = history[-1] if history else trainer.validate()
         if is_first():
+            warn_near_chance(figures.get("val_hit@1"), len(trainer.val_rows), len(image_index.seen))
             write_cnn(out, model, arch=params.arch, stem=params.stem, dropout=params.dropout, wnids=image_index.seen,
                       preprocessing=preprocessing, made_from={"index": image_index.sha256, "weights": weights_seal})
             write_curve(curve, history)
             write_json(metrics, {**figures, "epochs": params.epochs, "train_images": len(trainer.train_rows),
                                  "val_images": len(trainer.val_rows), "seen_labels": len(image_index.seen),
                                  "weights": sum(parameter.numel() for parameter in model.parameters())})
+
+
+def build_network(params: Params, seen: list[str], weights: Path, weights_list: Path) -> VisualModel:
+    """The network that training begins with; raises InputError if settings and weights do not belong together."""
+    check_normalisation(params.arch, params.pretrained, params.mean, params.deviation, params.weights_normalisation)
+    model = build_pretrained(params.arch, seen, pretrained=params.pretrained, weights=weights, sha256=params.sha256,
+                             outputs=params.weights_outputs, listed=weights_list, cache=scratch_root() / "packages",
+                             stem=params.stem, dropout=params.dropout)
+    check_size(model, params.image_size)
+    return model
+
+
+def warn_near_chance(hit: float | None, images: int, labels: int) -> None:
+    """Say on standard error where a network names validation images no better than one that guesses."""
+    if hit is not None and np.isfinite(hit) and is_near_chance(round(hit * images), images, labels):
+        print(f"pretrain_cnn: WARNING: val hit@1 is {100 * hit:.2g} % of {images:,} images, which guessing among "
+              f"{labels:,} labels gives too ({100 / labels:.2g} %): are the outputs in the order that "
+              "`weights_outputs` says, the images labelled rightly, mean and deviation those of the weights?",
+              file=sys.stderr, flush=True)
 
 
 class Trainer(ImageTrainer):

@@ -57,8 +57,8 @@ def run_stages(world, out, *, drawn=True, **changed):
 
 def train_cnn(world, out, **changed):
     params = pretrain_cnn.Params(**{**PRETRAIN, "epochs": 1, **changed})
-    pretrain_cnn.main(params, index=world / "index", images=world, weights=world, out=out / "cnn.safetensors",
-                      metrics=out / "cnn.json", curve=out / "cnn.csv")
+    pretrain_cnn.main(params, index=world / "index", images=world, weights=world, weights_list=world,
+                      out=out / "cnn.safetensors", metrics=out / "cnn.json", curve=out / "cnn.csv")
 
 
 def extract(world, out, **changed):

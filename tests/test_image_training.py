@@ -121,7 +121,7 @@ def trained_naively(folder):
     index = ImageIndex.read(folder / "index")
     torch.manual_seed(params.seed)
     network = build_pretrained(params.arch, index.seen, pretrained="none", weights=None, sha256="", outputs="seen",
-                               stem=params.stem, dropout=params.dropout).train()
+                               listed=None, cache=None, stem=params.stem, dropout=params.dropout).train()
     optimiser = make_optimiser("sgd", network, momentum=params.momentum, weight_decay=0.0)
     source = SquareSource(folder / "index", folder, side=params.resize, device=torch.device("cpu"), workers=0,
                           max_unreadable=0)

@@ -14,9 +14,9 @@ def figures(size, hit=0.1, also_train=0):
             "candidates": size - 1, "labels": size, "val_images_also_train": also_train}
 
 
-def run(folder, sets, models=("devise", "conse-10", "conse-7", "softmax", "ridge"), t="[1, 10]", also_train=0):
+def run(folder, sets, models=("devise", "conse-10", "conse-7", "softmax", "ridge"), t="[1, 10]", also_train=0, hit=0.1):
     for model in models:
-        table = {name: figures(size, also_train=also_train) for name, size in sets.items()}
+        table = {name: figures(size, hit, also_train=also_train) for name, size in sets.items()}
         if "unseen+seen" in table:
             table["unseen+seen"]["gzsl_harmonic"] = 0.256
         _write_scores(folder / "scores" / f"{model}.csv", model, table)
@@ -63,6 +63,13 @@ def test_tables_say_where_seen_images_were_trained_on(tmp_path):
     tables = run(tmp_path, {"seen": 60}, also_train=40)
     for name in ("flat_hit.md", "hierarchical_precision.md", "overview.md"):
         assert "Training images too: 40 of the 50 validation images" in tables[name]
+
+
+@pytest.mark.parametrize(("hits", "warned"), [(0, True), (5, True), (6, False)])
+def test_the_overview_warns_of_a_network_that_guesses(tmp_path, hits, warned):
+    # Of 50 guesses among 60 candidates 5 or more are right with probability 0.0015, 6 or more with 0.00018.
+    overview = run(tmp_path, {"seen": 61}, hit=hits / 50 - 0.01)["overview.md"]
+    assert ("Near chance: the softmax baseline's hit@1 on 50 images" in overview) == warned
 
 
 def test_bytes_repeat(tmp_path):

@@ -12,7 +12,9 @@ from tests.vision import PRETRAIN, SIDE, WNIDS, make_index, make_index_in_place
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.params import load_params
 from zeroshot.console.errors import InputError
-from zeroshot.networks.pretrained import build_pretrained, check_normalisation, imagenet_1k, keep_outputs
+from zeroshot.networks.normalisation import check_normalisation
+from zeroshot.networks.outputs import imagenet_1k, keep_outputs
+from zeroshot.networks.pretrained import build_pretrained
 from zeroshot.networks.saved import read_cnn
 from zeroshot.networks.visual_model import build_visual
 
@@ -22,10 +24,11 @@ def scratch(tmp_path, monkeypatch):
     monkeypatch.setenv("ZEROSHOT_SCRATCH", str(tmp_path / "scratch"))
 
 
-def train(index, folder, *, images="none", weights="none", **changed):
+def train(index, folder, *, images="none", weights="none", weights_list="none", **changed):
     params = pretrain_cnn.Params(**{**PRETRAIN, **changed})
     pretrain_cnn.main(params, index=Path(index), images=Path(images), weights=Path(weights),
-                      out=folder / "cnn.safetensors", metrics=folder / "metrics.json", curve=folder / "curve.csv")
+                      weights_list=Path(weights_list), out=folder / "cnn.safetensors", metrics=folder / "metrics.json",
+                      curve=folder / "curve.csv")
     return folder / "cnn.safetensors"
 
 
@@ -89,7 +92,8 @@ def test_imagenet_outputs_are_mapped_to_seen_labels(tmp_path):
     assert known == sorted(known) and len(known) == 1000
     seen = [known[3], known[999], known[500]]
     model = build_pretrained("torchvision/squeezenet1_0", seen, pretrained="file", sha256="", stem="standard",
-                             weights=tmp_path / "weights.safetensors", outputs="imagenet-1k", dropout=0.5).eval()
+                             weights=tmp_path / "weights.safetensors", outputs="imagenet-1k", listed=tmp_path,
+                             cache=tmp_path, dropout=0.5).eval()
     images = torch.randn(2, 3, 64, 64)
     torch.testing.assert_close(model(images), net(images)[:, [3, 999, 500]])
 
@@ -105,7 +109,8 @@ def test_images_must_be_normalised_as_a_librarys_weights_expect(arch, pretrained
     other = HALVES if theirs is IMAGENET else IMAGENET
     check_normalisation(arch, pretrained, *theirs)
     check_normalisation(arch, "none", *other)
-    check_normalisation(arch, "file", *other)
+    check_normalisation(arch, "file", *theirs)
+    check_normalisation(arch, "file", *other, "own")
     with pytest.raises(InputError, match=rf"`pretrain_cnn.mean` is \[{other[0][0]},.* to \[{theirs[0][0]},"):
         check_normalisation(arch, pretrained, *other)
     with pytest.raises(InputError, match=rf"`pretrain_cnn.deviation` is \[{other[1][0]},.* to \[{theirs[1][0]},"):
@@ -119,8 +124,8 @@ def test_a_model_that_the_library_lacks_is_told_when_it_is_built(arch):
 
 def test_fresh_outputs_are_new():
     layer = torch.nn.Linear(2, 3)
-    keep_outputs(layer, np.array([-1, 2]))
-    assert layer.out_features == 2 and layer.weight.shape == (2, 2) and layer.bias[0] == 0
+    keep_outputs(layer, WNIDS[:2], None, "fresh")
+    assert layer.out_features == 2 and layer.weight.shape == (2, 2) and layer.bias.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(("changed", "content", "message"), [

@@ -13,7 +13,8 @@ SIDE = 16
 
 PRETRAIN = dict(
     arch="resnet8", stem="strided", dropout=0.0, pretrained="none", weights="data/weights", sha256="",
-    weights_outputs="seen", resize=SIDE, image_size=SIDE, mean=[0.5, 0.5, 0.5], deviation=[0.2, 0.2, 0.2],
+    weights_outputs="seen", weights_list="unused", weights_normalisation="published",
+    resize=SIDE, image_size=SIDE, mean=[0.5, 0.5, 0.5], deviation=[0.2, 0.2, 0.2],
     crop_padding=1, flip=True, randaugment=0, randaugment_magnitude=9, mixup=0.0, optimiser="sgd", learning_rate=0.1,
     momentum=0.9, weight_decay=0.0, schedule="cosine", label_smoothing=0.0, epochs=3, batch=16, precision="float32",
     channels_last=True, compile=False, deterministic=True, max_unreadable=0.001, threads=1, any_processor=True,

@@ -2,9 +2,12 @@
 
 import zeroshot.networks.torchvision_guard  # noqa: F401  isort: skip  (before timm)
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from zeroshot.console.errors import InputError
+from zeroshot.networks.downloads import downloaded
 
 
 def build_timm(name: str, classes: int, dropout: float, pretrained: bool) -> nn.Module:
@@ -15,11 +18,20 @@ def build_timm(name: str, classes: int, dropout: float, pretrained: bool) -> nn.
         near = ", ".join(timm.list_models(f"*{name.partition('.')[0]}*")[:8])
         raise InputError(f"params.yaml: `pretrain_cnn.arch`: timm has no model {name!r}; near it: {near or 'nothing'}")
     try:
-        return timm.create_model(name, pretrained=pretrained, drop_rate=dropout,
-                                 **({} if pretrained else {"num_classes": classes}))
+        if pretrained:
+            return downloaded(lambda: timm.create_model(name, pretrained=True, drop_rate=dropout), f"timm/{name}",
+                              _file_of(timm.get_pretrained_cfg(name)))
+        return timm.create_model(name, drop_rate=dropout, num_classes=classes)
     except (RuntimeError, TypeError) as error:  # there are no such weights; or it is no classification network
         raise InputError(f"params.yaml: `pretrain_cnn.arch`: timm cannot build {name!r} with pretrained "
                          f"{pretrained}: {error}") from None
+
+
+def _file_of(published: Any) -> str:
+    """The file that holds timm's weights, where it names one: of the hub, or of an address."""
+    if published is not None and published.hf_hub_id:
+        return f"{published.hf_hub_filename or 'model.safetensors'} of {published.hf_hub_id}"
+    return str(getattr(published, "url", "")).rpartition("/")[-1] or "its weights"
 
 
 def cut_timm(name: str, net: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:

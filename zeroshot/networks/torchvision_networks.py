@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 import zeroshot.networks.torchvision_guard  # noqa: F401  (before torchvision)
 from zeroshot.console.errors import InputError
+from zeroshot.networks.downloads import downloaded
 
 PLAIN_FAMILIES = {  # of torchvision, with global pooling between these parts and one linear layer
     ("resnet", "resnext", "wide_resnet"): ("conv1 bn1 relu maxpool layer1 layer2 layer3 layer4", "fc"),
@@ -19,6 +20,9 @@ def build_torchvision(name: str, classes: int, pretrained: bool) -> nn.Module:
     """The network as torchvision builds it. Raises InputError if there is none of that name."""
     from torchvision import models  # only where it is used: takes more than a second
 
+    if pretrained and name in models.list_models(module=models):
+        file = models.get_model_weights(name).DEFAULT.url.rpartition("/")[-1]
+        return downloaded(lambda: models.get_model(name, weights="DEFAULT"), f"torchvision/{name}", file)
     try:
         return models.get_model(name, weights="DEFAULT" if pretrained else None,
                                 **({} if pretrained else {"num_classes": classes}))

@@ -107,10 +107,10 @@ def build_visual(arch: str, *, classes: int, stem: Stem, dropout: float, pretrai
     Raises:
         InputError: unknown name, a stem that it does not have, or weights that do not fit.
     """
-    net, cut = _uncut(arch, classes, stem, dropout, pretrained)
+    net, cut = uncut(arch, classes, stem, dropout, pretrained)
     if state is not None:
-        if (outputs := _outputs_in(state, net)) != classes:
-            net, cut = _uncut(arch, outputs, stem, dropout, pretrained)
+        if (outputs := _outputs_in(state, net, classes)) != classes:
+            net, cut = uncut(arch, outputs, stem, dropout, pretrained)
         _load(net, state, arch)
     return VisualModel(*cut(net))
 
@@ -125,8 +125,8 @@ def check_size(model: VisualModel, image_size: int) -> None:
                          f"{(str(error) or repr(error)).splitlines()[0]}") from None
 
 
-def _uncut(arch: str, classes: int, stem: Stem, dropout: float, pretrained: bool
-           ) -> tuple[nn.Module, Callable[[nn.Module], Iterable[nn.Module]]]:
+def uncut(arch: str, classes: int, stem: Stem, dropout: float, pretrained: bool = False
+          ) -> tuple[nn.Module, Callable[[nn.Module], Iterable[nn.Module]]]:
     """The network as its library builds it, and what cuts it into body, head and classifier."""
     library, _, name = arch.rpartition("/")
     if library == "" and name.startswith("resnet") and name[6:].isdigit():
@@ -144,10 +144,14 @@ def _uncut(arch: str, classes: int, stem: Stem, dropout: float, pretrained: bool
     return net, cut
 
 
-def _outputs_in(state: dict[str, Tensor], net: nn.Module) -> int:
-    """Number of classes of the weights: rows of the last layer, which all these networks register last."""
+def _outputs_in(state: dict[str, Tensor], net: nn.Module, classes: int) -> int:
+    """Number of classes of the weights: rows of the last layer, which all these networks register last.
+
+    `classes` where they have no such layer.
+    """
     last = [name for name, module in net.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1]
-    return len(state[last + ".weight"]) if last + ".weight" in state else 0
+    rows = state.get(last + ".weight")
+    return len(rows) if rows is not None and rows.ndim else classes
 
 
 @torch.no_grad()
@@ -189,7 +193,23 @@ def _small_stem(net: nn.Module, arch: str) -> None:
 
 
 def _load(net: nn.Module, state: dict[str, Tensor], arch: str) -> None:
-    try:
-        net.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(f"`pretrain_cnn.weights` do not fit {arch}: {str(error)[:300]}") from None
+    own = net.state_dict()
+    missing = [name for name in own if name not in state and not name.endswith("num_batches_tracked")]
+    unexpected = [name for name in state if name not in own]
+    others = [f"{name} {_size(state[name])} for {_size(own[name])}" for name in own
+              if name in state and state[name].shape != own[name].shape]
+    if missing or unexpected or others:
+        found = "; ".join(f"{len(names)} {what} ({_some(names)})" for what, names in (
+            ("missing", missing), ("unexpected", unexpected), ("of another shape", others)) if names)
+        raise InputError(f"`pretrain_cnn.weights` do not fit {arch}, which has {len(own)} tensors: {found}; they are "
+                         "of another architecture, or under other names than the library's own")
+    own.update(state)  # keeps what own says of its version, which some networks need
+    net.load_state_dict(own)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(name[:80] for name in names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _size(v: Tensor) -> str:
+    return "x".join(map(str, v.shape)) or "scalar"

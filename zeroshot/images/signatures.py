@@ -1,0 +1,49 @@
+"""What a file is, by its first bytes: for telling images from all else, and for naming what was found instead."""
+
+SIGNATURES = (  # offset, bytes, name; in this order
+    (0, b"\xff\xd8\xff", "JPEG"), (0, b"\x89PNG\r\n\x1a\n", "PNG"), (0, b"GIF8", "GIF"), (8, b"WEBP", "WebP"),
+    (0, b"II*\0", "TIFF"), (0, b"MM\0*", "TIFF"), (0, b"II+\0", "BigTIFF"), (0, b"MM\0+", "BigTIFF"), (0, b"BM", "BMP"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"), (0, b"\xffO\xffQ", "JPEG 2000"), (4, b"ftypavif", "AVIF"),
+    (4, b"ftypavis", "AVIF"), (4, b"ftyphei", "HEIC"), (4, b"ftyphev", "HEIC"), (4, b"ftypmif1", "HEIF"),
+    (0, b"\xff\x0a", "JPEG XL"), (0, b"\0\0\0\x0cJXL ", "JPEG XL"), (0, b"8BPS", "Photoshop"),
+    *((0, b"P%d" % kind, "portable pixmap") for kind in range(1, 7)))
+OTHERS = (
+    (0, b"%PDF", "PDF"), (0, b"PK\x03\x04", "zip"), (0, b"\x1f\x8b", "gzip"), (0, b"BZh", "bzip2"),
+    (0, b"\xfd7zXZ", "xz"), (0, b"\x28\xb5\x2f\xfd", "zstd"), (0, b"7z\xbc\xaf", "7-Zip"), (0, b"Rar!", "RAR"),
+    (257, b"ustar", "tar"), (0, b"\0\x05\x16\x07", "AppleDouble (macOS's notes on a file)"), (0, b"\x89HDF", "HDF5"),
+    (0, b"\xd0\xcf\x11\xe0", "OLE (Windows' or Office's)"), (0, b"version https://git-lfs", "Git LFS pointer"),
+    (0, b"SQLite", "SQLite"), (0, b"\x93NUMPY", "NumPy"), (4, b"ftyp", "MP4"), (0, b"\x7fELF", "program"))
+IMAGE_NAMES = frozenset(name for _, _, name in SIGNATURES)
+IMAGE_SUFFIXES = frozenset(".jpeg .jpg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .jp2 .j2k .jpx .avif .heic "
+                           ".heif .jxl .ppm .pgm .pbm .pnm .tga .ico .psd .dng .cr2 .nef .arw .pcx".split())
+HEAD = 512  # bytes that decide
+
+
+def kind_of(head: bytes) -> str:
+    """The format's name by a file's first bytes (HEAD of them will do): "JPEG", "PDF", "HTML"; "" if unknown."""
+    for offset, magic, name in SIGNATURES + OTHERS:
+        if head.startswith(magic, offset):
+            return name
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower()
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "HTML"
+    if text.startswith(b"<svg"):
+        return "SVG"
+    return "XML" if text.startswith(b"<?xml") else ""
+
+
+def said_of(head: bytes) -> str:
+    """The kind in words, for messages that refuse a file; never raw bytes."""
+    if not head:
+        return "empty file"
+    return f"{kind} file" if (kind := kind_of(head)) else "file of an unknown format"
+
+
+def is_image(head: bytes) -> bool:
+    """Whether a file begins as an image of some format does, readable here or not."""
+    return kind_of(head) in IMAGE_NAMES
+
+
+def is_named_image(name: str) -> bool:
+    """Whether a path's suffix is an image's, in whatever case."""
+    return name[name.rfind("."):].lower() in IMAGE_SUFFIXES
