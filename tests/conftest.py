@@ -3,6 +3,15 @@ import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and tor
 from pathlib import Path
 
 import pytest
+import torch
+
+from zeroshot.base.processor import settle_products
+
+# Libraries settle on their kernels at their first product: these, so that tests in this process and in those that they
+# start compute the same bits, whichever runs first.
+settle_products(True)
+torch.nn.functional.conv2d(torch.ones(1, 8, 8, 8), torch.ones(8, 8, 3, 3))
+torch.ones(64, 64) @ torch.ones(64, 64)
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -16,8 +25,6 @@ def pytest_collection_modifyitems(items):
 
 
 def has_gpu() -> bool:
-    import torch  # seconds, which a test without it need not wait for
-
     return torch.cuda.is_available()
 
 

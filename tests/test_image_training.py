@@ -103,12 +103,12 @@ def test_a_step_of_two_processes_is_the_whole_batchs_step(starts, monkeypatch):
     network = trained_naively(folder)
     together = read_cnn(folder / "plain" / "cnn.safetensors").model
     for ours, naive in zip(together.parameters(), network.parameters(), strict=True):
-        torch.testing.assert_close(ours, naive, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours, naive, rtol=1e-4, atol=5e-5)  # sums of half batches, then of both, round otherwise
     monkeypatch.setenv("ZEROSHOT_SCRATCH", str(folder / "scratch"))
     together, alone = (read_devise(path).network for path in (folder / "tuned" / "network.safetensors",
                                                               finetune(folder, "alone", **FROZEN)))
     for ours, other in zip(together.parameters(), alone.parameters(), strict=True):
-        torch.testing.assert_close(ours, other, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours, other, rtol=1e-4, atol=5e-5)
     for name in ("metrics.json", "curve.csv"):  # mean loss over the processes, and hits of all images
         ours, other = ((folder / run / name).read_text().replace(",", " ").split() for run in ("tuned", "alone"))
         assert [word if word[0].isalpha() or word[0] in '"{}' else pytest.approx(float(word), rel=1e-4)

@@ -27,7 +27,7 @@ from zeroshot.base.files import atomic_write
 PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = {"PIL": "pillow", "filelock": "filelock", "jaxtyping": "jaxtyping", "numpy": "numpy", "pydantic": "pydantic",
             "safetensors": "safetensors", "scipy": "scipy", "torch": "torch", "torchvision": "torchvision",
-            "tqdm": "tqdm", "yaml": "pyyaml"}  # as imported -> as installed
+            "tqdm": "tqdm", "ruamel": "ruamel.yaml"}  # as imported -> as installed
 WHOLE = 570  # seconds for all steps together
 CHECKS = "tests.gpu_checks"
 TAIL = 15  # lines of a traceback that the page shows

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from gensim.models.word2vec_corpusfile import CythonVocab
 
 from stages.draw_figures import Params as FigureParams
 from stages.draw_figures import place_labels
@@ -90,7 +91,7 @@ def skipgram() -> list[np.ndarray]:
         sentences = Path(folder) / "sentences.txt"
         sentences.write_text("".join(" ".join(line) + "\n" for line in text))
         for part in slices_of(sentences, 6000, params):
-            train_slice(model, sentences, part, Path(folder) / "slice.txt")
+            train_slice(model, CythonVocab(model.wv, hs=model.hs), sentences, part, Path(folder))
     return list(weights(model).values())
 
 
