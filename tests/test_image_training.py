@@ -103,7 +103,7 @@ def test_a_step_of_two_processes_is_the_whole_batchs_step(starts, monkeypatch):
     network = trained_naively(folder)
     together = read_cnn(folder / "plain" / "cnn.safetensors").model
     for ours, naive in zip(together.parameters(), network.parameters(), strict=True):
-        torch.testing.assert_close(ours, naive, rtol=1e-4, atol=5e-5)  # sums of half batches, then of both, round otherwise
+        torch.testing.assert_close(ours, naive, rtol=1e-4, atol=5e-5)  # halves summed round otherwise
     monkeypatch.setenv("ZEROSHOT_SCRATCH", str(folder / "scratch"))
     together, alone = (read_devise(path).network for path in (folder / "tuned" / "network.safetensors",
                                                               finetune(folder, "alone", **FROZEN)))
