@@ -3,8 +3,10 @@
 import importlib
 import inspect
 import re
+import shutil
 
 import pytest
+from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from tools.preset import merged, preset_names
@@ -95,6 +97,33 @@ def test_imports_run_downward_by_the_table():
             if file.exists():
                 names = {name.split(".")[1] for name in imported_modules(file) if name.startswith("zeroshot.")}
                 assert names <= {package, *allowed}, (file, names)
+
+
+def test_a_reworded_message_reruns_nothing_and_a_changed_base_everything(tmp_path):
+    """What `dvc status` says, in a copy without data, before and after."""
+    for name in ("stages", "zeroshot", "presets"):
+        shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("dvc.yaml", "dvc.lock", "params.yaml", ".dvcignore"):
+        shutil.copy(PROJECT / name, tmp_path / name)
+    Repo.init(str(tmp_path), no_scm=True).close()
+
+    def status() -> dict:
+        with Repo(str(tmp_path)) as repo:
+            return repo.status()
+
+    def reword(name: str, old: str, new: str) -> None:
+        text = (tmp_path / name).read_text()
+        assert old in text
+        (tmp_path / name).write_text(text.replace(old, new))
+
+    before = status()
+    reword("zeroshot/console/refusals.py", "no such file", "is not there")
+    reword("zeroshot/running/stage.py", "a disk is full", "there is no room")
+    assert status() == before
+    reword("zeroshot/base/files.py", "Files that are whole", "Files which are whole")
+    changed = [name for name, faults in status().items()
+               if any("zeroshot/base" in fault.get("changed deps", {}) for fault in faults if isinstance(fault, dict))]
+    assert len(changed) >= len(STAGES)
 
 
 def test_no_shell_reads_what_params_hold():
