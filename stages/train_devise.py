@@ -19,6 +19,7 @@ from stages import run_stage
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.compute import set_up
 from zeroshot.base.files import write_json
+from zeroshot.base.tensors import root
 from zeroshot.devise.hinge import HingeParams, mean_rank_loss
 from zeroshot.devise.map import write_map
 from zeroshot.images.index import TRAIN, VAL, ImageIndex
@@ -122,9 +123,9 @@ def measure_scaling(kind: str, features: np.ndarray, rows: Int[np.ndarray, "imag
     if kind == "none":
         deviation = torch.ones(dim)
     elif kind == "rms":
-        mean, deviation = torch.zeros(dim), square.sum().sqrt().expand(dim)
+        mean, deviation = torch.zeros(dim), root(square.sum()).expand(dim)
     else:
-        deviation = (square - mean.square()).clamp_min(0).sqrt()
+        deviation = root((square - mean.square()).clamp_min(0))
     deviation = torch.where(deviation > 0, deviation, 1)  # a dimension that never varies
     return Scaling(mean.float().to(device), deviation.float().to(device))
 

@@ -23,6 +23,7 @@ from stages.draw_figures import Params as FigureParams
 from stages.draw_figures import place_labels
 from stages.evaluate_terms import cosines, solved
 from stages.rank_conse import conse_mixture
+from stages.train_devise import measure_scaling
 from stages.train_skipgram import Params as SkipgramParams
 from stages.train_skipgram import new_model, slices_of, train_slice, weights
 from zeroshot.base.compute import set_up
@@ -32,9 +33,10 @@ from zeroshot.evaluation.metrics import bootstrap_interval
 from zeroshot.image_sets.renderer import class_looks, draw_images, random_of
 from zeroshot.networks.visual_model import build_visual
 from zeroshot.ranking.first_labels import CosineScores, lay_out, rank_chunk
+from zeroshot.training.loop import make_optimiser, set_rate
 
 RECORDED = Path(__file__).with_name("processor_digests.json")
-CNN_SHAPES = {"resnet8": ("strided", 32), "torchvision/resnet18": ("standard", 64)}
+CNN_SHAPES = {"resnet8": ("strided", 32), "torchvision/resnet18": ("standard", 32)}
 
 
 def exact(*shape: int, seed: int = 0) -> np.ndarray:
@@ -117,9 +119,9 @@ def cnn() -> list[torch.Tensor]:
         torch.manual_seed(1)
         network = build_visual(arch, classes=10, stem=stem, dropout=0.1).to(memory_format=torch.channels_last).train()
         optimiser = torch.optim.SGD(network.parameters(), 0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
-        images = torch.from_numpy(exact(16, 3, size, size)).contiguous(memory_format=torch.channels_last)
+        images = torch.from_numpy(exact(8, 3, size, size)).contiguous(memory_format=torch.channels_last)
         for _ in range(2):
-            loss = F.cross_entropy(network(images), torch.arange(16) % 10)
+            loss = F.cross_entropy(network(images), torch.arange(8))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -132,15 +134,19 @@ def devise_map() -> list[torch.Tensor]:
     torch.manual_seed(1)
     features, vectors = torch.from_numpy(exact(128, 512)), units(300, 100, seed=1)
     linear = torch.nn.Linear(512, 100)
-    for loss in ("hinge_rank", "hinge_rank_euclidean"):
-        optimiser = torch.optim.Adagrad(linear.parameters(), 0.01)
+    results = list(measure_scaling("rms", exact(500, 64), np.arange(500), torch.device("cpu")))
+    results += measure_scaling("standardise", exact(500, 64), np.arange(500), torch.device("cpu"))
+    for name, loss in (("sgd", "hinge_rank"), ("adagrad", "hinge_rank"), ("adamw", "hinge_rank_euclidean")):
+        optimiser = make_optimiser(name, linear, momentum=0.9, weight_decay=0.001)
+        set_rate(optimiser, 0.01)
         for _ in range(3):
             terms = rank_loss(linear(features), torch.arange(128), vectors, loss=loss, margin=0.1,
                               false_labels="truncated", samples=5)
             optimiser.zero_grad()
             terms.mean().backward()
             optimiser.step()
-    return [terms, *linear.parameters()]
+        results += [terms, *(parameter.detach().clone() for parameter in linear.parameters())]
+    return results
 
 
 def closed_form() -> list[torch.Tensor]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zeroshot.base.artifacts import Artifact
 
@@ -21,3 +21,8 @@ def linear_from(artifact: Artifact, prefix: str) -> nn.Linear:
 def state_arrays(module: nn.Module) -> dict[str, np.ndarray]:
     """A module's parameters and buffers by name."""
     return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in module.state_dict().items()}
+
+
+def root(x: Tensor) -> Tensor:
+    """Square root of a tensor on the CPU, rightly rounded; torch takes MKL's, whose last bit is the processor's."""
+    return torch.as_tensor(np.sqrt(x.numpy()))

@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from zeroshot.base.artifacts import Artifact, write_artifact
+from zeroshot.base.tensors import root
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,7 @@ def exemplars(images: ClassSums, vectors: Float[Tensor, "classes dim_label"]) ->
     @functools.cache
     def space(shrinkage: float) -> tuple[Tensor, Tensor]:
         """The map to the space, and where the class means lie there, unit length."""
-        whitening = directions / (scatter.clamp_min(0) + shrinkage * mean_scatter).sqrt()
+        whitening = directions / root(scatter.clamp_min(0) + shrinkage * mean_scatter)
         whitened = (means - centre) @ whitening
         # No exemplar leaves the span of the class means, so only an image's part in it is kept.
         _, lengths, span = torch.linalg.svd(whitened, full_matrices=False)

@@ -99,12 +99,12 @@ def make_optimiser(name: Optimiser, model: nn.Module, *, momentum: float, weight
     groups = [{"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
               {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
-    fused = {"fused": True} if trained[0].is_cuda else {}
-    if name == "adagrad":
-        return torch.optim.Adagrad(groups, lr=1.0)
+    cuda = trained[0].is_cuda
+    if name == "adagrad":  # fused on a CPU for its square root, see zeroshot.base.tensors.root; on GPUs there is none
+        return torch.optim.Adagrad(groups, lr=1.0, fused=not cuda)
     if name == "adamw":
-        return torch.optim.AdamW(groups, lr=1.0, **fused)
-    return torch.optim.SGD(groups, lr=1.0, momentum=momentum, nesterov=momentum > 0, **fused)
+        return torch.optim.AdamW(groups, lr=1.0, fused=True)
+    return torch.optim.SGD(groups, lr=1.0, momentum=momentum, nesterov=momentum > 0, fused=cuda or None)
 
 
 def train_pass(batches: Sequence[Int[np.ndarray, "batch"]], inputs: Iterable[Tensor],
