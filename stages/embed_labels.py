@@ -206,11 +206,14 @@ def pack(wnids: list[str], labels: list[Embedded], meta: dict) -> LabelVectors:
 
 
 def random_vectors(found: LabelVectors, seed: int) -> LabelVectors:
-    """Random unit vectors for the labels that have any; drawn for all labels, so that coverage moves none."""
+    """Random unit vectors for the labels that have any; drawn for all labels, so that coverage moves none.
+
+    The file tells nothing else of the language model, so that another one leaves the random embedding as it is trained.
+    """
     drawn = np.random.default_rng(seed).standard_normal((len(found.wnids), found.vectors.shape[1]))
     has = np.unique(found.row_label)
     return LabelVectors(found.wnids, np.array([unit(vector) for vector in drawn[has]], np.float32),
-                        has.astype(np.int32), {"random": True, "seed": seed, "terms": found.meta["terms"]})
+                        has.astype(np.int32), {"random": True, "seed": seed})
 
 
 def coverage(sets: dict[str, list[str]], ways: dict[str, str]) -> dict[str, int]:

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from tools.check_params import not_in_copies
+from zeroshot.running.copies import HINT, hint_for
 from zeroshot.running.scratch import PROJECT
 
 
@@ -34,3 +36,37 @@ def test_a_long_stage_refuses_to_start_while_a_later_stages_section_or_input_is_
     assert ended.returncode == 1 and "Traceback" not in ended.stderr and not (project / "out").exists()
     assert "unknown key `fit_closed_form.csls_neighbors`" in ended.stderr
     assert "data/w: no such file or folder (params.yaml: pretrain_cnn.weights)" in ended.stderr
+
+
+def test_in_a_copy_for_an_experiment_a_missing_input_comes_with_what_to_do(project, monkeypatch):
+    copy = project / ".dvc" / "tmp" / "exps" / "tmpx"
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns(".dvc"))
+    params = copy / "params.yaml"
+    params.write_text(params.read_text().replace("weights: data/weights", "weights: data/weights/mine"))
+    assert run(copy).stderr == ("data/weights/mine: no such file or folder (params.yaml: pretrain_cnn.weights); "
+                                f"{HINT}\n")
+    monkeypatch.chdir(copy)
+    told = "data/images/train: no such folder"
+    assert hint_for(told, ["data/images"]) == f"; {HINT}"
+    assert hint_for(told, ["data/text"]) == hint_for(f"/disk/{told}", ["/disk/data/images"]) == ""
+    monkeypatch.chdir(project)
+    assert hint_for(told, ["data/images"]) == ""
+
+
+def test_data_that_git_does_not_track_is_warned_of(project, monkeypatch):
+    """A relative path is; an absolute one leads everywhere to the same place."""
+    monkeypatch.chdir(project)
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    (project / "data" / "images" / "mine").mkdir()
+    (project / "data" / "images" / "mine" / "cat.png").touch()
+    bodies = {"index_images": {"deps": ["${index_images.images}"], "outs": ["data/index"]},
+              "embed_labels": {"deps": ["${embed_labels.vectors}"], "outs": []}}
+
+    def warned(images, vectors="data/index/vectors"):
+        return not_in_copies(bodies, {"index_images": {"images": images}, "embed_labels": {"vectors": vectors}})
+
+    [warning] = warned("data/images/mine")
+    assert warning.startswith("data/images/mine (params.yaml: index_images.images) is not tracked by git")
+    assert not warned(str(project / "data" / "images" / "mine"))
+    subprocess.run(["git", "add", "data"], check=True)
+    assert not warned("data/images/mine")

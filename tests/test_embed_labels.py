@@ -105,6 +105,19 @@ def test_random_vectors_stay_when_coverage_grows(inputs):
     assert not np.allclose(run(inputs, seed=1)[1].vectors, few.vectors)
 
 
+def test_random_vectors_do_not_tell_which_vectors_the_labels_have(inputs):
+    """Its file is the same to the bit, so that nothing that is trained on it runs again."""
+    def random_file():
+        return (inputs / "labels" / "random.safetensors").read_bytes()
+
+    run(inputs)
+    before = random_file()
+    other = {name: np.add(vector, 1) for name, vector in VECTORS.items()}
+    write_term_vectors(inputs / "retrained", term_vectors(other))
+    run(inputs, "retrained", synonyms="best", hypernyms=0.5)
+    assert random_file() == before
+
+
 def test_centred_by_seen_labels_alone(inputs):
     labels, _, _ = run(inputs, center=True)  # the seen ones' mean: (1/2, 1/2)
     assert np.allclose(labels.vectors[:3], [[R, -R], [-R, R], [-R, R]], atol=1e-4)

@@ -140,6 +140,15 @@ def test_no_stage_imports_a_stage_and_the_library_imports_none():
             assert not [other for other in closure if other.parts[0] == "stages"], file.name
 
 
+def test_whatever_takes_long_comes_back_from_the_run_cache():
+    """DVC keeps no run of a stage that has an output which is neither cached nor a metric or a plot."""
+    def uncached(out):
+        return isinstance(out, dict) and not next(iter(out.values())).get("cache", True)
+
+    assert {name for name, body in STAGES.items() if any(map(uncached, body.get("outs", [])))} == {
+        "build_label_sets", "evaluate_terms", "embed_labels", "evaluate", "evaluate_conse", "make_tables"}
+
+
 def test_nothing_loads_pickles_or_extracts_archives():
     """But for one unpickler, of gensim's vectors, which admits numpy's arrays and plain values only."""
     forbidden = re.compile(r"pickle\.load|Unpickler|allow_pickle=True|weights_only=False|extractall\(|\.extract\(")

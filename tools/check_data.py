@@ -21,7 +21,7 @@ import torch
 import zeroshot.text.markup  # noqa: F401  (else reading a MediaWiki dump loads it, while that is timed)
 from stages import prepare_corpus
 from stages.index_images import Params, choose_sources, list_source, read_demo_classes
-from tools.check_params import check_params, missing_inputs
+from tools.check_params import check_params, missing_inputs, not_in_copies
 from tools.estimate_cost import DRAWN, Found, Text, Training, basis, disk_bytes, memory_bytes, run_seconds
 from tools.stage_deps import PROJECT, stage_bodies
 from zeroshot.base.compute import set_up
@@ -56,6 +56,8 @@ def main() -> int:
         print(f"MISSING or wrong: {fault}")
     if not faults:
         print("All that params.yaml names is there.")
+        for warning in not_in_copies(bodies, params):
+            print(f"WARNING: {warning}")
         print_costs(params, *found)
     return 1 if faults else 0
 

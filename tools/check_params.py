@@ -4,12 +4,15 @@ import functools
 import importlib
 import inspect
 import re
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from tools.stage_deps import stage_bodies, stage_module
 from zeroshot.base.params import load_params, read_yaml
 from zeroshot.console.errors import InputError
+from zeroshot.running.copies import hint_for
 
 
 def main() -> None:
@@ -37,18 +40,36 @@ def check_params(bodies: dict[str, dict]) -> tuple[dict[str, dict], list[str]]:
 
 def missing_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> list[str]:
     """Files and folders that stages take from params.yaml, that no stage makes, and that are not there."""
+    faults = []
+    for key, path in _named_inputs(bodies, params):
+        if path.startswith("~"):
+            faults.append(f"{path}: `~` does not stand for your home folder here: write it out (params.yaml: {key})")
+        elif not Path(path).exists():
+            faults.append(f"{path}: no such file or folder (params.yaml: {key}){hint_for(path, [path])}")
+    return faults
+
+
+def not_in_copies(bodies: dict[str, dict], params: dict[str, dict]) -> list[str]:
+    """What to say of each relative path that leads to data which git does not track."""
+    return [f"{path} (params.yaml: {key}) is not tracked by git, so `dvc exp run --temp` and `--queue`, which run in a "
+            "copy of the project, will not find it; give its absolute path"
+            for key, path in _named_inputs(bodies, params) if not Path(path).is_absolute() and _untracked(path)]
+
+
+def _untracked(path: str) -> bool:
+    listed = ["git", "ls-files", "--others", "--directory", "--no-empty-directory", "--", path]
+    return bool(subprocess.run(listed, capture_output=True, text=True).stdout.strip())
+
+
+def _named_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> Iterator[tuple[str, str]]:
+    """(section.key, path) of what stages take from params.yaml and no stage makes."""
     outs = [out for body in bodies.values() for out in body.get("outs", [])]
     made = [out if isinstance(out, str) else next(iter(out)) for out in outs]
     named = [re.fullmatch(r"\$\{(\w+)\.([\w.]+)\}", dep) for body in bodies.values() for dep in body["deps"]]
-    faults = []
     for section, key in sorted({whole.groups() for whole in named if whole}):
         path = functools.reduce(lambda found, name: found.get(name, {}), key.split("."), params.get(section, {}))
-        if path and path.startswith("~"):
-            faults.append(f"{path}: `~` does not stand for your home folder here: write it out (params.yaml: "
-                          f"{section}.{key})")
-        elif path and not Path(path).exists() and not any(f"{path}/".startswith(f"{out}/") for out in made):
-            faults.append(f"{path}: no such file or folder (params.yaml: {section}.{key})")
-    return faults
+        if path and not any(f"{path}/".startswith(f"{out}/") for out in made):
+            yield f"{section}.{key}", path
 
 
 if __name__ == "__main__":

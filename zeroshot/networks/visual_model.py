@@ -48,7 +48,10 @@ class VisualModel(nn.Module):
     def features_and_logits(self, images: Float[Tensor, "images 3 size size"], tap: Tap, *, logits: bool = True
                             ) -> tuple[Float[Tensor, "images dim"], Float[Tensor, "images classes"] | None]:
         """v(image) at `tap`, and the softmax's input, in one pass."""
-        final_map, normalised = _with_last_norm(self.body, images) if tap == "normalised" else (self.body(images), None)
+        if tap == "normalised":  # compiled, it would go on calling the first call's hooks
+            final_map, normalised = torch.compiler.disable(_with_last_norm)(self.body, images)
+        else:
+            final_map, normalised = self.body(images), None
         needs_head = logits or tap == "penultimate"
         penultimate = self.head(final_map) if needs_head else None
         v = {"normalised": lambda: normalised.flatten(1), "activation": lambda: final_map.flatten(1),
@@ -56,7 +59,6 @@ class VisualModel(nn.Module):
         return v, self.classifier(penultimate) if logits else None
 
 
-@torch.compiler.disable  # it would go on calling the first call's hooks
 def _with_last_norm(body: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """The final map, and what the last batch norm outside of shortcuts gave before any activation.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from zeroshot.base.params import StageParams, load_params, read_yaml
 from zeroshot.base.parent import die_with_parent
 from zeroshot.console.errors import InputError
+from zeroshot.running.copies import hint_for
 from zeroshot.running.launch import launch
 
 SETTING = "params:"  # before a flag's value: it is not the value, but where params.yaml holds it
@@ -51,7 +52,7 @@ def run_stage(main: Callable[..., None], *, parent: int, check_first: Sequence[s
     except Exception as error:
         if (message := _for_the_user(error, name, params.annotation if params else StageParams)) is None:
             raise
-        sys.exit(f"{name}: {message}")
+        sys.exit(f"{name}: {message}{hint_for(message, _users_paths(flags))}")
 
 
 def _parse_flags(main: Callable[..., None], name: str) -> dict[str, str]:
@@ -80,6 +81,14 @@ def _values(main: Callable[..., None], flags: dict[str, str]) -> dict[str, Path 
         is_path = given is not None and inspect.signature(main).parameters[name].annotation is not str
         values[name] = Path(given) if is_path else given
     return values
+
+
+def _users_paths(flags: dict[str, str]) -> list[str]:
+    """What params.yaml holds where a flag names it, as far as it is text."""
+    with contextlib.suppress(InputError):  # which was told
+        return [_setting(given.removeprefix(SETTING)) for given in flags.values()
+                if isinstance(given, str) and given.startswith(SETTING)]
+    return []
 
 
 def _setting(key: str) -> str:
