@@ -25,7 +25,7 @@ from zeroshot.base.ordered_pool import in_order
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
-from zeroshot.image_sets.archives import Listing, list_folder, list_tar
+from zeroshot.image_sets.archives import Listing, in_words, list_folder, list_tar
 from zeroshot.image_sets.choosing import ChoosingParams, Chosen, choose_sources
 from zeroshot.image_sets.layouts import Source
 from zeroshot.image_sets.packing import find_unreadable, write_pixels
@@ -183,8 +183,7 @@ def report_found(chosen: Chosen, ignored: Counter[str]) -> None:
             print(f"index_images: {name}: {len(role.links)} links to folders ({printable(role.links[0])}); DVC does "
                   "not see changes behind them: after one, `dvc repro -f index_images`")
     if ignored:
-        kinds = ", ".join(f"{count:,} {kind}" for kind, count in ignored.most_common())
-        print(f"index_images: passed over {ignored.total():,} entries that are no images: {kinds}")
+        print(f"index_images: passed over {ignored.total():,} entries that are no images: {in_words(ignored)}")
 
 
 def list_images(params: Params, root: Path, chosen: Chosen):
@@ -234,7 +233,7 @@ def list_source(source: Source, root: Path) -> Listing:
 
 def passed_over(listing: Listing) -> str:
     """What a container without images holds instead, in brackets."""
-    kinds = [f"{count} {kind}" for kind, count in listing.ignored.most_common(3)]
+    kinds = [in_words(listing.ignored)] if listing.ignored else []
     kinds += [f"{len(listing.lost)} that cannot be read: {listing.lost[0][1]}"] if listing.lost else []
     return f" (but {', '.join(kinds)})" if kinds else ""
 

@@ -192,6 +192,7 @@ def test_names_of_images():
 @pytest.mark.parametrize(("data", "reason"), [
     (b"\xfe\x01\x02" * 100, r"not an image \(file of an unknown format\)"), (b"%PDF-1.4 ...", "PDF file"),
     (b"\0\0\0\x18ftypheicmif1", "HEIC file, which is damaged or of a kind"), (b"II*\0" + b"\xff" * 99, "TIFF file")])
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 def test_reasons_name_the_format_and_hold_no_raw_bytes(data, reason):
     with pytest.raises(UnreadableImage, match=reason) as told:
         decode_rgb(data)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.image_sets import jpeg, put_folder
 from zeroshot.console.errors import InputError
-from zeroshot.image_sets.archives import list_folder, list_tar
+from zeroshot.image_sets.archives import list_folder, list_tar, tar_members
 
 
 def write_tar(path: Path, members: dict[str, bytes], **options) -> bytes:
@@ -40,18 +40,19 @@ def test_a_tar_inside_a_tar_is_read_in_place(tmp_path):
     images = [{f"{i}_{j}.JPEG": bytes([i, j]) * 600 for j in range(3)} for i in range(2)]
     inner = {f"n{i}.tar": write_tar(tmp_path / "inner.tar", images[i]) for i in range(2)}
     write_tar(tmp_path / "outer.tar", inner)
-    outer = list_tar(tmp_path / "outer.tar")
-    for i, (start, size) in enumerate(zip(outer.offsets, outer.sizes, strict=True)):
-        listing = list_tar(tmp_path / "outer.tar", int(start), int(size))
+    outer = list(tar_members(tmp_path / "outer.tar"))
+    assert [member.name for member in outer] == list(inner)
+    for i, member in enumerate(outer):
+        listing = list_tar(tmp_path / "outer.tar", member.offset_data, member.size)
         assert contents(tmp_path / "outer.tar", listing) == images[i]
 
 
 def test_an_inner_tar_without_end_does_not_run_into_its_neighbour(tmp_path):
     cut = write_tar(tmp_path / "0.tar", {"a.JPEG": b"a" * 512})[:1024]  # header and content, no end-of-archive
     write_tar(tmp_path / "outer.tar", {"n0.tar": cut, "n1.tar": write_tar(tmp_path / "1.tar", {"b.JPEG": b"b"})})
-    outer = list_tar(tmp_path / "outer.tar")
+    first = next(tar_members(tmp_path / "outer.tar"))
     with pytest.raises(InputError, match="truncated tar"):
-        list_tar(tmp_path / "outer.tar", int(outer.offsets[0]), int(outer.sizes[0]))
+        list_tar(tmp_path / "outer.tar", first.offset_data, first.size)
 
 
 LITTER = {"._a.JPEG": b"\0\5\x16\7", ".DS_Store": b"Bud1", "__MACOSX/a.JPEG": b"x", "boxes.txt": b"a.JPEG 1 2",
@@ -140,7 +141,7 @@ def test_a_folder_is_listed_by_name_at_any_depth_through_links_to_files(tmp_path
 def test_a_link_to_a_folder_inside_a_class_is_refused(tmp_path):
     put_folder(tmp_path / "class", {"a.JPEG": b"a"})
     (tmp_path / "class/more").symlink_to(tmp_path)
-    with pytest.raises(InputError, match="class/more: a link to a folder inside a class, which DVC does not look behind"):
+    with pytest.raises(InputError, match="class/more: a link to a folder inside a class, which DVC"):
         list_folder(tmp_path / "class")
 
 

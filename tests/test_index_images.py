@@ -20,7 +20,8 @@ from zeroshot.taxonomy import make_taxonomy, read_taxonomy, write_taxonomy
 
 SETTINGS = {
     "source": "folders", "images": "unused", "roles": {"train": "train", "val": "val", "unseen": "unseen"},
-    "ground_truth": None, "names": "unused", "split": {"list": "unused", "drawn": 0, "seed": 1}, "seen_among_unseen": "error", "pack": 8, "check": "header",
+    "ground_truth": None, "names": "unused", "split": {"list": "unused", "drawn": 0, "seed": 1},
+    "seen_among_unseen": "error", "pack": 8, "check": "header",
     "max_unreadable": 0.0, "workers": 1,
     "demo": {"classes": "unused", "seed": 1, "train": 4, "val": 2, "unseen": 3, "likeness": 0.8, "variation": 0.3},
 }

@@ -24,7 +24,7 @@ NOUNS = {ENTITY: (["entity"], [], [], "that which is"), DOG: (["dog", "domestic 
 def run(tmp_path):
     write_taxonomy(tmp_path / "taxonomy", make_taxonomy(NOUNS))
 
-    def run(images, *, train="train", val="val", unseen="unseen", names="", listed="", drawn=0, **changes) -> ImageIndex:
+    def run(images, *, train="train", val="val", unseen="unseen", names="", listed="", drawn=0, **changes):
         settings = {**SETTINGS, "roles": {"train": train, "val": val, "unseen": unseen}, **changes,
                     "split": {"list": "unused", "drawn": drawn, "seed": 1}}
         (tmp_path / "names.tsv").write_text(names)
@@ -133,7 +133,7 @@ def test_kaggles_imagenet_as_unpacked(run, kaggle, capsys, ground_truth):
 
 
 def test_kaggles_folders_are_hinted_at(run, kaggle):
-    with pytest.raises(InputError, match="train: no such folder or tar.*Kaggle's ImageNet is here: set index_images.ro"):
+    with pytest.raises(InputError, match="train: no such folder or tar.*Kaggle's ImageNet is here: set index"):
         run(kaggle)
 
 
@@ -200,7 +200,8 @@ def test_a_tar_of_class_folders_and_an_image_without_class(run, tmp_path):
 # --- class names
 
 def test_wnids_with_words_behind_them_and_upper_case_tars(run, tmp_path, capsys):
-    put_folder(tmp_path / "set", {f"train/{DOG}-dog/a.jpg": jpeg((0, 0, 0)), f"train/{CAT}_true cat/a.PNG": jpeg((0, 0, 0)),
+    put_folder(tmp_path / "set", {f"train/{DOG}-dog/a.jpg": jpeg((0, 0, 0)),
+                                  f"train/{CAT}_true cat/a.PNG": jpeg((0, 0, 0)),
                                   f"val/{DOG}.TAR": tar_of({"a.JPEG": jpeg((0, 0, 0))})})
     index = run(tmp_path / "set", unseen=None)
     assert (index.seen, shown(index, VAL)) == ([DOG, CAT], [DOG])
@@ -228,7 +229,8 @@ def test_names_that_are_ambiguous_or_no_nouns_are_listed_at_once(run, tmp_path):
 
 
 @pytest.mark.parametrize(("names", "message"), [
-    ("cat n02121620\n", "line 1 is 'cat n02121620'; expected a name, a tab"), ("cat\tn99999999\n", "line 1"),
+    ("cat n02121620\n", "line 1 is 'cat n02121620'; expected a name, a tab, and a noun's wnid"),
+    ("cat\tn99999999\n", "line 1"),
     (f"cat\t{CAT}\nCat\t{MAN}\n", "line 2: 'Cat' is there twice")])
 def test_a_table_of_names_that_does_not_fit_is_refused(run, tmp_path, names, message):
     put_folder(tmp_path / "set", {"train/cat/a.JPEG": jpeg((0, 0, 0))})
@@ -279,7 +281,7 @@ def test_linked_classes_and_roles_are_read_said_and_counted(run, tmp_path, capsy
 def test_an_empty_class_says_what_it_holds_instead(run, tmp_path):
     root = two_classes(tmp_path / "set")
     put_folder(root / "train" / HORSE, {"@eaDir/a.jpg": jpeg((0, 0, 0)), "notes.txt": b"x"})
-    with pytest.raises(InputError, match=f"{HORSE}: holds no image \\(but 1 in @eaDir/, 1 .txt files\\)"):
+    with pytest.raises(InputError, match=f"{HORSE}: holds no image \\(but 1 .txt files, 1 in @eaDir/\\)"):
         run(root, unseen=None)
 
 

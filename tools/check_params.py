@@ -54,16 +54,16 @@ def missing_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> list[str
 
 def _why_not_there(path: str) -> str:
     if not os.path.isabs(path) and ".dvc/tmp" in Path.cwd().as_posix():
-        return ("; this is the copy of the tree in which `dvc exp run --temp` and --queue run, without what git does not "
-                "track: write an absolute path")
+        return ("; this is the copy of the tree in which `dvc exp run --temp` and --queue run, without what git does "
+                "not track: write an absolute path")
     return ""
 
 
 def linked_outs(bodies: dict[str, dict]) -> list[str]:
     """Folders that hold stages' outs and are links, as of a data/ on another disk: DVC refuses once a stage has run."""
     folders = {folder for body in bodies.values() for out in outs_of(body) for folder in Path(out).parents}
-    return [f"{folder}: a link to {os.readlink(folder)}, and DVC keeps no outs behind links; make it a folder, and keep what "
-            "is large on the other disk by `dvc cache dir PATH` and `dvc config cache.type symlink`"
+    return [f"{folder}: a link to {os.readlink(folder)}, and DVC keeps no outs behind links; make it a folder, and "
+            "keep what is large on the other disk by `dvc cache dir PATH` and `dvc config cache.type symlink`"
             for folder in sorted(folders) if folder.is_symlink()]
 
 

@@ -2,8 +2,8 @@
 
 Tars are read header by header, seeking over the content; nothing is extracted, so that names are only names. An image
 is what its suffix or its first bytes say is one; all else is ignored and counted by kind, as are hidden files and all
-that lies in systems' own folders (Synology's @eaDir with its thumbnails, __MACOSX, #recycle, $RECYCLE.BIN). What is an image
-by name but cannot be read (a link to nothing) is lost, and listed.
+that lies in systems' own folders (Synology's @eaDir with its thumbnails, __MACOSX, #recycle, $RECYCLE.BIN). What is an
+image by name but cannot be read (a link to nothing) is lost, and listed.
 """
 
 import os
@@ -18,7 +18,7 @@ from typing import IO
 
 import numpy as np
 
-from zeroshot.console.errors import InputError
+from zeroshot.console.errors import InputError, quoted
 from zeroshot.images.signatures import HEAD, is_image, is_named_image, said_of
 
 SYSTEMS_FOLDERS = ("@", "#", "$", "~", ".", "__")  # what their names begin with
@@ -100,7 +100,7 @@ def _resolved(found: list[tuple[str, int, int]], links: dict[int, tuple[str, str
             at = place.get(links[at][1])
         if at is None or at in links:
             name, target = links[number]
-            _lose(name, f"a link to {target[:200]!r}, which is no image in this tar", ignored, lost)
+            _lose(name, f"a link to {quoted(target, 200)}, which is no image in this tar", ignored, lost)
         else:
             kept.append((entry[0], *found[at][1:]))
     return kept
@@ -140,7 +140,7 @@ def tar_members(path: Path, start: int = 0, size: int | None = None) -> Iterator
                 while (member := archive.next()) is not None:
                     archive.members.clear()  # or it would keep them all
                     if member.size < 0 or member.offset_data + (member.size if member.isreg() else 0) > end:
-                        raise InputError(f"{path}: truncated tar: {member.name[:200]!r} goes beyond byte {end}; "
+                        raise InputError(f"{path}: truncated tar: {quoted(member.name, 200)} goes beyond byte {end}; "
                                          f"{REMEDY}")
                     yield member
                 _check_end(path, file, archive.offset, end)
@@ -159,8 +159,9 @@ def _check_end(path: Path, file: IO[bytes], offset: int, end: int) -> None:
     if block.strip(b"\0"):
         raise InputError(f"{path}: damaged tar: no valid member header at byte {offset}; {REMEDY}")
     if end - offset > RECORD:
-        raise InputError(f"{path}: the tar ends at byte {offset:,}, but {end - offset:,} bytes follow: another tar behind "
-                         f"it (joined by cat?), which must be a file of its own, or an incomplete download; {REMEDY}")
+        raise InputError(f"{path}: the tar ends at byte {offset:,}, but {end - offset:,} bytes follow: another tar "
+                         "behind it (joined by cat?), which must be a file of its own, or an incomplete download; "
+                         f"{REMEDY}")
     if file.read(end - offset - len(block)).strip(b"\0"):
         raise InputError(f"{path}: something follows the tar's end at byte {offset:,}: another tar (joined by cat?), "
                          f"which must be a file of its own, or damage; {REMEDY}")
@@ -246,3 +247,8 @@ def _kind(name: str) -> str:
     """What to count a file under that is no image."""
     suffix = posixpath.splitext(name)[1].lower()
     return f"{suffix[:20]} files" if suffix.isprintable() and len(suffix) > 1 else "files without suffix"
+
+
+def in_words(ignored: Counter[str]) -> str:
+    """What was passed over: "4 in @eaDir/, 3 .txt files"; most first."""
+    return ", ".join(f"{count:,} {kind}" for kind, count in sorted(ignored.items(), key=lambda one: (-one[1], one[0])))

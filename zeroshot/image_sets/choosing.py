@@ -8,7 +8,7 @@ import numpy as np
 import pydantic
 
 from zeroshot.base.params import Seed, StageParams
-from zeroshot.console.errors import InputError
+from zeroshot.console.errors import InputError, quoted
 from zeroshot.image_sets.class_names import ClassNames
 from zeroshot.image_sets.layouts import Role, Source, Truths, find_role
 from zeroshot.taxonomy import WNID, Taxonomy
@@ -125,5 +125,5 @@ def read_wnids(path: Path) -> list[str]:
     words = {number: line.split()[0] for number, line in enumerate(lines, 1) if line.strip() and line[0] != "#"}
     for number, word in words.items():
         if not WNID.fullmatch(word):
-            raise InputError(f"{path}: line {number} begins {word[:20]!r}; expected a wnid (n and eight digits)")
+            raise InputError(f"{path}: line {number} begins {quoted(word, 20)}; expected a wnid (n and eight digits)")
     return list(dict.fromkeys(words.values()))

@@ -4,7 +4,7 @@ import difflib
 from functools import cached_property
 from pathlib import Path
 
-from zeroshot.console.errors import InputError
+from zeroshot.console.errors import InputError, quoted
 from zeroshot.image_sets.truths import LEADING
 from zeroshot.taxonomy import WNID, Taxonomy
 
@@ -58,12 +58,12 @@ class ClassNames:
 
     def _ambiguous(self, name: str, senses: list[str]) -> str:
         said = "; ".join(f"{wnid} {self._nouns.definitions[self._nouns.index[wnid]][:60]}" for wnid in senses[:SENSES])
-        return f"  {_printable(name)}: {len(senses)} senses: {said}"
+        return f"  {quoted(name)}: {len(senses)} senses: {said}"
 
     def _unknown(self, name: str, plain: str) -> str:
         near = [lemma for lemma in self._by_lemma if abs(len(lemma) - len(plain)) <= 2]
         spelt = difflib.get_close_matches(plain, near, 3) if len(self.faults) < SHOWN else []
-        return f"  {_printable(name)}: no noun of WordNet 3.0; nearest: {', '.join(spelt) or 'none'}"
+        return f"  {quoted(name)}: no noun of WordNet 3.0; nearest: {', '.join(spelt) or 'none'}"
 
 
 def plainly(name: str) -> str:
@@ -88,11 +88,7 @@ def read_table(path: Path, nouns: Taxonomy) -> dict[str, str]:
             continue
         name, _, wnid = (part.strip() for part in line.partition("\t"))
         if not WNID.fullmatch(wnid) or wnid not in nouns.index:
-            raise InputError(f"{path}: line {number} is {line[:60]!r}; expected a name, a tab, and the wnid of a noun")
+            raise InputError(f"{path}: line {number} is {quoted(line)}; expected a name, a tab, and a noun's wnid")
         if given.setdefault(plainly(name), wnid) != wnid:
-            raise InputError(f"{path}: line {number}: {name[:40]!r} is there twice, with different wnids")
+            raise InputError(f"{path}: line {number}: {quoted(name, 40)} is there twice, with different wnids")
     return given
-
-
-def _printable(name: str) -> str:
-    return repr(name[:60].encode("utf-8", "replace").decode())

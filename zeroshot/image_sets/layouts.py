@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zeroshot.console.errors import InputError
+from zeroshot.console.errors import InputError, quoted
 from zeroshot.image_sets.archives import list_folder, list_tar, litter, open_container, tar_members
 from zeroshot.image_sets.class_names import ClassNames
 from zeroshot.image_sets.truths import TABLES, named_wnid, read_truth, wnids_of
@@ -89,8 +89,8 @@ def find_role(root: Path, role: int, place: str, names: ClassNames, ground_truth
     found = Role()
     for setting, path in (("roles", place), ("ground_truth", ground_truth or "")):
         if Path(path).is_absolute() or ".." in Path(path).parts or path.startswith("~"):
-            raise InputError(f"params.yaml: index_images.{setting}: {path!r} does not lie below index_images.images, all "
-                             "that DVC watches; name the folder above both there, and paths below it here")
+            raise InputError(f"params.yaml: index_images.{setting}: {path!r} does not lie below index_images.images, "
+                             "all that DVC watches; name the folder above both there, and paths below it here")
     for one in _places(root, place):
         path = root / one
         if not path.exists():
@@ -192,7 +192,7 @@ class _Finder:
             elif is_named_image(name) and not sources:
                 return [self._told(self.place, self.path.stat().st_size, self._truth_for(member.name))]
             elif is_named_image(name):
-                raise InputError(f"{self.path}: holds class tars and the image {member.name[:200]!r} beside them; "
+                raise InputError(f"{self.path}: holds class tars and the image {quoted(member.name, 200)} beside them; "
                                  f"{EXPECTED}")
             else:
                 self.found.ignored[f"{Path(name).suffix.lower() or 'suffixless'} files"] += 1
@@ -215,8 +215,8 @@ class _Finder:
             for table in TABLES:
                 if (self.root / folder / table).exists():
                     return (folder / table).as_posix()
-        raise InputError(f"{self.path}: holds {name[:200]!r}, whose class nothing tells; expected a wnid in its name, "
-                         "or set index_images.ground_truth to a table below index_images.images: "
+        raise InputError(f"{self.path}: holds {quoted(name, 200)}, whose class nothing tells; expected a wnid in its "
+                         "name, or set index_images.ground_truth to a table below index_images.images: "
                          "ILSVRC2012_devkit_t12.tar.gz, LOC_val_solution.csv or val_annotations.txt")
 
 

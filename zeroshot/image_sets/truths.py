@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
-from zeroshot.console.errors import InputError
+from zeroshot.console.errors import InputError, quoted
 from zeroshot.taxonomy import WNID
 
 LEADING = re.compile(r"(n\d{8})(?![0-9A-Za-z])")  # n01482330, n01482330-shark, but not n014823301
@@ -63,10 +63,11 @@ def _table(path: Path, rows: list[tuple[int, str, str]]) -> dict[str, str]:
     truth: dict[str, str] = {}
     for number, name, wnid in rows:
         if not name or not WNID.fullmatch(wnid):
-            raise InputError(f"{path}: line {number} names the image {name[:40]!r} and the class {wnid[:20]!r}; "
-                             "expected an image's name and a wnid (n and eight digits)")
+            raise InputError(f"{path}: line {number} names the image {quoted(name, 40)} and the class "
+                             f"{quoted(wnid, 20)}; expected an image's name and a wnid (n and eight digits)")
         if truth.setdefault(stem(name), wnid) != wnid:
-            raise InputError(f"{path}: line {number}: {name[:40]!r} is there twice, as {truth[stem(name)]} and {wnid}")
+            raise InputError(f"{path}: line {number}: {quoted(name, 40)} is there twice, as "
+                             f"{truth[stem(name)]} and {wnid}")
     if not truth:
         raise InputError(f"{path}: names no image")
     return truth
@@ -122,7 +123,7 @@ def wnids_of(names: list[bytes], truth: dict[str, str] | None, where: Path) -> l
         wnid = named_wnid(name) if truth is None else truth.get(stem(name))
         if wnid is None:
             known = "its name holds no wnid" if truth is None else f"the ground truth ({len(truth):,} images) lacks it"
-            raise InputError(f"{where}: holds {name.encode('utf-8', 'replace').decode()[:200]!r}, whose class is not "
+            raise InputError(f"{where}: holds {quoted(name, 200)}, whose class is not "
                              f"known: {known}")
         wnids.append(wnid)
     return wnids
