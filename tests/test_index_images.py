@@ -172,7 +172,7 @@ def test_unpacked_sets_are_checked_as_closely_as_asked(run, images, check, found
 @pytest.mark.parametrize(("break_it", "message"), [
     (lambda root: shutil.rmtree(root / "val"), "val: no such folder"),
     (lambda root: (shutil.rmtree(root / "unseen"), (root / "unseen").mkdir()), "unseen: empty"),
-    (lambda root: put_folder(root / "train" / "cats", {"a.JPEG": b""}), "'cats': no noun of WordNet 3.0"),
+    (lambda root: put_folder(root / "train" / "cats", {"a.JPEG": b""}), "'cats' in train: no noun of WordNet 3.0"),
     (lambda root: put_folder(root / "train" / "n00000001", {"a.JPEG": b""}), "n00000001 is no noun synset"),
     (lambda root: put_folder(root / "train", {f"{HORSE}.tar": tar_of({})}), f"{HORSE}.tar: holds no image"),
     (lambda root: (root / "train" / HORSE).mkdir(), f"{HORSE}: holds no image"),

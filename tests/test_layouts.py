@@ -223,9 +223,9 @@ def test_names_that_are_ambiguous_or_no_nouns_are_listed_at_once(run, tmp_path):
         run(tmp_path / "set")
     head, *lines = str(told.value).split("\n")
     assert "3 class names have no wnid" in head and "names.tsv (params.yaml: index_images.names)" in head
-    assert lines == [f"  'cat': 2 senses: {CAT} it purrs; {MAN} an adult person",
-                     "  'hosre': no noun of WordNet 3.0; nearest: horse",
-                     "  'xylophone': no noun of WordNet 3.0; nearest: none"]
+    assert lines == [f"  'cat' in train: 2 senses: {CAT} it purrs; {MAN} an adult person",
+                     "  'hosre' in train: no noun of WordNet 3.0; nearest: horse",
+                     "  'xylophone' in unseen: no noun of WordNet 3.0; nearest: none"]
 
 
 @pytest.mark.parametrize(("names", "message"), [

@@ -25,8 +25,8 @@ class ClassNames:
         self._given = read_table(table, nouns) if table is not None else {}
         self.faults: dict[str, str] = {}
 
-    def wnid(self, name: str) -> str | None:
-        """The wnid, or None if it is not known: then a fault is kept."""
+    def wnid(self, name: str, place: str) -> str | None:
+        """The wnid of the class `name` in `place`, or None if it is not known: then a fault is kept."""
         if found := LEADING.match(name):
             return found[1]
         plain = plainly(name)
@@ -35,7 +35,8 @@ class ClassNames:
         senses = self._by_lemma.get(plain, [])
         if len(senses) == 1:
             return senses[0]
-        self.faults[name] = self._ambiguous(name, senses) if senses else self._unknown(name, plain)
+        said = self._senses(senses) if senses else self._nearest(plain)
+        self.faults.setdefault(name, f"  {quoted(name)} in {place}: {said}")
         return None
 
     def refuse(self) -> None:
@@ -56,14 +57,14 @@ class ClassNames:
                 by_lemma.setdefault(lemma, []).append(wnid)
         return by_lemma
 
-    def _ambiguous(self, name: str, senses: list[str]) -> str:
+    def _senses(self, senses: list[str]) -> str:
         said = "; ".join(f"{wnid} {self._nouns.definitions[self._nouns.index[wnid]][:60]}" for wnid in senses[:SENSES])
-        return f"  {quoted(name)}: {len(senses)} senses: {said}"
+        return f"{len(senses)} senses: {said}"
 
-    def _unknown(self, name: str, plain: str) -> str:
+    def _nearest(self, plain: str) -> str:
         near = [lemma for lemma in self._by_lemma if abs(len(lemma) - len(plain)) <= 2]
         spelt = difflib.get_close_matches(plain, near, 3) if len(self.faults) < SHOWN else []
-        return f"  {quoted(name)}: no noun of WordNet 3.0; nearest: {', '.join(spelt) or 'none'}"
+        return f"no noun of WordNet 3.0; nearest: {', '.join(spelt) or 'none'}"
 
 
 def plainly(name: str) -> str:

@@ -162,7 +162,7 @@ class _Finder:
     def _class(self, entry: os.DirEntry) -> Source | None:
         is_folder = entry.is_dir()
         name = entry.name if is_folder else entry.name[:-len(".tar")]
-        if (wnid := self.names.wnid(name)) is None:
+        if (wnid := self.names.wnid(name, self.place)) is None:
             return None
         if is_folder:
             self._note_link(Path(entry.path))
@@ -186,7 +186,7 @@ class _Finder:
             if kind := litter(member.name):
                 self.found.ignored[kind] += 1
             elif name.lower().endswith(".tar") and member.isreg():
-                wnid = self.names.wnid(name[:-len(".tar")])
+                wnid = self.names.wnid(name[:-len(".tar")], self.place)
                 self.found.told["class tars in a tar"] += 1
                 sources += [Source(self.role, wnid, self.place, member.offset_data, member.size)] if wnid else []
             elif is_named_image(name) and not sources:

@@ -14,10 +14,8 @@ import re
 import tarfile
 from pathlib import Path
 
-import numpy as np
-import scipy.io
-
 from zeroshot.console.errors import InputError, quoted
+from zeroshot.image_sets.mat_files import read_structs
 from zeroshot.taxonomy import WNID
 
 LEADING = re.compile(r"(n\d{8})(?![0-9A-Za-z])")  # n01482330, n01482330-shark, but not n014823301
@@ -84,16 +82,15 @@ def _devkit(path: Path) -> dict[str, str]:
     """ILSVRC's: a number a validation image, and what each number stands for."""
     try:
         numbers = _devkit_file(path, "ILSVRC2012_validation_ground_truth.txt").decode("ascii").split()
-        synsets = scipy.io.loadmat(io.BytesIO(_devkit_file(path, "meta.mat")), squeeze_me=True)["synsets"]
-        wnid_of = {int(number): str(wnid) for number, wnid in zip(np.atleast_1d(synsets["ILSVRC2012_ID"]),
-                                                                  np.atleast_1d(synsets["WNID"]), strict=True)}
+        synsets = read_structs(_devkit_file(path, "meta.mat"), "synsets")
+        wnid_of = {int(synset["ILSVRC2012_ID"]): synset["WNID"] for synset in synsets}
         truth = {f"ILSVRC2012_val_{place:08}": wnid_of[int(number)] for place, number in enumerate(numbers, 1)}
         if not truth or not all(map(WNID.fullmatch, truth.values())):
             raise ValueError("classes that are no wnids")
         return truth
     except InputError:
         raise
-    except Exception as error:  # scipy raises nearly anything on broken bytes
+    except Exception as error:  # what is decompressed and taken apart here may raise nearly anything
         what = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
         raise InputError(f"{path}: cannot be read as ILSVRC2012's devkit ({what}); expected {DEVKIT}") from None
 
