@@ -6,11 +6,12 @@ REVS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help run test env preset check-data compare check-gpu lint deps clean-scratch
+.PHONY: help run test fuzz env preset check-data compare check-gpu lint deps clean-scratch
 
 help:
 	@echo 'make run                the whole pipeline on the current params.yaml, then the results table'
 	@echo 'make test               all tests'
+	@echo 'make fuzz               the readers of what users have, on damaged files: 2,000 examples each'
 	@echo 'make env                only the environment, in .venv'
 	@echo 'make preset NAME=...    write the params.yaml of a preset: $(basename $(notdir $(wildcard presets/*.yaml)))'
 	@echo 'make check-data         is the data there that params.yaml names, and what will a run cost?'
@@ -28,6 +29,9 @@ run: env
 test: env
 	dvc repro build_taxonomy
 	python -m pytest -n auto --dist loadfile
+
+fuzz: env
+	HYPOTHESIS_PROFILE=fuzz FUZZ_EXAMPLES=2000 python -m pytest tests/test_fuzz*.py
 
 env: .venv/installed
 

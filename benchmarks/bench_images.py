@@ -12,15 +12,19 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stages.index_images import find_sources, list_source
+from stages.index_images import list_source
 from zeroshot.base.artifacts import write_artifact
+from zeroshot.image_sets.class_names import ClassNames
+from zeroshot.image_sets.layouts import find_role
 from zeroshot.image_sets.packing import find_unreadable, write_pixels
 from zeroshot.image_sets.renderer import TRAITS, draw_images, random_of
 from zeroshot.images.files import ImageFiles
 from zeroshot.images.index import PIXELS_FILE, ROLES
 from zeroshot.images.pixels import PackedPixels
+from zeroshot.taxonomy import make_taxonomy
 
 CAP = 30_000  # images
+NO_NOUNS = make_taxonomy({"n00000000": ([], [], [], "")})  # all classes are named by wnid
 
 
 def main() -> None:
@@ -52,7 +56,7 @@ def main() -> None:
 def listed(root: Path, folder: Path) -> ImageFiles:
     """An index of the first CAP images under `root`, in all roles that are there."""
     sources = [source for role, name in enumerate(ROLES) if (root / name).exists()
-               for source in find_sources(root, role, name)]
+               for source in find_role(root, role, name, ClassNames(NO_NOUNS)).sources]
     listings = []
     for source in sources:
         listings.append(list_source(source, root))

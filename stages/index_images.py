@@ -9,7 +9,9 @@ Cost: a core draws 3,000 images/s of the demo, lists 30,000/s in tars, checks 40
 of 64x64, or 2,000 photographs/s to 64x64. Memory while listing: 200 bytes an image (14 M: 2.9 GB).
 """
 
+import os
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
@@ -23,19 +25,14 @@ from zeroshot.base.ordered_pool import in_order
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
-from zeroshot.image_sets.archives import Listing, list_folder, list_tar
-from zeroshot.image_sets.layouts import Source, find_sources, read_ground_truth, val_wnids
+from zeroshot.image_sets.archives import Listing, in_words, list_folder, list_tar
+from zeroshot.image_sets.choosing import ChoosingParams, Chosen, choose_sources
+from zeroshot.image_sets.layouts import Source
 from zeroshot.image_sets.packing import find_unreadable, write_pixels
 from zeroshot.image_sets.renderer import class_looks, draw_images, random_of
 from zeroshot.images.files import ImageFiles
 from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, ROLES, TRAIN, UNSEEN, VAL, ImageIndex, write_index
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
-
-
-class Roles(StageParams):
-    train: str
-    val: str
-    unseen: str | None
 
 
 class Demo(StageParams):
@@ -48,12 +45,9 @@ class Demo(StageParams):
     variation: float = pydantic.Field(ge=0, le=10)
 
 
-class Params(StageParams):
+class Params(ChoosingParams):
     source: Literal["demo", "folders"]
     images: str
-    roles: Roles
-    ground_truth: str | None
-    seen_among_unseen: Literal["error", "skip"]
     pack: int | None = pydantic.Field(ge=8, le=1024)
     check: Literal["none", "header", "decode"]
     max_unreadable: float = pydantic.Field(ge=0, le=1)
@@ -67,19 +61,24 @@ class Params(StageParams):
         return self
 
 
-def main(params: Params, *, images: Path, demo_classes: Path, taxonomy: Path, out: Path, metrics: Path) -> None:
+def main(params: Params, *, images: Path, names: Path, unseen_list: Path, demo_classes: Path, taxonomy: Path, out: Path,
+         metrics: Path) -> None:
     nouns = read_taxonomy(taxonomy)
     out.mkdir(parents=True, exist_ok=True)
-    skipped, ignored, left_out = [], 0, 0
+    skipped, counts = [], {"entries_ignored": 0, "unseen_classes_left_out_as_seen": 0}
     if params.source == "demo":
         draw_demo(params, demo_classes, nouns, out)
     else:
-        skipped, ignored, left_out = index_files(params, images, nouns, out)
+        skipped, counts = index_files(params, images, nouns, names, unseen_list, out)
     with atomic_write(out / "skipped.tsv") as file:
         file.write("role\twnid\tfile\treason\n")
-        file.writelines("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in skipped)
-    write_json(metrics, {**count_images(out), "unreadable_skipped": len(skipped), "entries_ignored": ignored,
-                         "unseen_classes_left_out_as_seen": left_out})
+        file.writelines("\t".join(" ".join(printable(cell).split()) for cell in row) + "\n" for row in skipped)
+    write_json(metrics, {**count_images(out), "unreadable_skipped": len(skipped), **counts})
+
+
+def printable(text: str) -> str:
+    """With \\xff and the like for what is no UTF-8 in a file's name."""
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def count_images(out: Path) -> dict[str, int]:
@@ -151,101 +150,76 @@ def read_demo_classes(path: Path, nouns: Taxonomy) -> tuple[list[str], list[str]
 
 # --- images in files
 
-def index_files(params: Params, root: Path, nouns: Taxonomy, out: Path) -> tuple[list, int, int]:
-    """Index the images under `root`.
-
-    Returns:
-        The skipped images (role, wnid, file, reason), the number of entries that are no images by name or kind, and
-        the number of unseen classes left out because they are seen.
-    """
-    sources, truth, left_out = choose_sources(params, root, nouns)
-    wnids, containers, arrays, ignored = list_images(params, root, sources, truth)
+def index_files(params: Params, root: Path, nouns: Taxonomy, names: Path, unseen_list: Path, out: Path
+                ) -> tuple[list[tuple[str, ...]], dict[str, int]]:
+    """Index the images under `root`; returns the skipped ones (role, wnid, file, reason) and what else to publish."""
+    chosen = choose_sources(params, root, nouns, names, unseen_list)
+    wnids, containers, arrays, ignored, skipped = list_images(params, root, chosen)
+    report_found(chosen, ignored)
     with tempfile.TemporaryDirectory(dir=out, prefix=".candidates-") as folder:
         candidates, raw = Path(folder) / INDEX_FILE, Path(folder) / "pixels"
         write_artifact(candidates, {"containers": containers}, arrays)
         reader = ImageFiles(candidates, root)
         unreadable = find_unreadable(reader, raw, pack=params.pack, check=params.check,
                                      max_unreadable=params.max_unreadable, workers=params.workers)
-        skipped = [(ROLES[arrays["role"][row]], wnids[arrays["label"][row]], reader.where(row), reason)
-                   for row, reason in unreadable]
+        skipped += [(ROLES[arrays["role"][row]], wnids[arrays["label"][row]], reader.where(row), reason)
+                    for row, reason in unreadable]
         rows = kept_rows(arrays, [row for row, _ in unreadable])
         check_classes(root, wnids, arrays, rows)
         sha256 = write_pixels(out / PIXELS_FILE, raw, rows, params.pack) if params.pack else None
     write_index(out, wnids, take_rows(arrays, rows), pixels=sha256, containers=containers,
                 made_from={"source": params.source, "pack": params.pack})
-    return skipped, ignored, left_out
+    links = sum(len(role.links) for role in chosen.roles)
+    return skipped, {"entries_ignored": ignored.total(), "unseen_classes_left_out_as_seen": chosen.left_out,
+                     **({"linked_folders": links} if links else {})}
 
 
-def choose_sources(params: Params, root: Path, nouns: Taxonomy) -> tuple[list[Source], list[str], int]:
-    """Every class of every role, checked against WordNet and against each other.
-
-    Returns:
-        The sources by role and wnid, the classes of ILSVRC's numbered val images (if that is the val role), and the
-        number of unseen classes left out because they are seen.
-
-    Raises:
-        InputError: a missing role, a wnid that is no noun synset, a class both seen and unseen, a val class that
-            is not in train.
-    """
-    places = (params.roles.train, params.roles.val, params.roles.unseen)
-    train, val, unseen = [find_sources(root, role, place) if place is not None else []
-                          for role, place in enumerate(places)]
-    for source in train + val + unseen:
-        if source.wnid is None and source.role != VAL:
-            raise InputError(f"{root / source.container}: holds ILSVRC's numbered val images, which can only be the "
-                             "val role (params.yaml: index_images.roles)")
-        if source.wnid is not None and source.wnid not in nouns.index:
-            raise InputError(f"{root / source.container}: {source.wnid} is no noun synset of WordNet 3.0")
-    seen = {source.wnid for source in train}
-    truth = _ground_truth(params, root) if val[0].wnid is None else []
-    for wnid in sorted({*truth, *(source.wnid for source in val)} - {None}):
-        if wnid not in seen:
-            raise InputError(f"{root / params.roles.val}: class {wnid} has no training images in "
-                             f"{root / params.roles.train}; remove it, or add them")
-    both = [source for source in unseen if source.wnid in seen]
-    if both and params.seen_among_unseen == "error":
-        raise InputError(f"{root / both[0].container}: {both[0].wnid} is also in {root / params.roles.train} "
-                         f"({len(both)} such classes); remove one, or set index_images.seen_among_unseen to skip")
-    unseen = [source for source in unseen if source.wnid not in seen]
-    if both and not unseen:
-        raise InputError(f"{root / params.roles.unseen}: every class there is also in {root / params.roles.train}")
-    return train + val + unseen, truth, len(both)
+def report_found(chosen: Chosen, ignored: Counter[str]) -> None:
+    """Say which layouts were recognised, and what was passed over."""
+    for name, role in zip(ROLES, chosen.roles, strict=True):
+        if role.sources:
+            print(f"index_images: {name}: {role.said()}")
+        if role.links:
+            print(f"index_images: {name}: {len(role.links)} links to folders ({printable(role.links[0])}); DVC does "
+                  "not see changes behind them: after one, `dvc repro -f index_images`")
+    if ignored:
+        print(f"index_images: passed over {ignored.total():,} entries that are no images: {in_words(ignored)}")
 
 
-def _ground_truth(params: Params, root: Path) -> list[str]:
-    if params.ground_truth is None:
-        raise InputError(f"{root / params.roles.val}: holds ILSVRC's numbered val images; set "
-                         "index_images.ground_truth to the devkit's place below index_images.images "
-                         "(ILSVRC2012_devkit_t12.tar.gz)")
-    return read_ground_truth(root / params.ground_truth)
-
-
-def list_images(params: Params, root: Path, sources: list[Source], truth: list[str]):
-    """Wnids, containers, the index's arrays for every image found, and the number of ignored entries.
+def list_images(params: Params, root: Path, chosen: Chosen):
+    """Wnids, containers, the index's arrays for every image found, what was ignored, and the images that are lost.
 
     Raises:
-        InputError: an empty, truncated or damaged tar, an empty folder, val images beyond the ground truth.
+        InputError: an empty, truncated or damaged tar, an empty folder, images whose class nothing tells, or more lost
+            than may be.
     """
-    wnids = sorted({source.wnid for source in sources} - {None})
+    sources = chosen.sources
+    wnids = sorted(set().union(*chosen.wanted))
     label_of = {wnid: label for label, wnid in enumerate(wnids)}
     containers = list(dict.fromkeys(source.container for source in sources))
     number_of = {container: number for number, container in enumerate(containers)}
     blocks: list[dict[str, np.ndarray]] = []
-    ignored = 0
+    ignored, lost = sum((role.ignored for role in chosen.roles), Counter()), []
     with progress(total=len(sources), unit="classes", desc="listing images") as bar:
         for source, listing in in_order(list_source, sources, params.workers, root):
-            count = len(listing.names)
-            shown = val_wnids(listing.names, truth, root / source.container) if source.wnid is None else [source.wnid]
-            labels = np.array([label_of[wnid] for wnid in shown], np.int32)
-            blocks.append({"role": np.full(count, source.role, np.uint8), "label": np.broadcast_to(labels, count),
-                           "container": np.full(count, number_of[source.container], np.int32),
-                           "offset": listing.offsets, "size": listing.sizes,
-                           "names": np.frombuffer(b"".join(listing.names), np.uint8),
-                           "name_end": np.fromiter(map(len, listing.names), np.int64, count)})
+            shown = chosen.truths.wnids(source, listing.names)
+            kept = np.flatnonzero([wnid in chosen.wanted[source.role] for wnid in shown])
+            names = [listing.names[row] for row in kept]
+            blocks.append({"role": np.full(len(kept), source.role, np.uint8),
+                           "label": np.array([label_of[shown[row]] for row in kept], np.int32),
+                           "container": np.full(len(kept), number_of[source.container], np.int32),
+                           "offset": listing.offsets[kept], "size": listing.sizes[kept],
+                           "names": np.frombuffer(b"".join(names), np.uint8),
+                           "name_end": np.fromiter(map(len, names), np.int64, len(names))})
             ignored += listing.ignored
+            lost += [(ROLES[source.role], source.wnid or "-", f"{root / source.container}/{os.fsdecode(name)}", reason)
+                     for name, reason in listing.lost]
             bar.update()
     arrays = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-    return wnids, containers, {**arrays, "name_end": np.cumsum(arrays["name_end"])}, ignored
+    if len(lost) > params.max_unreadable * (len(arrays["role"]) + len(lost)):
+        raise InputError(f"{len(lost)} images cannot be read, the first {lost[0][2]} ({lost[0][3]}); more than may be "
+                         "skipped (params.yaml: index_images.max_unreadable)")
+    return wnids, containers, {**arrays, "name_end": np.cumsum(arrays["name_end"])}, ignored, lost
 
 
 def list_source(source: Source, root: Path) -> Listing:
@@ -253,8 +227,15 @@ def list_source(source: Source, root: Path) -> Listing:
     listing = list_folder(path) if path.is_dir() else list_tar(path, source.start, source.size)
     if not listing.names:
         inside = f" (its {source.wnid}.tar)" if source.start else ""
-        raise InputError(f"{path}{inside}: holds no image; remove it or fill it")
+        raise InputError(f"{path}{inside}: holds no image{passed_over(listing)}; remove it or fill it")
     return listing
+
+
+def passed_over(listing: Listing) -> str:
+    """What a container without images holds instead, in brackets."""
+    kinds = [in_words(listing.ignored)] if listing.ignored else []
+    kinds += [f"{len(listing.lost)} that cannot be read: {listing.lost[0][1]}"] if listing.lost else []
+    return f" (but {', '.join(kinds)})" if kinds else ""
 
 
 def kept_rows(arrays: dict[str, np.ndarray], unreadable: list[int]) -> np.ndarray:

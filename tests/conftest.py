@@ -1,7 +1,9 @@
 import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and torch)
 
+import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -13,6 +15,9 @@ settle_products(True)
 torch.nn.functional.conv2d(torch.ones(1, 8, 8, 8), torch.ones(8, 8, 3, 3))
 torch.ones(64, 64) @ torch.ones(64, 64)
 
+hypothesis.settings.register_profile("fuzz", max_examples=2000, deadline=None)  # `make fuzz`
+if profile := os.environ.get("HYPOTHESIS_PROFILE"):
+    hypothesis.settings.load_profile(profile)
 PROJECT = Path(__file__).resolve().parent.parent
 
 

@@ -2,9 +2,11 @@ import bz2
 from pathlib import Path
 
 import pytest
+import torch
 
-from tests.image_sets import CAT, DOG, HORSE, WOLF, small_set
+from tests.image_sets import CAT, DOG, HORSE, WOLF, put_folder, small_set
 from tools import check_data
+from tools.check_params import linked_outs, missing_inputs
 from tools.estimate_cost import (
     RANKING_BYTES,
     Found,
@@ -18,6 +20,7 @@ from tools.estimate_cost import (
 )
 from zeroshot.base.params import read_yaml
 from zeroshot.console.errors import InputError
+from zeroshot.networks.visual_model import build_visual
 from zeroshot.taxonomy import make_taxonomy, write_taxonomy
 
 TEXT = Text(words=1_200_000, sentences=7_000_000, encoded=5_000_000, seconds=8.0, bytes=9_000_000)
@@ -28,6 +31,7 @@ PARAMS = read_yaml(check_data.PROJECT / "params.yaml")
 def project(tmp_path, monkeypatch):
     write_taxonomy(tmp_path / "data/taxonomy", make_taxonomy({w: ([w], [], [], "") for w in (DOG, CAT, WOLF, HORSE)}))
     small_set(tmp_path / "images")
+    put_folder(tmp_path / "presets/lists", {"class-names.tsv": b"", "unseen.txt": b""})
     monkeypatch.chdir(tmp_path)
     return {**PARAMS, "index_images": {**PARAMS["index_images"], "source": "folders", "images": "images", "pack": 8}}
 
@@ -53,6 +57,39 @@ def test_missing_data_are_named(project, tmp_path):
     bodies = {"a": {"deps": ["${s.text}", "${s.images}"], "outs": [{"data/made": {"cache": False}}]}}
     faults = check_data.missing_inputs(bodies, {"s": {"text": "nowhere", "images": "data/made/x.txt"}})
     assert len(faults) == 1 and faults[0].startswith("nowhere: no such file")
+
+
+@pytest.mark.parametrize(("outputs", "fault"), [
+    ("seen", None), ("imagenet-1k", "'imagenet-1k', 1,000 labels, but the weights have 2 outputs")])
+def test_weights_are_looked_at_before_the_first_stage(project, outputs, fault):
+    cnn = {**PARAMS["pretrain_cnn"], "arch": "resnet8", "pretrained": "file", "weights": "w.pth",
+           "weights_outputs": outputs}
+    params = {**project, "pretrain_cnn": cnn}
+    assert check_data.look_at_weights(params)[0].startswith("w.pth: no such file")
+    torch.save(build_visual("resnet8", classes=2, stem="strided", dropout=0).state_dict(), "w.pth")
+    faults = check_data.look_at_weights(params)
+    assert len(faults) == (fault is not None) and (fault is None or fault in faults[0])
+
+
+def test_a_data_folder_on_another_disk_by_a_link_is_named_before_a_stage_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bodies = {"a": {"outs": ["data/made/x", {"metrics/a.json": {"cache": False}}], "plots": [{"plots/p.csv": {}}]}}
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "metrics").mkdir()
+    assert linked_outs(bodies) == []
+    (tmp_path / "data").symlink_to(tmp_path / "disk")
+    faults = linked_outs(bodies)
+    assert len(faults) == 1 and faults[0].startswith(f"data: a link to {tmp_path}/disk, and DVC")
+    assert "dvc cache dir" in faults[0]
+
+
+@pytest.mark.parametrize(("place", "path", "told"), [("x", "there", False), (".dvc/tmp/exps/x", "there", True),
+                                                     (".dvc/tmp/exps/x", "/nowhere/there", False)])
+def test_relative_paths_in_a_copy_of_the_tree_are_explained(tmp_path, monkeypatch, place, path, told):
+    (tmp_path / place).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / place)
+    faults = missing_inputs({"a": {"deps": ["${s.text}"], "outs": []}}, {"s": {"text": path}})
+    assert len(faults) == 1 and ("write an absolute path" in faults[0]) == told
 
 
 def test_text_is_counted_exactly_where_it_is_small(tmp_path):

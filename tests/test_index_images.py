@@ -20,7 +20,8 @@ from zeroshot.taxonomy import make_taxonomy, read_taxonomy, write_taxonomy
 
 SETTINGS = {
     "source": "folders", "images": "unused", "roles": {"train": "train", "val": "val", "unseen": "unseen"},
-    "ground_truth": None, "seen_among_unseen": "error", "pack": 8, "check": "header",
+    "ground_truth": None, "names": "unused", "split": {"list": "unused", "drawn": 0, "seed": 1},
+    "seen_among_unseen": "error", "pack": 8, "check": "header",
     "max_unreadable": 0.0, "workers": 1,
     "demo": {"classes": "unused", "seed": 1, "train": 4, "val": 2, "unseen": 3, "likeness": 0.8, "variation": 0.3},
 }
@@ -38,7 +39,10 @@ def taxonomy(tmp_path):
 def run(tmp_path, taxonomy):
     def run(images, name="index", **changes) -> ImageIndex:
         params = Params.model_validate({**SETTINGS, **changes})
-        index_images.main(params, images=images, demo_classes=images, taxonomy=taxonomy, out=tmp_path / name,
+        (tmp_path / "names.tsv").touch()
+        (tmp_path / "unseen.txt").touch()
+        index_images.main(params, images=images, names=tmp_path / "names.tsv", unseen_list=tmp_path / "unseen.txt",
+                          demo_classes=images, taxonomy=taxonomy, out=tmp_path / name,
                           metrics=tmp_path / f"{name}.json")
         return ImageIndex.read(tmp_path / name)
     return run
@@ -168,12 +172,12 @@ def test_unpacked_sets_are_checked_as_closely_as_asked(run, images, check, found
 @pytest.mark.parametrize(("break_it", "message"), [
     (lambda root: shutil.rmtree(root / "val"), "val: no such folder"),
     (lambda root: (shutil.rmtree(root / "unseen"), (root / "unseen").mkdir()), "unseen: empty"),
-    (lambda root: put_folder(root / "train" / "cats", {"a.JPEG": b""}), "cats: its name is no wnid"),
+    (lambda root: put_folder(root / "train" / "cats", {"a.JPEG": b""}), "'cats' in train: no noun of WordNet 3.0"),
     (lambda root: put_folder(root / "train" / "n00000001", {"a.JPEG": b""}), "n00000001 is no noun synset"),
     (lambda root: put_folder(root / "train", {f"{HORSE}.tar": tar_of({})}), f"{HORSE}.tar: holds no image"),
     (lambda root: (root / "train" / HORSE).mkdir(), f"{HORSE}: holds no image"),
     (lambda root: put_folder(root / "train", {f"{HORSE}.tar": tar_of({"a": b"x"})[:1024]}), f"{HORSE}.tar: truncated"),
-    (lambda root: put_folder(root / "unseen" / DOG, {"a.JPEG": jpeg((0, 0, 0))}), f"{DOG} is also in"),
+    (lambda root: put_folder(root / "unseen" / DOG, {"a.JPEG": jpeg((0, 0, 0))}), f"unseen: {DOG} is also in"),
     (lambda root: put_folder(root / "val" / HORSE, {"a.JPEG": b""}), f"{HORSE} has no training images"),
     (lambda root: put_folder(root / "train" / DOG, {"a.JPEG": b""}), f"{DOG} is there twice"),
 ], ids=["missing role", "empty role", "no wnid", "no noun", "empty tar", "empty folder", "truncated", "both",
@@ -246,12 +250,10 @@ def test_an_unpacked_val_set_and_devkit_give_the_same_index_rows(run, ilsvrc):
 
 
 @pytest.mark.parametrize(("changes", "truth", "message"), [
-    ({"ground_truth": None}, [1, 2, 1], "set index_images.ground_truth"),
     ({"ground_truth": "gone.tar.gz"}, [1, 2, 1], "gone.tar.gz: cannot be read"),
-    ({}, [1, 2], "val_00000003.*numbers 1 to 2"),
-    ({}, [1, 2, 7], "devkit_t12.tar.gz: cannot be read"),
-    ({"roles": {**ILSVRC["roles"], "train": "ILSVRC2012_img_val.tar"}}, [1, 2, 1], "can only be the val role"),
-], ids=["not set", "missing", "too short", "unknown number", "val as train"])
+    ({}, [1, 2], r"val_00000003.*the ground truth \(2 images\) lacks it"),
+    ({}, [1, 2, 7], "devkit_t12.tar.gz: cannot be read"), ({}, [1, 2, 3], "devkit|n99999999"),
+], ids=["missing", "too short", "unknown number", "no noun"])
 def test_a_wrong_ground_truth_is_named(run, ilsvrc, changes, truth, message):
     put_folder(ilsvrc, {"ILSVRC2012_devkit_t12.tar.gz": devkit(truth)})
     with pytest.raises(InputError, match=message):

@@ -255,3 +255,10 @@ def test_nodes_that_nobody_starts_are_told_of(monkeypatch, capsys, nodes):
     monkeypatch.setenv("PET_NNODES", "1")
     launch("stages.share", [])
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("error", "line"), [
+    (PermissionError(13, "Permission denied", "data/images"), "data/images: Permission denied"),
+    (ConnectionResetError("gone\nfar"), "ConnectionResetError: gone far"), (KeyError("ours"), None)])
+def test_errors_of_disks_and_networks_are_one_line_and_bugs_are_ours(error, line):
+    assert _for_the_user(error, "grow", StageParams) == line

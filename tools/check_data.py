@@ -19,15 +19,16 @@ import numpy as np
 import torch
 
 import zeroshot.text.markup  # noqa: F401  (else reading a MediaWiki dump loads it, while that is timed)
-from stages import prepare_corpus
-from stages.index_images import Params, choose_sources, list_source, read_demo_classes
-from tools.check_params import check_params, missing_inputs, not_in_copies
+from stages import prepare_corpus, pretrain_cnn
+from stages.index_images import Params, list_source, read_demo_classes
+from tools.check_params import check_params, linked_outs, missing_inputs, not_in_copies
 from tools.estimate_cost import DRAWN, Found, Text, Training, basis, disk_bytes, memory_bytes, run_seconds
 from tools.stage_deps import PROJECT, stage_bodies
 from zeroshot.base.compute import set_up
 from zeroshot.base.params import read_yaml
 from zeroshot.console.errors import InputError
 from zeroshot.image_sets.archives import Listing
+from zeroshot.image_sets.choosing import choose_sources
 from zeroshot.image_sets.layouts import Source
 from zeroshot.images.decoding import UnreadableImage, decode_square
 from zeroshot.images.index import ROLES
@@ -49,9 +50,10 @@ def main() -> int:
     bodies = stage_bodies(read_yaml(PROJECT / "dvc.yaml"))
     params, faults = check_params(bodies)
     if not faults:  # of settings; else there is no saying what data they ask for
-        faults = missing_inputs(bodies, params)
+        faults = linked_outs(bodies) + missing_inputs(bodies, params)
         found, unfit = look_at_all(params)
         faults += unfit
+        faults += look_at_weights(params)
     for fault in dict.fromkeys(faults):
         print(f"MISSING or wrong: {fault}")
     if not faults:
@@ -88,16 +90,16 @@ def look_at_images(params: dict[str, dict], text: Text) -> Found:
         classes = {"train": len(seen), "val": len(seen), "unseen": len(unseen)}
         each = settings.demo.model_dump(include=set(ROLES))
         return Found(classes, {role: classes[role] * each[role] for role in ROLES}, DRAWN, DRAWN, 0, text)
-    sources, truth, _ = choose_sources(settings, root, read_taxonomy(taxonomy))
+    chosen = choose_sources(settings, root, read_taxonomy(taxonomy), Path(settings.names), Path(settings.split.list))
     classes, images = {}, {}
     listed = listing = decoded = decoding = size = 0.0
     for role, name in enumerate(ROLES):
-        of_role = [source for source in sources if source.role == role]
+        of_role = [source for source in chosen.sources if source.role == role]
         begun = time.perf_counter()
         some = [(source, list_source(source, root)) for source in evenly(of_role, LISTED)]
         listing += time.perf_counter() - begun
         count, scale = sum(len(found.names) for _, found in some), len(of_role) / max(len(some), 1)
-        classes[name] = len(set(truth)) if name == "val" and truth else len(of_role)
+        classes[name] = len(chosen.wanted[role])
         images[name] = round(count * scale)
         size += scale * sum(int(found.sizes.sum()) for _, found in some)
         listed += count
@@ -106,6 +108,30 @@ def look_at_images(params: dict[str, dict], text: Text) -> Found:
             decoded += decodes(data, settings.pack or params["pretrain_cnn"]["resize"])
             decoding += time.perf_counter() - begun
     return Found(classes, images, listed / max(listing, 1e-9), max(decoded, 1) / max(decoding, 1e-9), round(size), text)
+
+
+def look_at_weights(params: dict[str, dict]) -> list[str]:
+    """What is wrong with the weights in a file or package, or with what their outputs are said to be."""
+    cnn = pretrain_cnn.Params.model_validate(params["pretrain_cnn"])
+    if cnn.pretrained not in ("file", "package"):  # the libraries' downloads are left to the stage
+        return []
+    try:
+        pretrain_cnn.build_network(cnn, seen_classes(params), Path(cnn.weights), Path(cnn.weights_list))
+    except InputError as error:
+        return [str(error)]
+    return []
+
+
+def seen_classes(params: dict[str, dict]) -> list[str]:
+    """Sorted wnids of the training classes; none where they cannot be known, which another fault says."""
+    settings, taxonomy = Params.model_validate(params["index_images"]), Path("data/taxonomy")
+    try:
+        if settings.source == "demo":
+            return sorted(read_demo_classes(Path(settings.demo.classes), read_taxonomy(taxonomy))[0])
+        return sorted(choose_sources(settings, Path(settings.images), read_taxonomy(taxonomy), Path(settings.names),
+                                     Path(settings.split.list)).wanted[0])
+    except InputError:
+        return []
 
 
 def evenly(items: list, count: int) -> list:

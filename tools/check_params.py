@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ def main() -> None:
     """Exit with status 1 and all faults of settings and named inputs, if there are any."""
     bodies = stage_bodies(read_yaml(Path("dvc.yaml")))
     params, faults = check_params(bodies)
-    if faults := faults + missing_inputs(bodies, params):
+    if faults := faults + linked_outs(bodies) + missing_inputs(bodies, params):
         sys.exit("\n".join(faults))
 
 
@@ -70,6 +71,19 @@ def _named_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> Iterator[
         path = functools.reduce(lambda found, name: found.get(name, {}), key.split("."), params.get(section, {}))
         if path and not any(f"{path}/".startswith(f"{out}/") for out in made):
             yield f"{section}.{key}", path
+
+
+def linked_outs(bodies: dict[str, dict]) -> list[str]:
+    """Folders that hold stages' outs and are links, as of a data/ on another disk: DVC refuses once a stage has run."""
+    folders = {folder for body in bodies.values() for out in outs_of(body) for folder in Path(out).parents}
+    return [f"{folder}: a link to {os.readlink(folder)}, and DVC keeps no outs behind links; make it a folder, and "
+            "keep what is large on the other disk by `dvc cache dir PATH` and `dvc config cache.type symlink`"
+            for folder in sorted(folders) if folder.is_symlink()]
+
+
+def outs_of(body: dict) -> list[str]:
+    outs = [out for kind in ("outs", "metrics", "plots") for out in body.get(kind, [])]
+    return [out if isinstance(out, str) else next(iter(out)) for out in outs]
 
 
 if __name__ == "__main__":

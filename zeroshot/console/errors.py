@@ -7,3 +7,8 @@ class InputError(ValueError):
     A stage that raises it ends with the message alone and exit status 1; any other exception is a
     bug of ours and keeps its traceback.
     """
+
+
+def quoted(text: str, most: int = 60) -> str:
+    """For messages: what was found, in quotes, cut, with ? for what cannot be printed."""
+    return "'" + "".join(sign if sign.isprintable() else "?" for sign in text[:most]) + "'"

@@ -1,40 +1,50 @@
 """Finds the classes of each role, in every layout in which ImageNet is kept.
 
 A role (train, val, unseen) is one of
-    a folder of <wnid>/ folders and/or <wnid>.tar files     (the 2011 release; most copies of ImageNet)
-    a tar of <wnid>.tar files                               (ILSVRC2012_img_train.tar, fall11_whole.tar)
-    a tar or folder of ILSVRC2012_val_<number>.JPEG         (ILSVRC2012_img_val.tar), with the devkit's ground truth
+    a folder of class folders and/or class tars             (the 2011 release, Tiny ImageNet, torchvision's ImageFolder)
+    a tar of class tars                                     (ILSVRC2012_img_train.tar, fall11_whole.tar)
+    a folder or tar, or several by a pattern (*), of images whose classes a table or their names tell, see truths.py
+                                                            (ILSVRC2012_img_val.tar, Kaggle's val/, Hugging Face's tars)
+Classes are named by wnid (n01482330, n01482330-shark), or by words, see class_names.py.
 """
 
-import io
 import os
-import re
-import tarfile
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import scipy.io
+from zeroshot.console.errors import InputError, quoted
+from zeroshot.image_sets.archives import list_folder, list_tar, litter, open_container, tar_members
+from zeroshot.image_sets.class_names import ClassNames
+from zeroshot.image_sets.truths import TABLES, named_wnid, read_truth, wnids_of
+from zeroshot.images.index import VAL
+from zeroshot.images.signatures import HEAD, is_image, is_named_image
 
-from zeroshot.console.errors import InputError
-from zeroshot.image_sets.archives import is_junk, tar_members
-from zeroshot.taxonomy import WNID
-
-VAL_IMAGE = re.compile(r"(?:.*/)?ILSVRC2012_val_(\d{8})\.JPEG")
-EXPECTED = "expected a folder of <wnid>/ folders or <wnid>.tar files, or one of ILSVRC's tars"
+EXPECTED = ("expected a folder of class folders or tars (named by wnid, or by words), one of ILSVRC's tars, or images "
+            "whose classes a table tells")
+HINTS = {  # found instead of a role -> what to set
+    "ILSVRC/Data/CLS-LOC": "Kaggle's ImageNet is here: set index_images.roles to ILSVRC/Data/CLS-LOC/train and .../val",
+    "tiny-imagenet-200": "set index_images.images to the folder tiny-imagenet-200 in it",
+    "data/train_images_0.tar": "Hugging Face's ImageNet is here: set index_images.roles to 'data/train_images_*.tar' "
+                               "and 'data/val_images.tar'",
+    "data/train_images_0.tar.gz": "Hugging Face's ImageNet is here: gunzip data/*.tar.gz, since compressed images "
+                                  "cannot be read in place, and set index_images.roles to 'data/train_images_*.tar' "
+                                  "and 'data/val_images.tar'"}
+COMPRESSED = (".gz", ".tgz", ".zip", ".bz2", ".xz", ".zst", ".7z", ".rar")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the images of one class, or of the whole numbered val set, lie.
+    """Where the images of one class, or of several that are told otherwise, lie.
 
     Attributes:
         role: 0 train, 1 val, 2 unseen.
-        wnid: their class; None for ILSVRC's val set, whose images carry numbers.
+        wnid: their class; None where a table or their names tell it.
         container: path relative to the images' root, with "/": a tar or a folder.
         start: first byte of the tar in the container: 0 unless it lies inside another.
         size: bytes of the tar, None for folders.
+        truth: where `wnid` is None, the table; None: the images' names.
     """
 
     role: int
@@ -42,102 +52,201 @@ class Source:
     container: str
     start: int = 0
     size: int | None = None
+    truth: str | None = None
 
 
-def find_sources(root: Path, role: int, place: str) -> list[Source]:
+@dataclass
+class Role:
+    """What was found for a role.
+
+    Attributes:
+        sources: sorted by wnid.
+        told: how classes are told -> number of sources, for people.
+        ignored: kind -> number of entries that are neither classes nor images.
+        links: links to folders, which DVC does not look behind.
+    """
+
+    sources: list[Source] = field(default_factory=list)
+    told: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
+    links: list[str] = field(default_factory=list)
+
+    def said(self) -> str:
+        return ", ".join(f"{what} ({number:,})" for what, number in self.told.items())
+
+
+def find_role(root: Path, role: int, place: str, names: ClassNames, ground_truth: str | None = None) -> Role:
     """The classes under `root`/`place`, sorted by wnid.
 
+    Args:
+        place: path, or pattern with * of several.
+        names: resolves class names; those that it cannot are left out here and refused by it later.
+        ground_truth: table of images' classes below `root`; None: one of TABLES, where it lies near.
+
     Raises:
-        InputError: missing, empty, an entry that is no wnid or a link to nothing, or a class twice.
+        InputError: missing, empty, a link to nothing, loose images among classes, a compressed archive, a class twice.
     """
-    path = root / place
-    if path.is_dir():
-        sources = list(_in_folder(path, role, place))
-    elif path.is_file():
-        sources = list(_in_tar(path, role, place))
-    else:
-        raise InputError(f"{path}: no such folder or tar; {EXPECTED} (params.yaml: index_images.images and .roles)")
-    if not sources:
-        raise InputError(f"{path}: empty; {EXPECTED}")
-    sources.sort(key=lambda source: (source.wnid or "", source.container))
-    for one, other in zip(sources, sources[1:], strict=False):
-        if one.wnid == other.wnid:
-            raise InputError(f"{path}: class {one.wnid} is there twice ({one.container}, {other.container}); keep one")
-    return sources
+    found = Role()
+    for setting, path in (("roles", place), ("ground_truth", ground_truth or "")):
+        if Path(path).is_absolute() or ".." in Path(path).parts or path.startswith("~"):
+            raise InputError(f"params.yaml: index_images.{setting}: {path!r} does not lie below index_images.images, "
+                             "all that DVC watches; name the folder above both there, and paths below it here")
+    for one in _places(root, place):
+        path = root / one
+        if not path.exists():
+            hint = next((f"; {said}" for there, said in HINTS.items() if (root / there).exists()), "")
+            raise InputError(f"{path}: no such folder or tar; {EXPECTED} (params.yaml: index_images.images and .roles)"
+                             f"{hint}")
+        finder = _Finder(root, role, one, names, ground_truth, found)
+        found.sources += finder.in_folder() if path.is_dir() else finder.in_tar()
+    if not found.sources and not names.faults:
+        raise InputError(f"{root / place}: empty; {EXPECTED}")
+    found.sources.sort(key=lambda source: (source.wnid or "", source.container))
+    for one, other in zip(found.sources, found.sources[1:], strict=False):
+        if one.wnid == other.wnid and one.wnid is not None:
+            raise InputError(f"{root / place}: class {one.wnid} is there twice ({one.container}, {other.container}); "
+                             "keep one")
+    return found
 
 
-def _in_folder(path: Path, role: int, place: str) -> Iterator[Source]:
-    entries = sorted((entry for entry in os.scandir(path) if not is_junk(entry.name)), key=lambda entry: entry.name)
-    if entries and all(VAL_IMAGE.fullmatch(entry.name) for entry in entries):
-        yield Source(role, None, place)
-        return
-    for entry in entries:
-        is_folder = os.path.isdir(entry.path)
-        if not is_folder and not os.path.isfile(entry.path):
+def _places(root: Path, place: str) -> list[str]:
+    if "*" not in place:
+        return [place]
+    return sorted(path.relative_to(root).as_posix() for path in root.glob(place)) or [place]
+
+
+class _Finder:
+    """Looks at one place; notes what it passes over in `found`."""
+
+    def __init__(self, root: Path, role: int, place: str, names: ClassNames, ground_truth: str | None, found: Role):
+        self.root, self.role, self.place, self.path = root, role, place, root / place
+        self.names, self.ground_truth, self.found = names, ground_truth, found
+
+    def in_folder(self) -> list[Source]:
+        self._note_link(self.path)
+        try:
+            entries = sorted(os.scandir(self.path), key=lambda entry: entry.name)
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be listed ({error.strerror})") from None
+        if {"images", TABLES[0]} <= {entry.name for entry in entries}:  # Tiny ImageNet's val
+            self.found.ignored[".txt files"] += 1
+            return [self._told(f"{self.place}/images", None, f"{self.place}/{TABLES[0]}")]
+        classes, images = [], []
+        for entry in entries:
+            if kind := litter(entry.name + ("/x" if entry.is_dir() else "")):
+                self.found.ignored[kind] += 1
+            elif entry.is_dir() or entry.name.lower().endswith(".tar"):
+                classes.append(entry)
+            elif self._is_image(entry):
+                images.append(entry)
+            else:
+                self.found.ignored[f"{Path(entry.name).suffix.lower() or 'suffixless'} files"] += 1
+        if classes and images:
+            raise InputError(f"{images[0].path}: an image in no class's folder ({len(images)} such images beside "
+                             f"{len(classes)} classes); move it into its class's, or remove it")
+        if images:
+            return [self._told(self.place, None, self._truth_for(images[0].name))]
+        return [source for entry in classes if (source := self._class(entry))]
+
+    def _is_image(self, entry: os.DirEntry) -> bool:
+        if not entry.is_file():
             raise InputError(f"{entry.path}: neither a folder nor a file (a link to nothing?); mend or remove it")
-        wnid = entry.name if is_folder else entry.name.removesuffix(".tar")
-        if not WNID.fullmatch(wnid):
-            raise InputError(f"{entry.path}: its name is no wnid (n and eight digits); {EXPECTED}")
-        yield Source(role, wnid, f"{place}/{entry.name}", 0, None if is_folder else entry.stat().st_size)
+        if entry.name.lower().endswith(COMPRESSED):
+            raise InputError(f"{entry.path}: compressed, so that images in it cannot be read in place; gunzip or "
+                             "unpack it (a plain .tar may stay one)")
+        if is_named_image(entry.name):
+            return True
+        with open_container(Path(entry.path)) as file:
+            return is_image(file.read(HEAD))
+
+    def _class(self, entry: os.DirEntry) -> Source | None:
+        is_folder = entry.is_dir()
+        name = entry.name if is_folder else entry.name[:-len(".tar")]
+        if (wnid := self.names.wnid(name, self.place)) is None:
+            return None
+        if is_folder:
+            self._note_link(Path(entry.path))
+        elif not entry.is_file():
+            raise InputError(f"{entry.path}: neither a folder nor a file (a link to nothing?); mend or remove it")
+        by = "wnid" if name.startswith(wnid) else "words"
+        self.found.told[f"class {'folders' if is_folder else 'tars'} named by {by}"] += 1
+        return Source(self.role, wnid, f"{self.place}/{entry.name}", 0, None if is_folder else entry.stat().st_size)
+
+    def _note_link(self, path: Path) -> None:
+        if path.is_symlink():
+            self.found.links.append(str(path))
+
+    def in_tar(self) -> list[Source]:
+        """Sources of a tar of class tars, or the whole of a tar of images."""
+        sources = []
+        for member in tar_members(self.path):
+            name = member.name.split("/")[-1]
+            if member.isdir():
+                continue
+            if kind := litter(member.name):
+                self.found.ignored[kind] += 1
+            elif name.lower().endswith(".tar") and member.isreg():
+                wnid = self.names.wnid(name[:-len(".tar")], self.place)
+                self.found.told["class tars in a tar"] += 1
+                sources += [Source(self.role, wnid, self.place, member.offset_data, member.size)] if wnid else []
+            elif is_named_image(name) and not sources:
+                return [self._told(self.place, self.path.stat().st_size, self._truth_for(member.name))]
+            elif is_named_image(name):
+                raise InputError(f"{self.path}: holds class tars and the image {quoted(member.name, 200)} beside them; "
+                                 f"{EXPECTED}")
+            else:
+                self.found.ignored[f"{Path(name).suffix.lower() or 'suffixless'} files"] += 1
+        if not sources and not self.names.faults:
+            raise InputError(f"{self.path}: holds neither <wnid>.tar files nor images; {EXPECTED}")
+        return sources
+
+    def _told(self, container: str, size: int | None, truth: str | None) -> Source:
+        told = f"whose classes {truth} tells" if truth else "whose names tell their classes"
+        self.found.told[f"images in a {'tar' if size else 'folder'} {told}"] += 1
+        return Source(self.role, None, container, 0, size, truth)
+
+    def _truth_for(self, name: str) -> str | None:
+        """The table that tells the classes of images like this one, below the root; None where their names do."""
+        if named_wnid(name) and (self.ground_truth is None or self.role != VAL):
+            return None
+        if self.ground_truth is not None:
+            return self.ground_truth
+        for folder in [Path(self.place), *Path(self.place).parents]:
+            for table in TABLES:
+                if (self.root / folder / table).exists():
+                    return (folder / table).as_posix()
+        raise InputError(f"{self.path}: holds {quoted(name, 200)}, whose class nothing tells; expected a wnid in its "
+                         "name, or set index_images.ground_truth to a table below index_images.images: "
+                         "ILSVRC2012_devkit_t12.tar.gz, LOC_val_solution.csv or val_annotations.txt")
 
 
-def _in_tar(path: Path, role: int, place: str) -> Iterator[Source]:
-    for member in tar_members(path):
-        if not member.isreg() or is_junk(member.name):
-            continue
-        if VAL_IMAGE.fullmatch(member.name):
-            yield Source(role, None, place, 0, path.stat().st_size)
-            return
-        name = member.name.split("/")[-1]
-        wnid = name.removesuffix(".tar")
-        if name == wnid or not WNID.fullmatch(wnid):
-            raise InputError(f"{path}: holds {member.name!r}; expected <wnid>.tar files or ILSVRC2012_val_*.JPEG")
-        yield Source(role, wnid, place, member.offset_data, member.size)
+class Truths:
+    """The tables that sources name, each read once."""
 
+    def __init__(self, root: Path):
+        self._root, self._read = root, {}
 
-def read_ground_truth(path: Path) -> list[str]:
-    """wnid of each ILSVRC2012 val image, number 1 first, from the devkit (its .tar.gz, or the unpacked folder).
+    def classes(self, sources: list[Source]) -> set[str]:
+        """All classes of a role."""
+        return {wnid for source in sources for wnid in self._classes(source)}
 
-    Raises:
-        InputError: the devkit, or a file in it, is missing or not as expected.
-    """
-    try:
-        numbers = _devkit_file(path, "ILSVRC2012_validation_ground_truth.txt").decode("ascii").split()
-        synsets = scipy.io.loadmat(io.BytesIO(_devkit_file(path, "meta.mat")), squeeze_me=True)["synsets"]
-        wnid_of = {int(number): str(wnid) for number, wnid in zip(np.atleast_1d(synsets["ILSVRC2012_ID"]),
-                                                                  np.atleast_1d(synsets["WNID"]), strict=True)}
-        return [wnid_of[int(number)] for number in numbers]
-    except (OSError, EOFError, tarfile.TarError, ValueError, KeyError, IndexError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: cannot be read as ILSVRC2012's devkit ({type(error).__name__}: {error}); expected "
-                         "ILSVRC2012_devkit_t12.tar.gz or the folder that it unpacks to") from None
+    def wnids(self, source: Source, names: list[bytes]) -> list[str]:
+        """Class of each image of a source."""
+        if source.wnid is not None:
+            return [source.wnid] * len(names)
+        return wnids_of(names, self._table(source), self._root / source.container)
 
+    def _classes(self, source: Source) -> Iterator[str]:
+        if source.wnid is not None:
+            yield source.wnid
+        elif (table := self._table(source)) is not None:
+            yield from set(table.values())
+        else:
+            path = self._root / source.container
+            listed = list_folder(path) if path.is_dir() else list_tar(path)
+            yield from set(wnids_of(listed.names, None, path))
 
-def _devkit_file(path: Path, name: str) -> bytes:
-    if path.is_dir():
-        for found in sorted(path.rglob(name)):
-            return found.read_bytes()
-    else:
-        with tarfile.open(path, "r:*") as archive:
-            for member in archive:
-                if member.isreg() and member.name.split("/")[-1] == name:
-                    return archive.extractfile(member).read()
-    raise InputError(f"{path}: holds no {name}; expected ILSVRC2012_devkit_t12.tar.gz or the folder that it unpacks to")
-
-
-def val_wnids(names: list[bytes], ground_truth: list[str], where: Path) -> list[str]:
-    """Class of each numbered val image.
-
-    Raises:
-        InputError: a name without number, or a number beyond the ground truth.
-    """
-    wnids = []
-    for name in names:
-        match = VAL_IMAGE.fullmatch(os.fsdecode(name))
-        number = int(match[1]) if match else 0
-        if not 1 <= number <= len(ground_truth):
-            raise InputError(f"{where}: holds {os.fsdecode(name)!r}; expected ILSVRC2012_val_<number>.JPEG, "
-                             f"numbers 1 to {len(ground_truth)}")
-        wnids.append(ground_truth[number - 1])
-    return wnids
+    def _table(self, source: Source) -> dict[str, str] | None:
+        if source.truth is not None and source.truth not in self._read:
+            self._read[source.truth] = read_truth(self._root / source.truth)
+        return self._read[source.truth] if source.truth is not None else None

@@ -1,5 +1,6 @@
 """A library's own download of weights: what goes wrong with the network becomes one sentence."""
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ def downloaded(fetch: Callable[[], T], what: str, file: str) -> T:
     Raises:
         InputError: no network, no room for the file, or another file than expected came.
     """
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # it tells of each try
     try:
         return fetch()
     except Exception as error:

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Int
 from torch import nn
 
-from zeroshot.console.errors import InputError
+from zeroshot.console.errors import InputError, quoted
 
 Outputs = Literal["imagenet-1k", "seen", "list", "fresh"]
 WNID = re.compile(r"n\d{8}")
@@ -53,8 +53,8 @@ def read_outputs(path: Path) -> list[str]:
     words = [(line.split() or [""])[0] for line in lines]
     for number, word in enumerate(words, 1):
         if word != NO_LABEL and not WNID.fullmatch(word):
-            raise InputError(f"{path}: line {number} begins {word[:20]!r}; expected a wnid (n and eight digits), or "
-                             f"{NO_LABEL} for an output of no label")
+            raise InputError(f"{path}: line {number} begins {quoted(word, 20)}; expected a wnid (n and eight digits), "
+                             f"or {NO_LABEL} for an output of no label")
         if word != NO_LABEL and wnids.setdefault(word, number) != number:
             raise InputError(f"{path}: {word} is there twice, in lines {wnids[word]} and {number}")
     if not wnids:

@@ -118,6 +118,9 @@ def _for_the_user(error: Exception, name: str, params: type[StageParams]) -> str
         return (f"{error}: a disk is full, this folder's or that of the checkpoints (~/.cache/zeroshot; "
                 "ZEROSHOT_SCRATCH names another place); free some space, then `dvc repro`: nothing half written is "
                 "left, and training goes on from its last checkpoint")
+    if isinstance(error, OSError):  # a path or an address that a setting named
+        what = str(error.strerror or type(error).__name__)
+        return " ".join(f"{error.filename}: {what}".split() if error.filename else f"{what}: {error}".split())
     return _of_torch(error, name, params) if isinstance(error, RuntimeError) else None
 
 

@@ -1,0 +1,129 @@
+"""Which classes each role takes of those found: checked against WordNet and each other, split into seen and unseen."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pydantic
+
+from zeroshot.base.params import Seed, StageParams
+from zeroshot.console.errors import InputError, quoted
+from zeroshot.image_sets.class_names import ClassNames
+from zeroshot.image_sets.layouts import Role, Source, Truths, find_role
+from zeroshot.taxonomy import WNID, Taxonomy
+
+
+class Roles(StageParams):
+    train: str
+    val: str
+    unseen: str | None
+
+
+class Split(StageParams):
+    list: str
+    drawn: int = pydantic.Field(ge=0)
+    seed: Seed
+
+
+class ChoosingParams(StageParams):
+    """Settings that say what lies where; see params.yaml, index_images."""
+
+    roles: Roles
+    ground_truth: str | None
+    names: str
+    split: Split
+    seen_among_unseen: Literal["error", "skip"]
+
+
+@dataclass
+class Chosen:
+    """What is to be indexed.
+
+    Attributes:
+        roles: train, val, unseen, as they were found.
+        wanted: the classes of each that are taken.
+        truths: which class an image shows.
+        left_out: unseen classes left out because they are seen.
+    """
+
+    roles: list[Role]
+    wanted: list[set[str]]
+    truths: Truths
+    left_out: int
+
+    @property
+    def sources(self) -> list[Source]:
+        return [source for role, wanted in zip(self.roles, self.wanted, strict=True) for source in role.sources
+                if source.wnid is None or source.wnid in wanted]
+
+
+def choose_sources(params: ChoosingParams, root: Path, nouns: Taxonomy, names: Path, unseen_list: Path) -> Chosen:
+    """Every class of every role, checked against WordNet and against each other.
+
+    Raises:
+        InputError: a missing role, a name without wnid, a wnid that is no noun synset, a class both seen and unseen, a
+            val class that is not in train.
+    """
+    places = (params.roles.train, params.roles.val, params.roles.unseen)
+    class_names = ClassNames(nouns, names)
+    roles = [find_role(root, role, place, class_names, params.ground_truth) if place is not None else Role()
+             for role, place in enumerate(places)]
+    class_names.refuse()
+    truths = Truths(root)
+    train, val, unseen = wanted = [truths.classes(role.sources) for role in roles]
+    for place, classes in zip(places, wanted, strict=True):
+        for wnid in sorted(classes - nouns.index.keys()):
+            raise InputError(f"{root / place}: {wnid} is no noun synset of WordNet 3.0")
+    held_out = split_off(params, unseen, unseen_list)
+    if held_out:
+        train, val, unseen = train - held_out, val - held_out, held_out
+    for wnid in sorted(val - train):
+        raise InputError(f"{root / params.roles.val}: class {wnid} has no training images in "
+                         f"{root / params.roles.train}; remove it, or add them")
+    both = sorted(unseen & train)
+    if both and params.seen_among_unseen == "error":
+        raise InputError(f"{root / params.roles.unseen}: {both[0]} is also in {root / params.roles.train} "
+                         f"({len(both)} such classes); remove one, or set index_images.seen_among_unseen to skip")
+    if both and not unseen - train:
+        raise InputError(f"{root / params.roles.unseen}: every class there is also in {root / params.roles.train}")
+    return Chosen(roles, [train, val, unseen - train], truths, len(both))
+
+
+def split_off(params: ChoosingParams, unseen: set[str], listed: Path) -> set[str]:
+    """The classes of the unseen role that `split` makes unseen in every role; none if it is not used.
+
+    Raises:
+        InputError: both a list and a number, a listed class that is not there, or too many to draw.
+    """
+    wnids = read_wnids(listed)
+    if wnids and params.split.drawn:
+        raise InputError(f"{listed}: names classes, but params.yaml also has index_images.split.drawn: "
+                         f"{params.split.drawn}; use one of them")
+    if missing := sorted(set(wnids) - unseen):
+        raise InputError(f"{listed}: {len(missing)} of its {len(wnids)} classes have no images in the unseen role, the "
+                         f"first {missing[0]}; set index_images.roles.unseen to where they lie, or remove them")
+    if params.split.drawn > len(unseen):
+        raise InputError(f"params.yaml: index_images.split.drawn is {params.split.drawn}, of {len(unseen)} classes in "
+                         "the unseen role; set index_images.roles.unseen to where they lie, or draw fewer")
+    drawn = np.random.default_rng(params.split.seed).permutation(sorted(unseen))[:params.split.drawn]
+    return {*wnids, *drawn.tolist()}
+
+
+def read_wnids(path: Path) -> list[str]:
+    """A list of wnids, the first word of each line; empty lines and those that begin with # are left out.
+
+    Raises:
+        InputError: missing, no text, or a line without wnid.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(f"{path}: cannot be read ({why}); expected wnids, one a line "
+                         "(params.yaml: index_images.split.list)") from None
+    words = {number: line.split()[0] for number, line in enumerate(lines, 1) if line.strip() and line[0] != "#"}
+    for number, word in words.items():
+        if not WNID.fullmatch(word):
+            raise InputError(f"{path}: line {number} begins {quoted(word, 20)}; expected a wnid (n and eight digits)")
+    return list(dict.fromkeys(words.values()))

@@ -1,0 +1,95 @@
+"""From a class folder's name to its wnid: a wnid, perhaps with words behind it, or words that WordNet knows."""
+
+import difflib
+from functools import cached_property
+from pathlib import Path
+
+from zeroshot.console.errors import InputError, quoted
+from zeroshot.image_sets.truths import LEADING
+from zeroshot.taxonomy import WNID, Taxonomy
+
+SHOWN = 20  # names in a refusal
+SENSES = 6  # of a name there
+
+
+class ClassNames:
+    """Resolves names; what cannot be is kept, to be refused all at once.
+
+    Attributes:
+        faults: a line each, in the order in which the names were asked for.
+    """
+
+    def __init__(self, nouns: Taxonomy, table: Path | None = None):
+        """`table`: lines of name, tab, wnid, that go before WordNet. Raises InputError if it is malformed."""
+        self._nouns, self.table = nouns, table
+        self._given = read_table(table, nouns) if table is not None else {}
+        self.faults: dict[str, str] = {}
+
+    def wnid(self, name: str, place: str) -> str | None:
+        """The wnid of the class `name` in `place`, or None if it is not known: then a fault is kept."""
+        if found := LEADING.match(name):
+            return found[1]
+        plain = plainly(name)
+        if plain in self._given:
+            return self._given[plain]
+        senses = self._by_lemma.get(plain, [])
+        if len(senses) == 1:
+            return senses[0]
+        said = self._senses(senses) if senses else self._nearest(plain)
+        self.faults.setdefault(name, f"  {quoted(name)} in {place}: {said}")
+        return None
+
+    def refuse(self) -> None:
+        """Raise InputError if a name could not be resolved, with all that could not, a line each."""
+        if self.faults:
+            shown = list(self.faults.values())[:SHOWN]
+            more = [f"and {len(self.faults) - SHOWN} more"] if len(self.faults) > SHOWN else []
+            raise InputError("\n".join([
+                f"{len(self.faults)} class names have no wnid of their own; rename their folders, or add them to "
+                f"{self.table or 'the table'} (params.yaml: index_images.names), a line of name, tab and wnid each:",
+                *shown, *more]))
+
+    @cached_property
+    def _by_lemma(self) -> dict[str, list[str]]:
+        by_lemma: dict[str, list[str]] = {}
+        for wnid, lemmas in zip(self._nouns.wnids, self._nouns.lemmas, strict=True):
+            for lemma in {plainly(lemma) for lemma in lemmas}:
+                by_lemma.setdefault(lemma, []).append(wnid)
+        return by_lemma
+
+    def _senses(self, senses: list[str]) -> str:
+        said = "; ".join(f"{wnid} {self._nouns.definitions[self._nouns.index[wnid]][:60]}" for wnid in senses[:SENSES])
+        return f"{len(senses)} senses: {said}"
+
+    def _nearest(self, plain: str) -> str:
+        near = [lemma for lemma in self._by_lemma if abs(len(lemma) - len(plain)) <= 2]
+        spelt = difflib.get_close_matches(plain, near, 3) if len(self.faults) < SHOWN else []
+        return f"no noun of WordNet 3.0; nearest: {', '.join(spelt) or 'none'}"
+
+
+def plainly(name: str) -> str:
+    """In lower case, with single spaces for underscores and runs of spaces."""
+    return " ".join(name.replace("_", " ").casefold().split())
+
+
+def read_table(path: Path, nouns: Taxonomy) -> dict[str, str]:
+    """Name -> wnid, of lines `name<TAB>wnid`; empty ones and those that begin with # are left out.
+
+    Raises:
+        InputError: missing, no text, a line of another form, a wnid that is no noun, a name with two.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(f"{path}: cannot be read ({why}); expected lines of name, tab and wnid") from None
+    given: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, _, wnid = (part.strip() for part in line.partition("\t"))
+        if not WNID.fullmatch(wnid) or wnid not in nouns.index:
+            raise InputError(f"{path}: line {number} is {quoted(line)}; expected a name, a tab, and a noun's wnid")
+        if given.setdefault(plainly(name), wnid) != wnid:
+            raise InputError(f"{path}: line {number}: {quoted(name, 40)} is there twice, with different wnids")
+    return given
