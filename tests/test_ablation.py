@@ -18,16 +18,12 @@ from dvc.repo import Repo
 from tests.run_world import PIPELINE as PIPELINE_OF_WORLD
 from tests.run_world import git, make_run
 from tools import ablation, ablation_settings, ablation_table
-<<<<<<< HEAD
-from tools.bench import Bench, Job, experiments
-=======
 from tools.ablation_list import Row, ablation_names, read_ablation, words
 from tools.ablation_table import Cell
 from tools.bench import Bench, Job, experiments, why_it_failed
 from tools.differences import differences
 from tools.experiments import main as show_experiments
 from tools.runs import Run
->>>>>>> 186b384 (make ablation: lists that ship, make experiments, docs, tests)
 from tools.stage_deps import PROJECT
 
 LIST = """
@@ -286,8 +282,8 @@ def test_what_is_not_committed_and_what_a_row_would_not_find_is_refused(toy, fak
     (toy / "code" / "new.py").touch()
     (toy / "code" / "second.py").write_text("")
     assert refused("toys", root=toy) == (
-        "not committed: code/second.py, code/new.py; rows run the last commit's code and would not see it: `git commit` "
-        "it, or `git stash --include-untracked` it")
+        "not committed: code/second.py, code/new.py; rows run the last commit's code and would not see it: `git "
+        "commit` it, or `git stash --include-untracked` it")
     git(toy, "stash", "--include-untracked")
     (toy / "lost").mkdir()  # ignored by git
     for place, why in (("lost", "git does not track it, and a row runs in a copy of what git tracks; give it as an "

@@ -8,6 +8,7 @@ freedom). The two are independent, and their halves add as squares.
 """
 
 import csv
+import functools
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -155,11 +156,15 @@ def _cells(row: Row, first: Row, model: str, columns: Sequence[tuple[str, str]],
 
 def figure(root: Path, commit: str, model: str, label_set: str, metric: str) -> float | None:
     """From metrics/<model>/<label set>.json at a commit; None if that is not there."""
+    return _metrics(root, commit, model, label_set).get(KEY.get(metric, metric))
+
+
+@functools.lru_cache(10000)  # a commit does not change
+def _metrics(root: Path, commit: str, model: str, label_set: str) -> dict[str, float]:
     try:
-        text = git(root, "show", f"{commit}:metrics/{model}/{label_set}.json")
+        return json.loads(git(root, "show", f"{commit}:metrics/{model}/{label_set}.json"))
     except InputError:
-        return None
-    return json.loads(text).get(KEY.get(metric, metric))
+        return {}
 
 
 def as_markdown(rows: Sequence[Row], columns: Sequence[tuple[str, str]]) -> str:
