@@ -100,11 +100,11 @@ def fill(rows: Sequence[Row], models: Sequence[str], columns: Sequence[tuple[str
     for row in rows:
         paired = [(run(first.commits[seed]), run(commit)) for seed, commit in row.commits.items()
                   if row is not first and seed in first.commits]
-        intervals = _intervals(paired, models, columns, row)
-        for model in models:
-            if row is not first and paired and all(_same(before, after, model) for before, after in paired):
-                row.same.append(model)
-            elif found := _cells(row, first, model, columns, intervals.get(model, {}), root):
+        row.same = [model for model in models if paired and all(_same(*pair, model) for pair in paired)]
+        other = [model for model in models if model not in row.same]
+        intervals = _intervals(paired, other, columns, row)
+        for model in other:
+            if found := _cells(row, first, model, columns, intervals.get(model, {}), root):
                 row.cells[model] = found
         if 0 < len(row.commits) < len(first.commits):
             row.notes.append(f"`{row.label}` has {len(row.commits)} of {len(first.commits)} seeds")
@@ -128,6 +128,8 @@ def _intervals(paired: Sequence[tuple[Any, Any]], models: Sequence[str], columns
         shown = [model for model in ranked if before.has(model) and after.has(model)]
         for found in differences(before, after, shown, label_sets) if shown else []:
             half = None if found.low is None else (found.high - found.low) / 2
+            row.notes += [f"`{row.label}` is not paired with the first row, the two are taken as independent: "
+                          f"{found.unpaired} in {found.label_set}"] if found.unpaired else []
             halves.setdefault(found.model, {}).setdefault((found.label_set, found.metric), []).append(half)
     return halves
 
