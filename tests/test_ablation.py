@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from dvc.repo import Repo
@@ -25,6 +26,7 @@ from tools.differences import differences
 from tools.experiments import main as show_experiments
 from tools.runs import Run
 from tools.stage_deps import PROJECT
+from zeroshot.console.errors import InputError
 
 LIST = """
 title: Toys
@@ -165,18 +167,22 @@ def faked(toy, monkeypatch):
             return False
         head = ablation_settings.git(toy, "rev-parse", "HEAD").strip()
         x = yaml.safe_load(job.text)["second"]["x"]
-        metrics = toy / "metrics" / "devise" / "unseen.json"
-        metrics.parent.mkdir(parents=True, exist_ok=True)
-        metrics.write_text(f'{{"hit@1": {x / 10}}}')
-        git(toy, "add", "metrics")
         about = '{"started": 1700000000, "hardware": "h", "versions": "v"}'
-        git(toy, "commit", "--quiet", "--allow-empty", "-m", f"row\n\n{about}")
-        git(toy, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{job.name}", "HEAD")
-        git(toy, "reset", "--quiet", "--hard", head)
+        commit = committed(toy, head, "metrics/devise/unseen.json", f'{{"hit@1": {x / 10}}}', f"row\n\n{about}")
+        git(toy, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{job.name}", commit)
         return True
 
     monkeypatch.setattr(ablation, "run_row", run_row)
     return calls
+
+
+def committed(root, parent, path, text, message):
+    """A commit with one more file, made beside the workspace."""
+    script = """export GIT_INDEX_FILE="$PWD/.git/another"
+        git read-tree "$1" && blob=$(printf %s "$3" | git hash-object -w --stdin)
+        git update-index --add --cacheinfo 100644,$blob,"$2" && git commit-tree -p "$1" -m "$4" $(git write-tree)"""
+    return subprocess.run(["sh", "-ec", script, "sh", parent, path, text, message], cwd=root, capture_output=True,
+                          text=True, check=True).stdout.strip()
 
 
 def rows_of(calls):
@@ -254,7 +260,7 @@ def refused(*arguments, **keywords):
                                        "; expected a label set of seen, unseen, 2-hops"]),
     (("unseen hit@1", "unseen hit@3"), ["unknown figure `unseen hit@3`; did you mean"]),
     (("unseen+seen harm", "unseen harm"), ["did you mean `unseen+seen harmonic_mean`?"]),
-    (("second.x=9", "second.y=9"), ["row `x is 9`: unknown setting `second.y`; did you mean `second.x`?"]),
+    (("second.x=9", "second.modls=9"), ["row `x is 9`: unknown setting `second.modls`; did you mean `second.models"]),
     (("second.x=9", "second.x"), ["row `x is 9`: second.x is no setting; expected `section.key=value`"]),
     (("second.x=9", "second.x=1,2"), ["row `x is 9`: `second.x=1,2` has several values; expected one a row"]),
     (("second.x=9", "second.x=[1"), ["row `x is 9`: `second.x=[1`: "]),
@@ -303,7 +309,8 @@ def test_unknown_names_and_jobs_are_refused_in_a_line(toy, tmp_path):
     assert ended.returncode == 1 and len(ended.stderr.splitlines()) == 1 and "tiny-imagenet" in ended.stderr
 
 
-def test_two_at_once_in_a_folder_are_refused(toy, faked):
+def test_two_at_once_in_a_folder_are_refused(toy, faked, monkeypatch):
+    monkeypatch.setattr(ablation, "PATIENCE", 0.1)
     with ablation._alone(toy):
         assert refused("toys", root=toy).startswith("another `make ablation` runs in this folder")
 
@@ -446,5 +453,5 @@ def test_make_experiments_shows_all_of_a_commit_and_where_others_are(world):
     with pytest.raises(InputError, match=r"no experiment began at HEAD \(\w{7}\); from other commits \(`make exp"):
         show_experiments("HEAD", world)
     assert show_experiments("HEAD~", world) == text
-    with pytest.raises(InputError, match="git rev-parse: .*needle"):
+    with pytest.raises(InputError, match="REV is `needle`, no commit that git knows"):
         show_experiments("needle", world)

@@ -31,6 +31,7 @@ from zeroshot.base.files import atomic_write
 from zeroshot.console.errors import InputError
 
 WORK = Path(".dvc/tmp/ablations")  # DVC and git ignore it
+PATIENCE = 5  # seconds for a killed ablation to end
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ class _alone:
         (self._root / WORK).mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self._root / WORK / "lock")
         try:
-            self._lock.acquire(timeout=5)
+            self._lock.acquire(timeout=PATIENCE)
         except Timeout:
             raise InputError("another `make ablation` runs in this folder; wait for it, or end it: its finished rows "
                              "stay") from None

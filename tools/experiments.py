@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from tools.ablation_list import COLUMNS, MODELS
+from tools.ablation_list import COLUMNS, MODELS, column
 from tools.ablation_settings import git, values
 from tools.ablation_table import Row, as_markdown, fill
 from tools.bench import Found, experiments
@@ -23,7 +23,10 @@ def main(rev: str = "HEAD", root: Path = PROJECT) -> str:
     Raises:
         InputError: no such revision, or no experiment that began there.
     """
-    commit = git(root, "rev-parse", "--verify", f"{rev}^{{commit}}").strip()
+    try:
+        commit = git(root, "rev-parse", "--verify", f"{rev}^{{commit}}").strip()
+    except InputError:
+        raise InputError(f"REV is `{rev}`, no commit that git knows; `git log --oneline` shows them") from None
     found = list(experiments(root).values())
     here = [one for one in found if one.baseline == commit]
     elsewhere = list(dict.fromkeys(one.baseline[:7] for one in found if one.baseline != commit))
@@ -32,8 +35,9 @@ def main(rev: str = "HEAD", root: Path = PROJECT) -> str:
         raise InputError(f"no experiment began at {rev} ({commit[:7]}); " + (others or "`dvc exp run -S "
                          "section.key=value` makes one, `make ablation NAME=...` several"))
     rows = [Row(f"commit {commit[:7]}", "", {None: commit}), *(_row(one, commit, root) for one in here)]
-    fill(rows, MODELS, COLUMNS, root)
-    return as_markdown(rows, COLUMNS) + (f"\nExperiments {others}\n" if others else "")
+    columns = tuple(map(column, COLUMNS))
+    fill(rows, MODELS, columns, root)
+    return as_markdown(rows, columns) + (f"\nExperiments {others}\n" if others else "")
 
 
 def _row(one: Found, baseline: str, root: Path) -> Row:
