@@ -3,10 +3,12 @@
 PYTHON ?= python3
 NAME ?=
 REVS ?=
+REV ?= HEAD
+JOBS ?= 1
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help run test fuzz env preset check-data compare check-gpu lint deps clean-scratch
+.PHONY: help run test fuzz env preset check-data compare ablation experiments check-gpu lint deps clean-scratch
 
 help:
 	@echo 'make run                the whole pipeline on the current params.yaml, then the results table'
@@ -16,6 +18,8 @@ help:
 	@echo 'make preset NAME=...    write the params.yaml of a preset: $(basename $(notdir $(wildcard presets/*.yaml)))'
 	@echo 'make check-data         is the data there that params.yaml names, and what will a run cost?'
 	@echo 'make compare            is it noise? this run against HEAD'"'"'s; REVS="before after" compares any two revisions'
+	@echo 'make ablation NAME=...  change one line, see what it did: $(basename $(notdir $(wildcard ablations/*.yaml))); JOBS=n rows at a time'
+	@echo 'make experiments        the same table, of all that `dvc exp` has run from this commit, or from REV=...'
 	@echo 'make check-gpu          what a GPU makes of the image side: checks and training speed, in results/gpu.md (10 minutes)'
 	@echo 'make lint               ruff'
 	@echo 'make deps               write every stage'"'"'s code dependencies into dvc.yaml (after changing an import)'
@@ -52,6 +56,12 @@ check-data: env
 
 compare: env
 	@python -m tools.compare $(REVS)
+
+ablation: env
+	@python -m tools.ablation '$(NAME)' --jobs '$(JOBS)'
+
+experiments: env
+	@python -m tools.experiments '$(REV)'
 
 # Without `env`: a machine with a GPU may have a Python of its own, with its own torch, and no network.
 check-gpu:

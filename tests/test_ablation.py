@@ -1,6 +1,8 @@
 """Ablations: lists and their refusals, what a row is known by, resuming, the table, and a tiny one as a whole."""
 
+import contextlib
 import csv
+import io
 import os
 import signal
 import subprocess
@@ -9,13 +11,22 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from dvc.repo import Repo
 
-from tests.run_world import git
+from tests.run_world import PIPELINE as PIPELINE_OF_WORLD
+from tests.run_world import git, make_run
 from tools import ablation, ablation_settings, ablation_table
-from tools.bench import Bench, Job, experiments
+from tools.ablation_list import Row, ablation_names, read_ablation, words
+from tools.ablation_table import Cell
+from tools.bench import Bench, Job, experiments, why_it_failed
+from tools.differences import differences
+from tools.experiments import main as show_experiments
+from tools.runs import Run
 from tools.stage_deps import PROJECT
+from zeroshot.console.errors import InputError
 
 LIST = """
 title: Toys
@@ -156,18 +167,22 @@ def faked(toy, monkeypatch):
             return False
         head = ablation_settings.git(toy, "rev-parse", "HEAD").strip()
         x = yaml.safe_load(job.text)["second"]["x"]
-        metrics = toy / "metrics" / "devise" / "unseen.json"
-        metrics.parent.mkdir(parents=True, exist_ok=True)
-        metrics.write_text(f'{{"hit@1": {x / 10}}}')
-        git(toy, "add", "metrics")
         about = '{"started": 1700000000, "hardware": "h", "versions": "v"}'
-        git(toy, "commit", "--quiet", "--allow-empty", "-m", f"row\n\n{about}")
-        git(toy, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{job.name}", "HEAD")
-        git(toy, "reset", "--quiet", "--hard", head)
+        commit = committed(toy, head, "metrics/devise/unseen.json", f'{{"hit@1": {x / 10}}}', f"row\n\n{about}")
+        git(toy, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/{job.name}", commit)
         return True
 
     monkeypatch.setattr(ablation, "run_row", run_row)
     return calls
+
+
+def committed(root, parent, path, text, message):
+    """A commit with one more file, made beside the workspace."""
+    script = """export GIT_INDEX_FILE="$PWD/.git/another"
+        git read-tree "$1" && blob=$(printf %s "$3" | git hash-object -w --stdin)
+        git update-index --add --cacheinfo 100644,$blob,"$2" && git commit-tree -p "$1" -m "$4" $(git write-tree)"""
+    return subprocess.run(["sh", "-ec", script, "sh", parent, path, text, message], cwd=root, capture_output=True,
+                          text=True, check=True).stdout.strip()
 
 
 def rows_of(calls):
@@ -197,7 +212,7 @@ def test_rows_run_again_after_a_commit_of_what_decides_them(toy, faked, path, te
 
 def test_several_at_a_time_begin_with_the_first(toy, faked):
     (toy / "ablations" / "toys.yaml").write_text(LIST.replace("x is 9: second.x=9", "x is 8: second.x=8"))
-    assert ablation.main("toys", jobs=3, root=toy) == 0
+    assert ablation.main("toys", jobs="3", root=toy) == 0
     assert rows_of(faked)[0] == "as it is" and sorted(rows_of(faked)) == ["as it is", "both", "x is 8"]
 
 
@@ -208,3 +223,235 @@ def test_each_row_runs_once_a_seed_which_its_keys_get(toy, faked):
     assert [(row, seed, params["first"]["a"], params["second"]["x"]) for row, seed, params in faked] == [
         ("as it is", 4, 4, 1), ("as it is", 7, 7, 1), ("x is 9", 4, 4, 9), ("x is 9", 7, 7, 9), ("both", 4, 4, 3),
         ("both", 7, 7, 3)]
+
+
+def test_rows_run_on_the_preset_and_where_inputs_are_on_params_yaml(toy, faked, tmp_path, capsys):
+    (toy / "ablations" / "toys.yaml").write_text(LIST.replace("preset: demo", "preset: other\nbase: [first.a=6]"))
+    ablation.main("toys", root=toy)
+    assert faked[0][2] == {"first": {"a": 6, "text": "text.txt"}, "second": {"x": 5, "models": ["devise"]}}
+    assert "params.yaml has other settings than the preset `other` (second.x); rows run" in capsys.readouterr().out
+    text = tmp_path / "text.txt"
+    text.write_text("mine")
+    (toy / "params.yaml").write_text(PARAMS.replace("text.txt", str(text)).replace("x: 1", "x: 5"))
+    ablation.main("toys", root=toy)
+    assert f"from params.yaml: where inputs are, first.text ({text})\n" in capsys.readouterr().out
+    assert faked[3][2]["first"] == {"a": 6, "text": str(text)} and len(faked) == 6
+    os.utime(text, (1, 1))
+    ablation_settings._outline.cache_clear()  # of one run of the program
+    ablation.main("toys", root=toy)
+    assert len(faked) == 9
+
+
+def refused(*arguments, **keywords):
+    with pytest.raises(InputError) as error:
+        ablation.main(*arguments, **keywords)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("change, expected", [
+    (("title:", "titel:"), ["unknown key `titel`; did you mean `title`?", "`title` is missing; expected title, pre"]),
+    (("title: Toys", "title: [Toys]"), ['`title` is ["Toys"]; expected a line of text']),
+    (("preset: demo", "preset: dmo"), ["unknown preset `dmo`; did you mean `demo`?"]),
+    (("[devise]", "[devize]"), ["unknown model `devize`; did you mean `devise`?"]),
+    (("[devise]", "[devise, devise]"), ['`figures.models` is ["devise", "devise"]; expected a list, each entry once']),
+    (("[devise]", "devise"), ["`figures.models` is devise; expected a list"]),
+    (("models:", "model:"), ["unknown key `figures.model`; did you mean `figures.models`?"]),
+    (("unseen hit@1", "unsen hit@1"), ["unknown figure `unsen hit@1`; did you mean `unseen hit@1`",
+                                       "; expected a label set of seen, unseen, 2-hops"]),
+    (("unseen hit@1", "unseen hit@3"), ["unknown figure `unseen hit@3`; did you mean"]),
+    (("unseen+seen harm", "unseen harm"), ["did you mean `unseen+seen harmonic_mean`?"]),
+    (("second.x=9", "second.modls=9"), ["row `x is 9`: unknown setting `second.modls`; did you mean `second.models"]),
+    (("second.x=9", "second.x"), ["row `x is 9`: second.x is no setting; expected `section.key=value`"]),
+    (("second.x=9", "second.x=1,2"), ["row `x is 9`: `second.x=1,2` has several values; expected one a row"]),
+    (("second.x=9", "second.x=[1"), ["row `x is 9`: `second.x=[1`: "]),
+    (("second.x=9", "'second.x=\"9'"), ["row `x is 9`: second.x=\"9: No closing quotation"]),
+    (("second.x=9", "{a: 1}"), ["row `x is 9`: a is no setting"]),
+    (("second.x=9", "9"), ["row `x is 9`: 9: "]),
+    (("second.x=9", "first.a=1"), ["rows `as it is` and `x is 9` have the same settings; expected rows that differ"]),
+    (("  x is 9", "  both"), ["ablations/toys.yaml: not valid YAML:", "duplicate"]),
+    (("  x is 9: second.x=9\n  both: first.a=2 second.x=3\n", ""), ["`rows` is 1 row; expected `label: key=value"]),
+    (("preset: demo", "preset: demo\nbase: [first.b=1]"), ["every row: unknown setting `first.b`"]),
+    (("preset: demo", "preset: demo\nseeds: [1, 2]"), ["`seeds` without `seed_keys`; expected both"]),
+    (("preset: demo", "preset: demo\nseeds: [1, 1]\nseed_keys: [first.a]"), ["`seeds` is [1, 1]; expected different"]),
+    (("preset: demo", "preset: demo\nseeds: [1]\nseed_keys: [first.z]"), ["every row: unknown setting `first.z`"]),
+    (("preset: demo", "preset: demo\nseeds: [1]\nseed_keys: []"), ["`seed_keys` is []; expected settings"]),
+    (("preset: demo", "preset: demo\nseeds: [1]\nseed_keys: [first.a]"), ["row `both` sets `first.a`, which is one"]),
+])
+def test_a_bad_list_is_refused_by_name(toy, faked, change, expected):
+    (toy / "ablations" / "toys.yaml").write_text(LIST.replace(*change))
+    said = refused("toys", root=toy)
+    assert all(line.startswith("ablations/toys.yaml") for line in said.splitlines()) or "YAML" in said
+    assert [words for words in expected if words not in said] == [] and faked == []
+
+
+def test_what_is_not_committed_and_what_a_row_would_not_find_is_refused(toy, faked, tmp_path):
+    (toy / "code" / "new.py").touch()
+    (toy / "code" / "second.py").write_text("")
+    assert refused("toys", root=toy) == (
+        "not committed: code/second.py, code/new.py; rows run the last commit's code and would not see it: `git "
+        "commit` it, or `git stash --include-untracked` it")
+    git(toy, "stash", "--include-untracked")
+    (toy / "lost").mkdir()  # ignored by git
+    for place, why in (("lost", "git does not track it, and a row runs in a copy of what git tracks; give it as an "
+                                "absolute path"), (str(tmp_path / "gone"), "no such file or folder")):
+        (toy / "params.yaml").write_text(PARAMS.replace("text.txt", place))
+        assert refused("toys", root=toy) == f"ablations/toys.yaml, row `as it is`: first.text: {place}: {why}"
+    assert faked == []
+
+
+def test_unknown_names_and_jobs_are_refused_in_a_line(toy, tmp_path):
+    assert refused("toy", root=toy) == "no ablation is called `toy`; ablations/ has toys"
+    assert refused("toys", "0", root=toy) == "JOBS is `0`; expected how many rows run at a time, 1 to 99"
+    (tmp_path / "ablations").mkdir()
+    (tmp_path / "presets").mkdir()
+    assert refused("x", root=tmp_path) == "no ablation is called `x`; ablations/ has none"
+    ended = subprocess.run([sys.executable, "-m", "tools.ablation", ""], cwd=PROJECT, capture_output=True, text=True)
+    assert ended.returncode == 1 and len(ended.stderr.splitlines()) == 1 and "tiny-imagenet" in ended.stderr
+
+
+def test_two_at_once_in_a_folder_are_refused(toy, faked, monkeypatch):
+    monkeypatch.setattr(ablation, "PATIENCE", 0.1)
+    with ablation._alone(toy):
+        assert refused("toys", root=toy).startswith("another `make ablation` runs in this folder")
+
+
+@pytest.mark.parametrize("name", ablation_names(PROJECT))
+def test_a_list_that_ships_has_only_settings_that_stages_take(name):
+    """And rows that differ."""
+    listed = read_ablation(name, PROJECT)
+    planned = ablation.plan(listed, "HEAD", PROJECT)
+    assert len({run.job.name for run in planned}) == len(planned) == len(listed.rows) * len(listed.seeds)
+    assert [fault for run in planned for fault in ablation_settings.faults_of(run.job.text, PROJECT)] == []
+
+
+def test_words_of_a_row_are_those_behind_dvc_exp_run():
+    assert words("-S a.b=1 --set-param 'a.c=[1, 2]'") == ("a.b=1", "a.c=[1, 2]") == words(["a.b=1", "a.c=[1, 2]"])
+    assert words(None) == words([]) == ()
+    assert Row("Margin 0.2: (both)", ()).slug == "margin-0-2-both" and Row("é", ()).slug == "row"
+
+
+def test_a_setting_that_a_stage_refuses_is_refused_before_anything_runs():
+    demo = (PROJECT / "presets" / "demo.yaml").read_bytes()
+    text = ablation_settings.with_overrides(demo, ["train_devise.margin=-1"], "row")
+    assert [fault.partition(";")[0] for fault in ablation_settings.faults_of(text, PROJECT)] == [
+        "params.yaml: `train_devise.margin` is -1"]
+
+
+def test_why_it_failed_is_what_was_said_last(tmp_path):
+    log = tmp_path / "log"
+    for text, reason in (("Running stage 'a':\n> cmd\nTraceback\n  x\nKeyError: 1\nERROR: no\nmore\n", "KeyError: 1"),
+                         ("Running stage 'a':\n> cmd\nERROR: failed to reproduce 'a'\n", "failed to reproduce 'a'"),
+                         ("", "it was killed")):
+        log.write_text(text)
+        assert why_it_failed(log) == reason
+
+
+def made_up_rows():
+    first = ablation_table.Row("none", "", {None: "a" * 40}, 61.0, cells={"devise": {
+        ("unseen", "hit@1"): Cell(0.151), ("unseen", "hp@5"): Cell(0.3571)}})
+    better = ablation_table.Row("a|b", "a.b=1", {None: "b" * 40}, 5.0, cells={"devise": {
+        ("unseen", "hit@1"): Cell(0.171, 0.02, 0.0099), ("unseen", "hp@5"): Cell(0.3471, -0.01, 0.0099)}})
+    noise = ablation_table.Row("c", "", {None: "c" * 40}, cells={"devise": {
+        ("unseen", "hit@1"): Cell(0.1509, -0.0001, 0.01), ("unseen", "hp@5"): Cell(0.3571, 0.0, None)}})
+    same = ablation_table.Row("d", "", {None: "d" * 40}, same=["devise"])
+    return [first, better, noise, same, ablation_table.Row("e", "", {}, failed="no memory")]
+
+
+def test_the_table_by_hand():
+    text = ablation_table.as_markdown(made_up_rows(), [("unseen", "hit@1"), ("unseen", "hp@5")])
+    lines = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line[:1] == "|"]
+    assert lines[0] == ["row", "model", "unseen hit@1", "unseen hp@5", "time"]
+    assert lines[2:] == [["none", "DeViSE", "15.1", "0.357", "1:01"],
+                         ["a\\|b (`a.b=1`)", "DeViSE", "17.1 +2.0 ±1.0 *", "0.347 -0.010 ±0.010 *", "0:05"],
+                         ["c", "DeViSE", "15.1 0.0 ±1.0", "0.357 0.000 ±–", ""],
+                         ["d", "as the first row", "–", "–", ""], ["e", "failed", "–", "–", ""]]
+    assert [line for line in text.splitlines() if line.startswith("- ")] == [
+        "- **a|b**: better: DeViSE unseen hit@1 +2.0 ±1.0; worse: DeViSE unseen hp@5 -0.010 ±0.010",
+        "- **c**: no difference that its interval tells from 0 (1 figures)",
+        "- **d**: nothing changed: every answer is the first row's", "- **e**: failed: no memory"]
+    assert "what another seed would shift" in text
+
+
+def test_the_csv_has_full_digits_and_the_intervals_ends():
+    rows = list(csv.DictReader(io.StringIO(ablation_table.as_csv(made_up_rows(), [("unseen", "hit@1")]))))
+    assert [(row["row"], row["value"], row["low"], row["excludes_0"]) for row in rows] == [
+        ("none", "0.151", "", ""), ("a|b", "0.171", "0.0101", "True"), ("c", "0.1509", "-0.0101", "False")]
+
+
+def test_over_seeds_by_hand():
+    """Differences 1, 2, 3: mean 2, standard error 1 / sqrt(3), Student's t at two degrees of freedom 4.3027."""
+    mean, half = ablation_table.over_seeds([1, 2, 3], [3, 4, 5])
+    assert mean == 2 and half == pytest.approx(np.hypot(4, 4.3027 / np.sqrt(3)), rel=1e-4)
+    assert ablation_table.over_seeds([0.5], [0.1]) == (0.5, 0.1)
+    assert ablation_table.over_seeds([0.5, 0.7], [0.1, None]) == (0.6, None)
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+@pytest.mark.parametrize("drawn, tested", [(1, 1), (1, 0.1), (0.1, 1)])
+def test_a_difference_of_0_is_marked_at_most_one_time_in_twenty_over_seeds(seeds, drawn, tested):
+    """Each seed shifts the difference by `drawn`, the test shifts all alike by `tested`; 1.96 covers the second."""
+    rng = np.random.default_rng(0)
+    shifts = rng.normal(0, drawn, (5000, seeds)) + rng.normal(0, tested, (5000, 1))
+    estimates = [ablation_table.over_seeds(row, [1.96 * tested] * seeds) for row in shifts]
+    assert np.mean([abs(mean) > half for mean, half in estimates]) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 5000)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A little world's repository: a commit's run, and two runs from it as if they were experiments."""
+    folder = tmp_path_factory.mktemp("world")
+    (folder / "dvc.yaml").write_text(yaml.safe_dump(PIPELINE_OF_WORLD))
+    (folder / ".gitignore").write_text("/data\n")
+    git(folder, "init", "--quiet")
+    with contextlib.chdir(folder):
+        Repo.init().close()
+    make_run(folder, seed=1)
+    add_metrics(folder, 0.5)
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "one")
+    head = ablation_settings.git(folder, "rev-parse", "HEAD").strip()
+    for seed in (2, 3):
+        make_run(folder, seed)
+        add_metrics(folder, seed / 10)
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "-m", "an experiment")
+        git(folder, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/seed-{seed}", "HEAD")
+        git(folder, "reset", "--quiet", "--hard", head)
+    return folder
+
+
+def add_metrics(folder, hit):
+    (folder / "metrics" / "devise").mkdir(parents=True, exist_ok=True)
+    (folder / "metrics" / "devise" / "unseen.json").write_text(f'{{"hit@1": {hit}}}')
+
+
+def test_intervals_are_those_of_compare_and_figures_those_of_the_commits(world):
+    commits = [ablation_settings.git(world, "rev-parse", rev).strip() for rev in ("HEAD", *seeds_of(world))]
+    rows = [ablation_table.Row("one", "", {1: commits[0], 2: commits[0]}),
+            ablation_table.Row("other", "", {1: commits[1], 2: commits[2]}),
+            ablation_table.Row("again", "", {1: commits[0], 2: commits[0]})]
+    ablation_table.fill(rows, ["devise", "conse-10"], [("unseen", "hit@1")], world)
+    cell = rows[1].cells["devise"]["unseen", "hit@1"]
+    pairs = [differences(Run.at(commits[0], world), Run.at(commit, world), ["devise"], ["unseen"])[0]
+             for commit in commits[1:]]
+    halves = [(pair.high - pair.low) / 2 for pair in pairs]
+    assert cell.value == pytest.approx(0.25) and cell.difference == pytest.approx(-0.25)
+    assert cell.half == pytest.approx(ablation_table.over_seeds([-0.3, -0.2], halves)[1]) and min(halves) > 0
+    assert rows[2].same == ["devise", "conse-10"] and rows[2].cells == {}
+    assert rows[1].same == [] and "conse-10" not in rows[1].cells  # it has no metrics here
+
+
+def seeds_of(world):
+    return ablation_settings.git(world, "for-each-ref", "--format=%(refname)", "refs/exps").split()
+
+
+def test_make_experiments_shows_all_of_a_commit_and_where_others_are(world):
+    text = show_experiments("HEAD", world)
+    assert "| seed-2 (`train_devise.seed=2`) | DeViSE | – " in text and "20.0 -30.0 ±" in text
+    assert "\n- **seed-3**: " in text
+    git(world, "commit", "--quiet", "--allow-empty", "-m", "later")
+    with pytest.raises(InputError, match=r"no experiment began at HEAD \(\w{7}\); from other commits \(`make exp"):
+        show_experiments("HEAD", world)
+    assert show_experiments("HEAD~", world) == text
+    with pytest.raises(InputError, match="REV is `needle`, no commit that git knows"):
+        show_experiments("needle", world)

@@ -10,6 +10,7 @@ import argparse
 import datetime
 import importlib.metadata
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,7 @@ from zeroshot.base.files import atomic_write
 from zeroshot.console.errors import InputError
 
 WORK = Path(".dvc/tmp/ablations")  # DVC and git ignore it
+PATIENCE = 5  # seconds for a killed ablation to end
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,14 @@ class Planned:
     job: Job
 
 
-def main(name: str, jobs: int = 1, root: Path = PROJECT) -> int:
+def main(name: str, jobs: str = "1", root: Path = PROJECT) -> int:
     """Run what is missing, write the tables; the number of runs that failed.
 
     Raises:
         InputError: anything that is wrong before a row runs.
     """
-    if jobs < 1:
-        raise InputError(f"JOBS is {jobs}; expected a number of rows to run at a time, 1 or more")
+    if not re.fullmatch(r"[1-9]\d?", jobs):
+        raise InputError(f"JOBS is `{jobs}`; expected how many rows run at a time, 1 to 99")
     ablation = read_ablation(name, root)
     commit = settings.git(root, "rev-parse", "HEAD").strip()
     planned = plan(ablation, commit, root)
@@ -58,7 +60,7 @@ def main(name: str, jobs: int = 1, root: Path = PROJECT) -> int:
         print(f"{len(planned) - len(missing)} of {len(planned)} runs are there already", flush=True)
         if missing:
             refuse(ablation, missing, commit, root)
-        failed = run_all(missing, commit, jobs, root)
+        failed = run_all(missing, commit, int(jobs), root)
         path = write_tables(ablation, planned, experiments(root), failed, root)
     print("\n" + path.read_text(encoding="utf-8") + f"\nkept in {path.relative_to(root)} and .csv; each row is an "
           "experiment: `dvc exp show`, `dvc exp apply <name>`")
@@ -205,7 +207,7 @@ class _alone:
         (self._root / WORK).mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self._root / WORK / "lock")
         try:
-            self._lock.acquire(timeout=5)
+            self._lock.acquire(timeout=PATIENCE)
         except Timeout:
             raise InputError("another `make ablation` runs in this folder; wait for it, or end it: its finished rows "
                              "stay") from None
@@ -217,7 +219,7 @@ class _alone:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="make ablation NAME=... JOBS=...", description=__doc__.partition("\n")[0])
     parser.add_argument("name")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="rows at a time")
+    parser.add_argument("--jobs", default="1", metavar="N", help="rows at a time")
     asked = parser.parse_args()
     try:
         failures = main(asked.name, asked.jobs)

@@ -84,7 +84,7 @@ def read_ablation(name: str, root: Path) -> Ablation:
     figures = document.get("figures") or {}
     return Ablation(name, document["title"], document["preset"], words(document.get("base")),
                     tuple(document.get("seeds", (None,))), tuple(document.get("seed_keys", ())),
-                    tuple(figures.get("models", MODELS)), tuple(map(_column, figures.get("columns", COLUMNS))),
+                    tuple(figures.get("models", MODELS)), tuple(map(column, figures.get("columns", COLUMNS))),
                     tuple(Row(str(label), words(given)) for label, given in document["rows"].items()))
 
 
@@ -169,7 +169,7 @@ def _model_fault(model: str) -> str:
 
 
 def _column_fault(text: str) -> str:
-    label_set, metric = _column(text)
+    label_set, metric = column(text)
     if label_set not in ALL_LABEL_SETS or metric not in (*METRICS, HARMONIC):
         known = [f"{name} {figure}" for name in ALL_LABEL_SETS for figure in METRICS]
         known += [f"{name} {HARMONIC}" for name in ALL_LABEL_SETS if name.endswith(PLUS_SEEN)]
@@ -180,7 +180,8 @@ def _column_fault(text: str) -> str:
     return ""
 
 
-def _column(text: str) -> tuple[str, str]:
+def column(text: str) -> tuple[str, str]:
+    """Label set and metric."""
     label_set, _, metric = text.strip().partition(" ")
     return label_set, metric.strip()
 

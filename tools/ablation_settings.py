@@ -25,6 +25,7 @@ from tools.ablation_list import Ablation
 from tools.check_params import check_params
 from tools.preset import dotted, leaves, merged, near_spellings, put, round_trip
 from tools.stage_deps import stage_bodies
+from zeroshot.base.params import read_yaml
 from zeroshot.console.errors import InputError
 
 REFERENCE = re.compile(r"\$\{(\w+(?:\.\w+)+)\}")  # to a setting, in dvc.yaml
@@ -32,12 +33,12 @@ REFERENCE = re.compile(r"\$\{(\w+(?:\.\w+)+)\}")  # to a setting, in dvc.yaml
 
 def pipeline(root: Path) -> dict[str, dict]:
     """Stage name -> its body in dvc.yaml."""
-    return stage_bodies(YAML(typ="safe", pure=True).load((root / "dvc.yaml").read_bytes()))
+    return stage_bodies(read_yaml(root / "dvc.yaml"))
 
 
 def values(text: bytes) -> dict[str, Any]:
     """Of a params.yaml: dotted key -> value."""
-    return {dotted(keys): value for keys, value in leaves(YAML(typ="safe", pure=True).load(text) or {})}
+    return {dotted(keys): value for keys, value in leaves(YAML(typ="safe").load(text) or {})}
 
 
 def preset_text(ablation: Ablation, root: Path) -> tuple[bytes, str]:

@@ -8,6 +8,7 @@ freedom). The two are independent, and their halves add as squares.
 """
 
 import csv
+import functools
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -99,11 +100,11 @@ def fill(rows: Sequence[Row], models: Sequence[str], columns: Sequence[tuple[str
     for row in rows:
         paired = [(run(first.commits[seed]), run(commit)) for seed, commit in row.commits.items()
                   if row is not first and seed in first.commits]
-        intervals = _intervals(paired, models, columns, row)
-        for model in models:
-            if row is not first and paired and all(_same(before, after, model) for before, after in paired):
-                row.same.append(model)
-            elif found := _cells(row, first, model, columns, intervals.get(model, {}), root):
+        row.same = [model for model in models if paired and all(_same(*pair, model) for pair in paired)]
+        other = [model for model in models if model not in row.same]
+        intervals = _intervals(paired, other, columns, row)
+        for model in other:
+            if found := _cells(row, first, model, columns, intervals.get(model, {}), root):
                 row.cells[model] = found
         if 0 < len(row.commits) < len(first.commits):
             row.notes.append(f"`{row.label}` has {len(row.commits)} of {len(first.commits)} seeds")
@@ -127,6 +128,8 @@ def _intervals(paired: Sequence[tuple[Any, Any]], models: Sequence[str], columns
         shown = [model for model in ranked if before.has(model) and after.has(model)]
         for found in differences(before, after, shown, label_sets) if shown else []:
             half = None if found.low is None else (found.high - found.low) / 2
+            row.notes += [f"`{row.label}` is not paired with the first row, the two are taken as independent: "
+                          f"{found.unpaired} in {found.label_set}"] if found.unpaired else []
             halves.setdefault(found.model, {}).setdefault((found.label_set, found.metric), []).append(half)
     return halves
 
@@ -155,11 +158,15 @@ def _cells(row: Row, first: Row, model: str, columns: Sequence[tuple[str, str]],
 
 def figure(root: Path, commit: str, model: str, label_set: str, metric: str) -> float | None:
     """From metrics/<model>/<label set>.json at a commit; None if that is not there."""
+    return _metrics(root, commit, model, label_set).get(KEY.get(metric, metric))
+
+
+@functools.lru_cache(10000)  # a commit does not change
+def _metrics(root: Path, commit: str, model: str, label_set: str) -> dict[str, float]:
     try:
-        text = git(root, "show", f"{commit}:metrics/{model}/{label_set}.json")
+        return json.loads(git(root, "show", f"{commit}:metrics/{model}/{label_set}.json"))
     except InputError:
-        return None
-    return json.loads(text).get(KEY.get(metric, metric))
+        return {}
 
 
 def as_markdown(rows: Sequence[Row], columns: Sequence[tuple[str, str]]) -> str:

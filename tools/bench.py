@@ -23,6 +23,7 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from tools.ablation_settings import git
+from zeroshot.base.params import read_yaml
 from zeroshot.base.parent import die_with_parent
 
 EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2}/[0-9a-f]{38})/(\S+)")
@@ -143,7 +144,7 @@ class Bench:
             return
         with Repo(str(self._folder)) as repo:
             names = {stage.name for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml"}
-        lock = YAML(typ="safe", pure=True).load(path.read_bytes())
+        lock = read_yaml(path)
         for name in lock["stages"].keys() - names:
             for out in lock["stages"].pop(name).get("outs", []):
                 _remove(self._folder / out["path"])
