@@ -89,7 +89,7 @@ def test_relative_paths_in_a_copy_of_the_tree_are_explained(tmp_path, monkeypatc
     (tmp_path / place).mkdir(parents=True)
     monkeypatch.chdir(tmp_path / place)
     faults = missing_inputs({"a": {"deps": ["${s.text}"], "outs": []}}, {"s": {"text": path}})
-    assert len(faults) == 1 and ("write an absolute path" in faults[0]) == told
+    assert len(faults) == 1 and ("give absolute paths" in faults[0]) == told
 
 
 def test_text_is_counted_exactly_where_it_is_small(tmp_path):

@@ -66,7 +66,8 @@ def write_images(root: Path) -> None:
                 (root / role / wnid).mkdir()
                 for name, content in files.items():
                     (root / role / wnid / name).write_bytes(content)
-    (root / "val" / SEEN[0] / "0.img").write_bytes(b"this is no image")
+    broken = root / "val" / SEEN[0] / "0.img"
+    broken.rename(broken.with_suffix(".JPEG")).write_bytes(b"this is no image, whatever its name says")
 
 
 def merged(base: Mapping, changes: Mapping) -> dict:
