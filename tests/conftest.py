@@ -48,11 +48,11 @@ def wordnet_zip(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def taxonomy_folder(tmp_path_factory, request) -> Path:
-    """The whole of WordNet's nouns: the pipeline's own, or built once a session (10 s)."""
+    """The whole of WordNet's nouns: the pipeline's own, or built once a session."""
     made = PROJECT / "data" / "taxonomy"
     if (made / "nouns.tsv").exists() and (made / "glosses.txt").exists():
         return made
-    from stages import build_taxonomy  # not at the top: it loads nltk, which a machine lent for its GPU may lack
+    from stages import build_taxonomy
 
     folder = tmp_path_factory.mktemp("taxonomy")
     build_taxonomy.main(wordnet=request.getfixturevalue("wordnet_zip"), out=folder)

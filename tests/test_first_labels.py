@@ -82,8 +82,8 @@ def test_a_shared_term_ties_exactly_whatever_its_slot():
     layout = lay_out({"a": np.arange(700) % 3 > 0, "b": np.arange(700) % 2 > 0, "all": np.ones(700, bool)},
                      np.isin(np.arange(700), row_label))
     points = torch.tensor(rng.normal(size=(256, 50)), dtype=torch.float32)
-    products = CosineScores(vectors, row_label, layout)._matrix @ points.T
-    used, inverse = np.unique(CosineScores(vectors, row_label, layout)._matrix.numpy(), axis=0, return_inverse=True)
+    products = CosineScores(vectors, row_label, layout)._product(points)
+    used, inverse = np.unique(CosineScores(vectors, row_label, layout)._product(torch.eye(50)), axis=0, return_inverse=True)
     for group in range(len(used)):
         same = products[np.flatnonzero(inverse == group)]
         assert (same == same[0]).all()

@@ -84,7 +84,7 @@ def look_at_images(params: dict[str, dict], text: Text) -> Found:
     taxonomy, root = Path("data/taxonomy"), Path(settings.images)
     if not (taxonomy / "nouns.tsv").exists():
         raise InputError(f"{taxonomy}: not built yet, so wnids cannot be checked; "
-                         "`dvc repro build_taxonomy` (a minute)")
+                         "`dvc repro build_taxonomy` (seconds)")
     if settings.source == "demo":
         seen, unseen = read_demo_classes(Path(settings.demo.classes), read_taxonomy(taxonomy))
         classes = {"train": len(seen), "val": len(seen), "unseen": len(unseen)}

@@ -50,4 +50,9 @@ def settle_products(any_processor: bool) -> None:
             os.environ.pop(name, None)
 
 
+def are_products_settled() -> bool:
+    """Whether `settle_products` asked for the same bits on any processor, and this is one of those."""
+    return has_avx2() and DEAR.items() <= os.environ.items()
+
+
 settle_libraries()

@@ -1,7 +1,8 @@
 """Distances in WordNet between labels, and how far each label's correct set of hierarchical precision reaches.
 
 Hops run over the whole noun graph, up and down, instance edges included. Many breadth-first searches run at once:
-each noun holds a bit per source, and one hop is one OR over its neighbours' words.
+each noun holds a bit per source, and one hop is one OR over its neighbours' words. Nouns that lead to no label are cut
+off first: two thirds of WordNet where ImageNet's 21,841 are the labels.
 """
 
 import itertools
@@ -39,7 +40,8 @@ def hops_and_radii(graph: scipy.sparse.csr_matrix, nodes: Int[np.ndarray, "label
     """
     table = np.stack(list(members.values()))
     order, starts, set_of = _pieces(table)
-    graph, nodes = _with_outsiders(graph, nodes)
+    graph, nodes = _without_dead_ends(*_with_outsiders(graph, nodes))
+    graph = (graph + scipy.sparse.eye(graph.shape[0], dtype=bool)).tocsr()  # a loop at each noun: the reached stay so
     hops = np.full((len(sources), len(nodes)), FAR, np.uint8)
     radii = np.full((len(sources), len(members), len(ks)), FAR - 1, np.uint8)
     with progress(total=len(sources), unit="labels", desc="hops between labels") as bar:
@@ -66,26 +68,39 @@ def _pieces(table: Bool[np.ndarray, "sets labels"]) -> tuple[np.ndarray, np.ndar
 
 
 def _with_outsiders(graph: scipy.sparse.csr_matrix, nodes: np.ndarray) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
-    """The graph with a lonely noun for each label that it lacks, and a loop at each noun: the reached stay so."""
+    """The graph with a lonely noun for each label that it lacks."""
     outside = np.flatnonzero(nodes < 0)
     size = graph.shape[0]
     nodes = nodes.copy()
     nodes[outside] = size + np.arange(len(outside))
     graph = graph.copy()
     graph.resize((size + len(outside), size + len(outside)))
-    return (graph + scipy.sparse.eye(graph.shape[0], dtype=bool, format="csr")).tocsr(), nodes
+    return graph, nodes
+
+
+def _without_dead_ends(graph: scipy.sparse.csr_matrix, nodes: np.ndarray
+                       ) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
+    """The graph without nouns that are no label and have one neighbour at most: no way leads on from there."""
+    is_label = np.zeros(graph.shape[0], bool)
+    is_label[nodes] = True
+    kept = np.ones(graph.shape[0], bool)
+    while (dead := kept & ~is_label & (graph @ kept.astype(np.int32) < 2)).any():
+        kept &= ~dead
+    return graph[kept][:, kept], (np.cumsum(kept) - 1)[nodes]
 
 
 def _search(graph, sources, labels, starts, set_of, ks, radii) -> UInt8[np.ndarray, "labels sources"]:
     """Breadth-first search from one chunk of sources (given as nouns); returns hops and fills `radii`."""
-    number = np.arange(len(sources))
+    number, columns = np.arange(len(sources)), slice(len(sources))
     reach = np.zeros((graph.shape[0], -(-len(sources) // 64) * 8), np.uint8)  # bit j: source j has come here
     np.bitwise_or.at(reach, (sources, number // 8), np.left_shift(1, number % 8).astype(np.uint8))
     reach = reach.view(np.uint64)
-    hops = np.zeros((len(labels), len(sources)), np.uint8)
+    hops = np.zeros((len(labels), 64 * reach.shape[1]), np.uint8)
     for radius in range(FAR - 1):
-        reached = np.unpackbits(reach[labels].view(np.uint8), axis=1, count=len(sources), bitorder="little")
-        counts = (set_of @ np.add.reduceat(reached, starts, axis=0)).T[:, :, None]  # [sources, sets, 1]
+        reached = np.unpackbits(reach[labels].view(np.uint8), axis=1, bitorder="little")
+        # eight sources a word, so that one addition counts for eight
+        in_piece = np.add.reduceat(reached.view(np.uint64), starts, axis=0).view(np.uint8)
+        counts = (set_of @ in_piece[:, columns]).T[:, :, None]  # [sources, sets, 1]
         radii[(counts >= ks) & (radii == FAR - 1)] = radius
         further = np.bitwise_or.reduceat(reach[graph.indices], graph.indptr[:-1], axis=0)
         if (radii < FAR - 1).all() or np.array_equal(further, reach):
@@ -93,4 +108,4 @@ def _search(graph, sources, labels, starts, set_of, ks, radii) -> UInt8[np.ndarr
         hops += 1 - reached  # a hop more for all not reached yet
         reach = further
     hops[reached == 0] = FAR
-    return hops
+    return hops[:, columns]

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float32, Int
 from torch import Tensor
 
+from zeroshot.ranking.products import product_with
 from zeroshot.ranking.rankings import TOP
 
 BLOCK = 16  # slots per block; at most 255, so that a block's count fits a byte
@@ -103,12 +104,12 @@ class CosineScores:
             self._further.append((torch.tensor(slot[rows], device=device), start, start + len(rows)))
             start += len(rows)
         parts.append(np.zeros((-start % BLOCK, vectors.shape[1]), np.float32))
-        self._matrix = torch.tensor(np.concatenate(parts), device=device)
+        self._product = product_with(torch.tensor(np.concatenate(parts), device=device))
         self._bias = None if bias is None else torch.tensor(bias, device=device)[layout.label_of][:, None]
         self._empty = layout.empty
 
     def __call__(self, points: Float32[Tensor, "images dim"]) -> Float32[Tensor, "slots images"]:
-        products = self._matrix @ torch.nn.functional.normalize(points).T
+        products = self._product(torch.nn.functional.normalize(points))
         scores = products[:self._slots]
         for slots, start, stop in self._further:
             scores[slots] = torch.maximum(scores[slots], products[start:stop])
