@@ -85,6 +85,7 @@ IMPORTS = {  # what a package of zeroshot/ may import besides itself; imports ru
     "networks": ("base", "console", "images"),
     "ranking": ("base", "console", "images", "labels"),
     "training": ("base", "console", "running", "networks"),
+    "report": ("base", "console", "taxonomy", "images", "evaluation", "labels", "ranking"),
 }
 
 
