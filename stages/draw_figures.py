@@ -1,9 +1,9 @@
 """Figures to look at: test images with each model's answers (DeViSE figure 2), and a map of the labels (its figure 1).
 
-Reads rankings, the images that they are of, label vectors and the taxonomy. Draws one image each of some classes, picked
-at random, with the first labels that each model gives, the true one in green, those of seen classes in grey italics;
-and t-SNE of the label vectors, coloured by kind of thing, whose places it writes too. The bytes repeat.  Cost: some
-seconds, and one read of the models' rankings, for their checksums.
+Reads rankings, the images that they are of, label vectors and the taxonomy. Draws one image each of some classes,
+picked at random, with the first labels that each model gives, the true one in green, those of seen classes in grey
+italics; and t-SNE of the label vectors, coloured by kind of thing, whose places it writes too. The bytes repeat.  Cost:
+some seconds, and one read of the models' rankings, for their checksums.
 """
 
 from collections.abc import Mapping
@@ -110,8 +110,8 @@ def draw_answers(pixels: list[np.ndarray], true: list[str], answers: Mapping[str
     lines = max(len(given) for column in answers.values() for given in column)
     figure = Figure(figsize=(2.4 + 2.1 * len(answers), max(2.2, 0.3 + 0.2 * lines) * len(pixels) + 0.4),
                     layout="constrained")
-    figure.suptitle("Test images and their true label; each model's first labels,\nthe true one bold and green, those of "
-                    "seen classes grey and in italics", fontsize=10)
+    figure.suptitle("Test images and their true label; each model's first labels,\nthe true one bold and green, those "
+                    "of seen classes grey and in italics", fontsize=10)
     axes = figure.subplots(len(pixels), 1 + len(answers), squeeze=False, width_ratios=[1.2] + [1] * len(answers))
     for row, image in enumerate(pixels):
         for axis in axes[row]:
