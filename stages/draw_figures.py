@@ -16,6 +16,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import IdentityTransform
 
 from stages import run_stage
 from zeroshot.base.files import atomic_write
@@ -174,7 +175,7 @@ def draw_map(places: Float[np.ndarray, "labels 2"], kinds: list[str], seen: list
     axis = figure.add_axes((0.01, 0.01, 0.85, 0.94))
     for (x, y), kind, is_seen in zip(places, kinds, seen, strict=True):
         axis.plot(x, y, "o" if is_seen else "*", color=colours[kind], markersize=5 if is_seen else 11)
-    axis.margins(0.04)
+    axis.set(xlim=around(places[:, 0]), ylim=around(places[:, 1]))
     axis.set_axis_off()
     axis.set_title("The label space: label vectors, drawn in the plane by t-SNE")
     write_names(axis, places[:NAMED], names[:NAMED])
@@ -185,11 +186,17 @@ def draw_map(places: Float[np.ndarray, "labels 2"], kinds: list[str], seen: list
     return figure
 
 
+def around(values: Float[np.ndarray, "labels"]) -> tuple[float, float]:
+    """Limits of an axis on which these values have some room."""
+    room = 0.04 * np.ptp(values) + 1e-6
+    return float(values.min() - room), float(values.max() + room)
+
+
 def write_names(axis: Axes, places: Float[np.ndarray, "names 2"], names: list[str]) -> None:
     """Each name beside its point, moved to where it covers no other; a line leads to the point if that is far off."""
     figure = axis.get_figure()
     renderer = FigureCanvasAgg(figure).get_renderer()
-    texts = [axis.text(0, 0, name, fontsize=8, transform=None, ha="left", va="bottom") for name in names]
+    texts = [axis.text(0, 0, name, fontsize=8, transform=IdentityTransform(), ha="left", va="bottom") for name in names]
     extents = [text.get_window_extent(renderer) for text in texts]
     corner, points = axis.bbox.p0, axis.transData.transform(places)
     boxes, _ = place_names(points - corner, np.array([(extent.width, extent.height) for extent in extents]),
@@ -199,7 +206,8 @@ def write_names(axis: Axes, places: Float[np.ndarray, "names 2"], names: list[st
         text.set_position((left - extent.x0, low - extent.y0))
         nearest = np.clip(point, (left, low), (right, high))
         if np.hypot(*(nearest - point)) > 12:
-            axis.plot(*zip(point, nearest, strict=True), color="0.6", linewidth=0.6, transform=None, zorder=0)
+            axis.plot(*zip(point, nearest, strict=True), color="0.6", linewidth=0.6, zorder=0,
+                      transform=IdentityTransform())
 
 
 def save(figure: Figure, path: Path) -> None:

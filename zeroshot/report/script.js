@@ -79,10 +79,12 @@
   });
 
   // Of each label set those models can be chosen that were tested on it.
-  const offerModels = (select, models) => {
-    const before = select.value;
+  const offerModels = (select, sheet) => {
+    const before = select.value, models = sheet.models.map(one => one.model);
+    const hits = sheet.models.map(one => one.hit1.reduce((sum, images) => sum + images, 0));
     select.replaceChildren(...models.map(model => element("option", {value: model}, data.models[model])));
-    if (models.includes(Number(before)) && before !== "") select.value = before;
+    const kept = before !== "" && models.includes(Number(before));
+    select.value = kept ? before : models[hits.indexOf(Math.max(...hits))];  // at first the one that is right most often
   };
 
   // Classes
@@ -90,8 +92,8 @@
   let rows = 25;
   const classRows = () => {
     const sheet = data.sheets.find(one => one.set === at("class-set").value);
-    if (!sheet) return {sheet: {left_out: 0}, made: []};
-    offerModels(at("class-model"), sheet.models.map(one => one.model));
+    if (!sheet) return {sheet: {left_out: 0}, made: []};  // no test images
+    offerModels(at("class-model"), sheet);
     const model = sheet.models.find(one => one.model === Number(at("class-model").value));
     const made = sheet.classes.map((place, i) => ({place, name: data.labels[place][NAME], images: sheet.images[i],
       hit1: model.hit1[i] / sheet.images[i], hit5: model.hit5[i] / sheet.images[i], taken: model.taken[i],
@@ -137,10 +139,11 @@
     element("th", {scope: "row"}, ...label(true_)), element("td", {}, ...label(answer)), element("td", {}, edges(hops)),
     element("td", {}, number.format(images)), element("td", {}, tested.has(true_) ? share(images, tested.get(true_)) : ""));
   const showConfusions = () => {
-    const set = at("confusion-set").value, of = data.confusions.filter(one => one.set === set);
-    offerModels(at("confusion-model"), of.map(one => one.model));
-    const sheet = data.sheets.find(one => one.set === set);
-    const tested = new Map(sheet?.classes.map((place, i) => [place, sheet.images[i]]));
+    const set = at("confusion-set").value, sheet = data.sheets.find(one => one.set === set);
+    const of = data.confusions.filter(one => one.set === set);
+    if (!sheet) return;
+    offerModels(at("confusion-model"), sheet);
+    const tested = new Map(sheet.classes.map((place, i) => [place, sheet.images[i]]));
     const [seen, band] = [at("confusion-seen").value, at("confusion-band").value];
     const [least, most] = band === "" ? [0, FAR] : data.bands[band];
     const every = of.find(one => one.model === Number(at("confusion-model").value))?.rows ?? [];
