@@ -200,7 +200,7 @@ def write_names(axis: Axes, places: Float[np.ndarray, "names 2"], names: list[st
     extents = [text.get_window_extent(renderer) for text in texts]
     corner, points = axis.bbox.p0, axis.transData.transform(places)
     boxes, _ = place_names(points - corner, np.array([(extent.width, extent.height) for extent in extents]),
-                           (axis.bbox.width, axis.bbox.height), mark=5)
+                           (axis.bbox.width, axis.bbox.height), mark=6)
     for text, extent, box, point in zip(texts, extents, boxes, points, strict=True):
         left, low, right, high = box + np.tile(corner, 2)
         text.set_position((left - extent.x0, low - extent.y0))

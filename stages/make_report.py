@@ -186,8 +186,8 @@ def versions() -> list[tuple[str, str]]:
 
 
 def seals(paths: list[Path]) -> list[tuple[str, str]]:
-    """File names of sealed artifacts, and the checksums that they carry."""
-    return [(path.name, Artifact(path, verify=False).sha256) for path in paths]
+    """Sealed artifacts by folder and name, and the checksums that they carry."""
+    return [(f"{path.parent.name}/{path.name}", Artifact(path, verify=False).sha256) for path in paths]
 
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@
 
   // Images
   const pictures = all(".picture").map(one => ({one, right: JSON.parse(one.dataset.right)}));
-  let few = 8;
+  const atFirst = matchMedia("(max-width: 44rem)").matches ? 4 : 8;
+  let few = atFirst;
   const fits = (chosen, which, models) =>
     !chosen || (chosen === "every" ? models.every(which) : models.includes(chosen) && which(chosen));
   const showPictures = () => {
@@ -67,7 +68,7 @@
   onChange(["image-set", "image-class", "image-right", "image-wrong"], showPictures);
   at("image-reset")?.addEventListener("click", () => {
     for (const id of ["image-class", "image-right", "image-wrong"]) at(id).value = "";
-    few = 8;
+    few = atFirst;
     showPictures();
   });
   at("image-more")?.addEventListener("click", () => {
@@ -108,7 +109,7 @@
     return element("span", {class: "bar", "aria-hidden": "true"}, inside);
   };
   const classRow = one => element("tr", {}, element("th", {scope: "row"}, ...label(one.place)),
-    element("td", {}, number.format(one.images)), element("td", {}, bar(one.hit1), share(one.hit1, 1)),
+    element("td", {}, number.format(one.images)), element("td", {}, bar(one.hit1), element("span", {}, share(one.hit1, 1))),
     element("td", {}, share(one.hit5, 1)),
     element("td", {}, ...(one.taken < 0 ? ["never wrong"] : [...label(one.taken), ` ${share(one.times, 1)}`])),
     element("td", {}, one.taken < 0 ? "" : edges(one.hops)));
