@@ -186,18 +186,17 @@
   };
   map.addEventListener("pointermove", event => go(pointAt(event)));
   map.addEventListener("click", event => go(pointAt(event)));
-  const directions = {ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1]};
+  // Left and right go through all labels by their place across, up and down to the next one above and below.
+  const across = [...points].sort((a, b) => a.x - b.x);
+  const beyond = {ArrowUp: (from, to) => from.y - to.y, ArrowDown: (from, to) => to.y - from.y};
   map.addEventListener("keydown", event => {
-    const way = directions[event.key];
-    if (!way || !points.length) return;
+    const step = {ArrowLeft: -1, ArrowRight: 1}[event.key], way = beyond[event.key];
+    if (!step && !way) return;
     event.preventDefault();
-    if (!current) return go(points[0]);
-    const cost = point => {
-      const along = (point.x - current.x) * way[0] + (point.y - current.y) * way[1];
-      const aside = Math.abs((point.x - current.x) * way[1]) + Math.abs((point.y - current.y) * way[0]);
-      return along <= 0 ? Infinity : along + 2 * aside;
-    };
+    if (!current) return go(across[0]);
+    if (step) return go(across[across.indexOf(current) + step]);
+    const cost = point => way(current, point) > 0 ? way(current, point) + 2 * Math.abs(point.x - current.x) : Infinity;
     const next = points.reduce((best, point) => cost(point) < cost(best) ? point : best, current);
-    if (next !== current) go(next);
+    if (cost(next) < Infinity) go(next);
   });
 })();
