@@ -1,9 +1,9 @@
 """Figures to look at: test images with each model's answers (DeViSE figure 2), and a map of the labels (its figure 1).
 
-Reads rankings, the images that they are of, label vectors and the taxonomy. Draws one image of each of some classes,
-picked at random, with the first labels that each model gives, the true one in green; and t-SNE of the label vectors,
-coloured by kind of thing. The bytes repeat.  Cost: some seconds, and one read of the models' rankings, for their
-checksums.
+Reads rankings, the images that they are of, label vectors and the taxonomy. Draws one image each of some classes,
+picked at random, with the first labels that each model gives, the true one in green, those of seen classes in grey
+italics; and t-SNE of the label vectors, coloured by kind of thing, whose places it writes too. The bytes repeat.  Cost:
+some seconds, and one read of the models' rankings, for their checksums.
 """
 
 from collections.abc import Mapping
@@ -12,9 +12,11 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pydantic
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.transforms import IdentityTransform
 
 from stages import run_stage
 from zeroshot.base.files import atomic_write
@@ -22,12 +24,12 @@ from zeroshot.base.params import Seed, StageParams
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import display_name
-from zeroshot.images.decoding import UnreadableImage
-from zeroshot.images.files import ImageFiles
-from zeroshot.images.pixels import PackedPixels, open_pixels
+from zeroshot.images.pixels import open_pixels
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.ranking.rankings import Rankings
+from zeroshot.report.gallery import Answer, answers_of, name_of, pick_images, rankings_path, small, true_wnids
+from zeroshot.report.name_places import place_names
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
 SIDE = 224  # pixels, at most, of an image in the figure
@@ -39,8 +41,8 @@ KINDS = {"n01503061": "bird", "n02512053": "fish", "n01861778": "mammal", "n0166
          "n03800933": "musical instrument", "n03100490": "conveyance", "n03405725": "furniture",
          "n04341686": "structure", "n03094503": "container", "n03183080": "other device",
          "n09287968": "geological formation"}  # wnid -> name; a label counts to the first that is among its hypernyms
+MAP = (13.0, 10.0)  # inches
 
-Answers = list[tuple[str, bool]]
 
 
 class Params(StageParams):
@@ -61,23 +63,27 @@ class Params(StageParams):
 
 
 def main(params: Params, *, rankings: Path, index: Path, images: Path, label_vectors: Path, taxonomy: Path,
-         label_sets: Path, answers: Path, label_map: Path) -> None:
+         label_sets: Path, answers: Path, label_map: Path, places: Path) -> None:
     sets, nouns = read_label_sets(label_sets), read_taxonomy(taxonomy)
+    seen = set(sets["seen"])
     label_set, models = tested_on(params, read_models(params, rankings, sets))
-    rows = pick_images(models[0], label_set, params)
+    rows = pick_images(models[0], label_set, params.images, params.seed)
     reader = open_pixels(index, images, verify=False)
-    true = true_names(models[0], label_set, rows, nouns)
-    given = {model.model: answers_of(model, label_set, rows, params.answers, nouns) for model in models}
-    save(draw_answers([small(reader, row) for row in rows], true, given), answers)
+    true = [name_of(wnid, nouns, LONGEST) for wnid in true_wnids(models[0], label_set, rows)]
+    given = {model.model: answers_of(model, label_set, rows, params.answers, seen) for model in models}
+    save(draw_answers([np.asarray(small(reader, row, SIDE)) for row in rows], true, given, nouns), answers)
     labels = read_label_vectors(label_vectors)
     wnids = pick_labels(labels, sets, params)
-    save(draw_map(place_labels(labels.of(wnids)[0], params), wnids, set(sets["seen"]), nouns), label_map)
+    placed = place_labels(labels.of(wnids)[0], params)
+    kinds = [kind_of(wnid, nouns) for wnid in wnids]
+    write_places(places, wnids, placed, kinds)
+    save(draw_map(placed, kinds, [wnid in seen for wnid in wnids], [name_of(wnid, nouns, LONGEST) for wnid in wnids]),
+         label_map)
 
 
 def read_models(params: Params, folder: Path, label_sets: Mapping[str, list[str]]) -> list[Rankings]:
     """Rankings of the models that were asked for and are there."""
-    place = {model: folder / ("conse" if model.startswith("conse-") else ".") / f"{model}.safetensors"
-             for model in params.models}
+    place = {model: rankings_path(folder, model) for model in params.models}
     if missing := [model for model, path in place.items() if not path.exists()]:
         print(f"draw_figures.models: not ranked, so left out: {', '.join(missing)}", flush=True)
     return [Rankings(path, label_sets) for path in place.values() if path.exists()]
@@ -99,67 +105,31 @@ def tested_on(params: Params, ranked: list[Rankings]) -> tuple[str, list[Ranking
 
 # --- test images with each model's answers
 
-def pick_images(ranked: Rankings, label_set: str, params: Params) -> Int[np.ndarray, "images"]:
-    """Rows of the index: an image each of as many of the label set's classes as there are or were asked for."""
-    random = np.random.default_rng(params.seed)
-    rows, true = ranked[f"{label_set}/row"], ranked[f"{label_set}/true"]
-    classes = np.unique(true)
-    chosen = np.sort(random.choice(classes, min(params.images, len(classes)), replace=False))
-    return np.array([random.choice(rows[true == label]) for label in chosen])
-
-
-def answers_of(ranked: Rankings, label_set: str, rows: Int[np.ndarray, "images"], answers: int, nouns: Taxonomy
-               ) -> list[Answers]:
-    """Names of each image's first labels, best first, and whether each is the true one."""
-    at = np.searchsorted(ranked[f"{label_set}/row"], rows)
-    true, top = ranked.at(f"{label_set}/true", at), ranked.at(f"{label_set}/top", at)[:, :answers]
-    return [[(name_of(ranked.wnids[label], nouns), label == right) for label in labels if label >= 0]
-            for labels, right in zip(top, true, strict=True)]
-
-
-def true_names(ranked: Rankings, label_set: str, rows: Int[np.ndarray, "images"], nouns: Taxonomy) -> list[str]:
-    at = np.searchsorted(ranked[f"{label_set}/row"], rows)
-    return [name_of(ranked.wnids[label], nouns) for label in ranked.at(f"{label_set}/true", at)]
-
-
-def name_of(wnid: str, nouns: Taxonomy) -> str:
-    """The synset's first lemma."""
-    name = nouns.lemmas[nouns.index[wnid]][0] if wnid in nouns.index else wnid
-    return name if len(name) <= LONGEST else name[:LONGEST - 1] + "…"
-
-
-def small(reader: PackedPixels | ImageFiles, row: int) -> UInt8[np.ndarray, "height width 3"]:
-    """One image, no larger than is shown; grey if it cannot be read."""
-    try:
-        image = reader.image(row)
-    except UnreadableImage:
-        return np.full((SIDE, SIDE, 3), 128, np.uint8)
-    image.thumbnail((SIDE, SIDE))
-    return np.asarray(image)
-
-
-def draw_answers(pixels: list[np.ndarray], true: list[str], answers: Mapping[str, list[Answers]]) -> Figure:
+def draw_answers(pixels: list[np.ndarray], true: list[str], answers: Mapping[str, list[list[Answer]]], nouns: Taxonomy
+                 ) -> Figure:
     """One row per image, one column per model."""
     lines = max(len(given) for column in answers.values() for given in column)
-    figure = Figure(figsize=(2 + 2.1 * len(answers), max(1.5, 0.3 + 0.17 * lines) * len(pixels) + 0.3),
+    figure = Figure(figsize=(2.4 + 2.1 * len(answers), max(2.2, 0.3 + 0.2 * lines) * len(pixels) + 0.4),
                     layout="constrained")
-    figure.suptitle("Test images and their true label, each model's first labels (green: the true one)", fontsize=10)
-    axes = figure.subplots(len(pixels), 1 + len(answers), squeeze=False)
+    figure.suptitle("Test images and their true label; each model's first labels,\nthe true one bold and green, those "
+                    "of seen classes grey and in italics", fontsize=10)
+    axes = figure.subplots(len(pixels), 1 + len(answers), squeeze=False, width_ratios=[1.2] + [1] * len(answers))
     for row, image in enumerate(pixels):
         for axis in axes[row]:
             axis.set_axis_off()
-        axes[row, 0].imshow(image)
-        axes[row, 0].set_title(true[row], fontsize=9, color="green")
+        axes[row, 0].imshow(image, interpolation="bicubic")
+        axes[row, 0].set_title(true[row], fontsize=10, color="green")
         for axis, (model, given) in zip(axes[row, 1:], answers.items(), strict=True):
-            write_answers(axis, given[row], title=display_name(model) if row == 0 else "")
+            write_answers(axis, given[row], nouns, title=display_name(model) if row == 0 else "")
     return figure
 
 
-def write_answers(axis: Axes, answers: Answers, title: str) -> None:
+def write_answers(axis: Axes, answers: list[Answer], nouns: Taxonomy, title: str) -> None:
     axis.set_title(title, fontsize=10, fontweight="bold", loc="left")
-    for place, (name, right) in enumerate(answers):
-        axis.text(0, 1 - (place + 0.5) / len(answers), name, fontsize=9, va="center", transform=axis.transAxes,
-                  color="green" if right else "black", fontweight="bold" if right else "normal")
+    for place, answer in enumerate(answers):
+        axis.text(0, 1 - (place + 0.5) / len(answers), name_of(answer.wnid, nouns, LONGEST), fontsize=9, va="center",
+                  transform=axis.transAxes, color="green" if answer.right else "0.42" if answer.seen else "black",
+                  fontweight="bold" if answer.right else "normal", fontstyle="italic" if answer.seen else "normal")
 
 
 # --- the label space
@@ -190,28 +160,59 @@ def kind_of(wnid: str, nouns: Taxonomy) -> str:
     return next((name for kind, name in KINDS.items() if kind in above), "other")
 
 
-def draw_map(places: Float[np.ndarray, "labels 2"], wnids: list[str], seen: set[str], nouns: Taxonomy) -> Figure:
+def write_places(path: Path, wnids: list[str], places: Float[np.ndarray, "labels 2"], kinds: list[str]) -> None:
+    """A table wnid, x, y, kind, for whoever draws the same map."""
+    with atomic_write(path) as file:
+        file.write("wnid,x,y,kind\n")
+        file.writelines(f"{wnid},{x:.4f},{y:.4f},{kind}\n"
+                        for wnid, (x, y), kind in zip(wnids, places.tolist(), kinds, strict=True))
+
+
+def draw_map(places: Float[np.ndarray, "labels 2"], kinds: list[str], seen: list[bool], names: list[str]) -> Figure:
     """Seen labels as dots, unseen ones as stars, in their kind's colour, with their names."""
-    kinds = [kind_of(wnid, nouns) for wnid in wnids]
     colours = dict(zip([*KINDS.values(), "other"], matplotlib.colormaps["tab20"].colors, strict=True))
-    figure = Figure(figsize=(13, 10), layout="constrained")
-    axis = figure.subplots()
-    for (x, y), wnid, kind in zip(places, wnids, kinds, strict=True):
-        axis.plot(x, y, "o" if wnid in seen else "*", color=colours[kind], markersize=5 if wnid in seen else 11)
-    for (x, y), wnid in list(zip(places, wnids, strict=True))[:NAMED]:
-        axis.annotate(name_of(wnid, nouns), (x, y), xytext=(4, 3), textcoords="offset points", fontsize=7)
+    figure = Figure(figsize=MAP)
+    axis = figure.add_axes((0.01, 0.01, 0.85, 0.94))
+    for (x, y), kind, is_seen in zip(places, kinds, seen, strict=True):
+        axis.plot(x, y, "o" if is_seen else "*", color=colours[kind], markersize=5 if is_seen else 11)
+    axis.set(xlim=around(places[:, 0]), ylim=around(places[:, 1]))
+    axis.set_axis_off()
+    axis.set_title("The label space: label vectors, drawn in the plane by t-SNE")
+    write_names(axis, places[:NAMED], names[:NAMED])
     here = [kind for kind in colours if kind in kinds]
     marks = [axis.plot([], [], "s", color=colours[kind], label=kind)[0] for kind in here]
     marks += [axis.plot([], [], mark, color="grey", label=label)[0] for mark, label in (("o", "seen"), ("*", "unseen"))]
-    axis.legend(handles=marks, fontsize=8, loc="best")
-    axis.set(title="The label space: label vectors, drawn in the plane by t-SNE")
-    axis.set_axis_off()
+    figure.legend(handles=marks, fontsize=9, loc="center right", frameon=False)
     return figure
+
+
+def around(values: Float[np.ndarray, "labels"]) -> tuple[float, float]:
+    """Limits of an axis on which these values have some room."""
+    room = 0.04 * np.ptp(values) + 1e-6
+    return float(values.min() - room), float(values.max() + room)
+
+
+def write_names(axis: Axes, places: Float[np.ndarray, "names 2"], names: list[str]) -> None:
+    """Each name beside its point, moved to where it covers no other; a line leads to the point if that is far off."""
+    figure = axis.get_figure()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    texts = [axis.text(0, 0, name, fontsize=8, transform=IdentityTransform(), ha="left", va="bottom") for name in names]
+    extents = [text.get_window_extent(renderer) for text in texts]
+    corner, points = axis.bbox.p0, axis.transData.transform(places)
+    boxes, _ = place_names(points - corner, np.array([(extent.width, extent.height) for extent in extents]),
+                           (axis.bbox.width, axis.bbox.height), mark=6)
+    for text, extent, box, point in zip(texts, extents, boxes, points, strict=True):
+        left, low, right, high = box + np.tile(corner, 2)
+        text.set_position((left - extent.x0, low - extent.y0))
+        nearest = np.clip(point, (left, low), (right, high))
+        if np.hypot(*(nearest - point)) > 12:
+            axis.plot(*zip(point, nearest, strict=True), color="0.6", linewidth=0.6, zorder=0,
+                      transform=IdentityTransform())
 
 
 def save(figure: Figure, path: Path) -> None:
     with atomic_write(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
+        figure.savefig(file, format="png", dpi=figure.dpi, metadata={"Software": None})
 
 
 if __name__ == "__main__":

@@ -12,16 +12,16 @@ import pandas as pd
 import pydantic
 
 from stages import run_stage
-from zeroshot.base.chance import is_near_chance
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import StageParams, load_params
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import BESIDE, NAMES, display_name
-from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN
+from zeroshot.labels.label_sets import ALL_LABEL_SETS
+from zeroshot.report.cautions import near_chance, trained_on
+from zeroshot.report.papers import as_printed, is_same, lookup, published
 
 COLUMNS = ["model", "label_set", "metric", "k", "value"]
-PAPER_SETS = {"seen": "ImageNet 2011 1K", "21k": "ImageNet 2011 21K"}
 OVERVIEW = {"seen": (1, 5, 20), "unseen": KS, "unseen+seen": (1, 5, 20)}
 
 
@@ -91,71 +91,42 @@ def table(title: str, results: pd.DataFrame, metric: str, paper: pd.DataFrame, s
              "In brackets: Norouzi et al. 2014; a dash where they give none or the label set is another.", "",
              "| label set | labels | images | model | " + " | ".join(map(str, KS)) + " |",
              "|---|--:|--:|---|" + "--:|" * len(KS)]
-    compared, ours = [], _lookup(results)
+    compared, ours = [], lookup(results)
     for name in ALL_LABEL_SETS:
         models = [model for model in results["model"].unique() if (model, name, "images", None) in ours]
         if not models:
             continue
         size = int(ours[models[0], name, "labels", None])
-        figures, published_size = _published(paper, name)
-        same = published_size is not None and abs(size - published_size) <= same_size * published_size
+        figures, published_size = published(paper, name)
+        same = is_same(size, published_size, same_size)
         if published_size is not None:
             compared.append(f"{name} {size:,} (paper {published_size:,}: {'compared' if same else 'not the same'})")
         for number, model in enumerate(models):
             head = ["", "", ""] if number else [name, f"{size:,}", f"{int(ours[model, name, 'images', None]):,}"]
-            cells = [f"{_figure(metric, ours.get((model, name, metric, k)))} "
-                     f"({_figure(metric, figures.get((display_name(model), k)) if same else None)})" for k in KS]
+            cells = [f"{as_printed(metric, ours.get((model, name, metric, k)))} "
+                     f"({as_printed(metric, figures.get((display_name(model), k)) if same else None)})" for k in KS]
             lines.append("| " + " | ".join([*head, display_name(model), *cells]) + " |")
     missing = [name for name in ALL_LABEL_SETS if name not in set(results["label_set"])]
     lines += ["", "Sizes: " + ("; ".join(compared) or "no label set of the paper's is here") + "."]
     lines += ["", "Without test images or candidates: " + ", ".join(missing) + "."] if missing else []
-    lines += trained_on(ours, results)
+    lines += blank_before(trained_on(ours))
     return "\n".join(lines) + "\n"
 
 
-def trained_on(ours: dict[tuple, float], results: pd.DataFrame) -> list[str]:
-    """A warning below a table where the seen classes' test images were training images too."""
-    shared = [int(value) for (_, _, metric, _), value in ours.items() if metric == "val_images_also_train"]
-    if not max(shared, default=0):
-        return []
-    images = max(int(ours.get((model, "seen", "images", None), 0)) for model in results["model"].unique())
-    return ["", f"Training images too: {max(shared):,} of the {images:,} validation images of seen classes. What "
-            "models that were trained on them score on seen images, and their harmonic means, tell nothing about new "
-            "images: random embedding, DeViSE and the closed-form ones, and all if pretrain_cnn trained on them."]
-
-
-def _lookup(results: pd.DataFrame) -> dict[tuple, float]:
-    return {(row.model, row.label_set, row.metric, None if pd.isna(row.k) else int(row.k)): row.value
-            for row in results.itertuples()}
-
-
-def _published(paper: pd.DataFrame, name: str) -> tuple[dict[tuple[str, int], float], int | None]:
-    """(model, k) -> figure of the paper's label set of that name, and its size; ({}, None) if it has none."""
-    base = name.removesuffix(PLUS_SEEN)
-    called = PAPER_SETS.get(base, base) + (" (+1K)" if name != base else "")
-    rows = paper[paper["label_set"] == called]
-    if rows.empty:
-        return {}, None
-    return {(row.model, int(row.k)): row.value for row in rows.itertuples()}, int(rows["candidates"].iloc[0])
-
-
-def _figure(metric: str, value: float | None) -> str:
-    """Hits in per cent and precisions as fractions, as the papers print them."""
-    if value is None:
-        return "–"
-    return f"{value:.3f}" if metric == "hp" else f"{100 * value:.1f}"
+def blank_before(paragraphs: list[str]) -> list[str]:
+    return [line for paragraph in paragraphs for line in ("", paragraph)]
 
 
 def overview(results: pd.DataFrame) -> str:
     """The short table: flat hit@k in per cent, and generalised zero-shot's harmonic mean."""
-    ours = _lookup(results)
+    ours = lookup(results)
     titles = [f"{name} hit@{'/'.join(map(str, ks))}" for name, ks in OVERVIEW.items()]
     rows = [["model", *titles, "unseen hp@5", "harmonic mean"]]
     for model in results["model"].unique():
-        cells = [" ".join(_figure("hit", ours.get((model, name, "hit", k))).rjust(4) for k in ks)
+        cells = [" ".join(as_printed("hit", ours.get((model, name, "hit", k))).rjust(4) for k in ks)
                  if (model, name, "images", None) in ours else "–" for name, ks in OVERVIEW.items()]
-        rows.append([display_name(model), *cells, _figure("hp", ours.get((model, "unseen", "hp", 5))),
-                     _figure("hit", ours.get((model, "unseen+seen", "gzsl_harmonic", None)))])
+        rows.append([display_name(model), *cells, as_printed("hp", ours.get((model, "unseen", "hp", 5))),
+                     as_printed("hit", ours.get((model, "unseen+seen", "gzsl_harmonic", None)))])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
@@ -167,19 +138,8 @@ def overview(results: pd.DataFrame) -> str:
                                           for key in ("images", "labels", "candidates"))
             lines += ["", f"{name}: {images:,} images, {labels:,} labels, {candidates:,} of them candidates; "
                       f"chance at 1: {100 / candidates:.2g} %"]
-    lines += trained_on(ours, results) + near_chance(ours)
+    lines += blank_before(trained_on(ours) + near_chance(ours))
     return "\n".join(lines) + "\n"
-
-
-def near_chance(ours: dict[tuple, float]) -> list[str]:
-    """A warning below the overview where the CNN names images of its own classes no better than one that guesses."""
-    hit, images, labels = (ours.get(("softmax", "seen", metric, k))
-                           for metric, k in (("hit", 1), ("images", None), ("candidates", None)))
-    if hit is None or not is_near_chance(round(hit * images), int(images), int(labels)):
-        return []
-    return ["", f"Near chance: the softmax baseline's hit@1 on {int(images):,} images of seen classes, "
-            f"{100 * hit:.2g} %, is what guessing gives too ({100 / labels:.2g} %). Every figure here builds on that "
-            "network: see `pretrain_cnn.weights_outputs`, `mean`, `deviation` and the images' labels."]
 
 
 def draw(results: pd.DataFrame, path: Path) -> None:

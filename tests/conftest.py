@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 import torch
 
+from tests.browser import chromium  # noqa: F401
 from zeroshot.base.processor import settle_products
 
 # Libraries settle on their kernels at their first product: these, so that tests in this process and in those that they

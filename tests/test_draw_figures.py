@@ -1,6 +1,7 @@
 import numpy as np
 import pydantic
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from stages import draw_figures, rank_conse, rank_softmax
 from tests.ranking_world import NOUNS, SEEN, SETS, WNID, build
@@ -8,6 +9,7 @@ from zeroshot.console.errors import InputError
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.labels.label_vectors import read_label_vectors
 from zeroshot.ranking.rankings import Rankings
+from zeroshot.report.gallery import Answer, answers_of, name_of, pick_images
 from zeroshot.taxonomy import read_taxonomy
 
 PARAMS = dict(label_set="unseen", models=["conse-1", "softmax"], images=5, answers=2, labels=300, perplexity=15, seed=0)
@@ -57,25 +59,59 @@ def test_seen_images_are_shown_where_there_are_no_others(world, capsys):
 def test_one_image_of_each_class_is_picked(world):
     model = ranked(world)
     rows, true = model["unseen/row"], model["unseen/true"]
-    picked = draw_figures.pick_images(model, "unseen", params())
+    picked = pick_images(model, "unseen", 5, seed=0)
     assert sorted(true[np.searchsorted(rows, picked)]) == sorted(set(true.tolist())) and len(picked) == 2
-    np.testing.assert_array_equal(picked, draw_figures.pick_images(model, "unseen", params()))
-    assert len(draw_figures.pick_images(model, "unseen", params(images=1))) == 1
-    assert any((draw_figures.pick_images(model, "unseen", params(seed=seed)) != picked).any() for seed in range(1, 9))
+    np.testing.assert_array_equal(picked, pick_images(model, "unseen", 5, seed=0))
+    assert len(pick_images(model, "unseen", 1, seed=0)) == 1
+    assert any((pick_images(model, "unseen", 5, seed) != picked).any() for seed in range(1, 9))
+    every = {row for seed in range(60) for row in pick_images(model, "unseen", 2, seed)}
+    assert every == set(rows.tolist())  # none is left out
 
 
-def test_answers_are_the_first_labels_by_name_with_the_true_one_marked(world):
-    model, nouns = ranked(world), read_taxonomy(world / "taxonomy")
+def test_answers_are_the_first_labels_with_the_true_one_and_the_seen_ones_marked(world):
+    model = ranked(world)
     rows = model["unseen+seen/row"][[1, 4]]
-    name = {wnid: noun for noun, wnid in WNID.items()}
     expected = []
     for place in (1, 4):
         true = model.wnids[model["unseen+seen/true"][place]]
         top = [model.wnids[label] for label in model["unseen+seen/top"][place][:2]]
-        expected.append([(name[wnid], wnid == true) for wnid in top])
-    assert draw_figures.answers_of(model, "unseen+seen", rows, 2, nouns) == expected
-    every = draw_figures.answers_of(model, "unseen", rows, 20, nouns)[0]  # of the two unseen labels
-    assert {noun for noun, _ in every} == {"canoe", "pug"} and sum(right for _, right in every) == 1
+        expected.append([Answer(wnid, wnid == true, wnid in SEEN) for wnid in top])
+    assert answers_of(model, "unseen+seen", rows, 2, set(SEEN)) == expected
+    assert any(answer.seen for image in expected for answer in image)
+    every = answers_of(model, "unseen", rows, 20, set(SEEN))[0]  # of the two unseen labels
+    assert {answer.wnid for answer in every} == {WNID["canoe"], WNID["pug"]}
+    assert sum(answer.right for answer in every) == 1 and not any(answer.seen for answer in every)
+
+
+def test_images_that_a_model_did_not_rank_are_told(world):
+    with pytest.raises(InputError, match="`conse-1` hold 1 of 2 images that others hold"):
+        answers_of(ranked(world), "unseen", np.array([ranked(world)["unseen/row"][0], 10**6]), 2, set())
+
+
+def test_answers_of_seen_classes_are_drawn_in_italics_and_the_true_one_bold(world):
+    given = [[Answer(WNID["car"], False, True), Answer(WNID["pug"], True, False), Answer(WNID["canoe"], False, False)]]
+    figure = draw_figures.draw_answers([np.zeros((4, 4, 3), np.uint8)], ["pug"], {"devise": given},
+                                       read_taxonomy(world / "taxonomy"))
+    drawn = {text.get_text(): (text.get_fontstyle(), text.get_fontweight()) for text in figure.axes[1].texts}
+    assert drawn == {"car": ("italic", "normal"), "pug": ("normal", "bold"), "canoe": ("normal", "normal")}
+
+
+def test_names_on_the_map_lie_on_no_other_name_and_on_no_point():
+    places = np.random.default_rng(0).normal(size=(40, 2))
+    names = [f"label {number}" for number in range(40)]
+    figure = draw_figures.draw_map(places, ["bird"] * 40, [True] * 40, names)
+    axis = figure.axes[0]
+    boxes = [text.get_window_extent(FigureCanvasAgg(figure).get_renderer()) for text in axis.texts]
+    assert [text.get_text() for text in axis.texts] == names
+    for place, box in enumerate(boxes):
+        assert axis.bbox.x0 <= box.x0 and box.x1 <= axis.bbox.x1 and axis.bbox.y0 <= box.y0 and box.y1 <= axis.bbox.y1
+        assert not any(box.overlaps(other) for other in boxes[place + 1:])
+        assert not any(box.contains(*point) for point in axis.transData.transform(places))
+
+
+def test_places_are_written_as_a_table(tmp_path):
+    draw_figures.write_places(tmp_path / "map.csv", ["n00000001"], np.array([[1.25, -3]]), ["bird"])
+    assert (tmp_path / "map.csv").read_text() == "wnid,x,y,kind\nn00000001,1.2500,-3.0000,bird\n"
 
 
 def test_a_label_has_the_kind_of_its_nearest_listed_hypernym(world, monkeypatch):
@@ -117,5 +153,5 @@ def test_the_map_holds_seen_and_unseen_labels_that_have_a_vector(tmp_path):
 def test_a_long_name_is_cut(world):
     nouns = read_taxonomy(world / "taxonomy")
     nouns.lemmas[nouns.index[WNID["cat"]]][0] = "c" * 30
-    assert draw_figures.name_of(WNID["cat"], nouns) == "c" * 23 + "…"
-    assert draw_figures.name_of("n99999999", nouns) == "n99999999"
+    assert name_of(WNID["cat"], nouns, 24) == "c" * 23 + "…" and name_of(WNID["cat"], nouns) == "c" * 30
+    assert name_of("n99999999", nouns) == "n99999999"
