@@ -1,0 +1,59 @@
+"""Uploaded bytes -> a picture, checked before it is decoded, and its thumbnail."""
+
+import base64
+import io
+
+from PIL import Image
+
+from zeroshot.images.decoding import UnreadableImage, check_header, decode_rgb
+from zeroshot.images.signatures import is_image, said_of
+from zeroshot.serving.limits import MEBI, PICTURE_BYTES, PIXELS, Refusal
+
+THUMBNAIL = 320  # pixels of the longer side: sharp on a phone, too
+
+
+def check_picture(data: bytes) -> None:
+    """Refuse what is too large or no image before any of it is decoded.
+
+    Only formats that zeroshot.images.signatures knows come to Pillow, which would start another program for some.
+
+    Raises:
+        Refusal: what it is and what was expected.
+    """
+    if len(data) > PICTURE_BYTES:
+        raise Refusal(413, f"{len(data) / MEBI:.1f} MB; a picture may have {PICTURE_BYTES // MEBI} MB.")
+    if not is_image(data):
+        raise Refusal(415, f"Not an image ({said_of(data)}); JPEG, PNG, WebP, GIF, TIFF, BMP and AVIF can be read.")
+    try:
+        check_header(data)
+    except UnreadableImage as error:
+        raise Refusal(415, f"The image cannot be read: {error}.") from None
+    with Image.open(io.BytesIO(data)) as image:
+        width, height = image.size
+    if width * height > PIXELS:
+        raise Refusal(413, f"{width:,} x {height:,} pixels; a picture may have {PIXELS // 10**6} million.")
+
+
+def decoded(data: bytes) -> Image.Image:
+    """A checked picture, RGB, upright.
+
+    Raises:
+        Refusal: it is damaged.
+    """
+    try:
+        return decode_rgb(data)
+    except UnreadableImage as error:
+        raise Refusal(415, f"The image cannot be read: {error}.") from None
+
+
+def thumbnail(image: Image.Image) -> bytes:
+    """A small JPEG of it."""
+    small, sent = image.copy(), io.BytesIO()
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    small.save(sent, "JPEG", quality=85)
+    return sent.getvalue()
+
+
+def inline(jpeg: bytes) -> str:
+    """As an address that holds the picture itself."""
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
