@@ -16,10 +16,13 @@ class Desk:
 
     Args:
         places: requests that may be read, wait or be at work at the same time.
+
+    Attributes:
+        free: places that nobody holds.
     """
 
     def __init__(self, places: int = PLACES):
-        self.places = self._free = places
+        self.places = self.free = places
         self._turn = asyncio.Lock()  # first come, first served
         self._worker = ThreadPoolExecutor(1, "models")
 
@@ -30,23 +33,24 @@ class Desk:
         Raises:
             Refusal: all are taken.
         """
-        if not self._free:
+        if not self.free:
             raise Refusal(503, f"All {self.places} places in the queue are taken. Try again in a few seconds.")
-        self._free -= 1
+        self.free -= 1
         try:
             yield
         finally:
-            self._free += 1
+            self.free += 1
 
     async def work(self, work: Callable[[], Result], gone: Callable[[], Awaitable[bool]]) -> Result:
         """`work()`, when all that came before is done.
 
         Args:
-            gone: whether the asker has left meanwhile, asked before the work begins.
+            gone: whether the asker has left, asked before waiting too, since the server looks out for it from then on.
 
         Raises:
             Refusal: the asker has left; nobody reads it.
         """
+        await gone()
         async with self._turn:
             if await gone():
                 raise Refusal(499, "The asker left.")

@@ -1,7 +1,7 @@
 """Who may ask: this page alone, under an address of this machine. And what its pages may load: only what is theirs.
 
-A page of the internet that is open in the same browser must not reach the models: neither by posting to them (its Origin
-is another), nor by a name of its own that it lets point at 127.0.0.1 (DNS rebinding: its Host is no address of ours).
+A page of the internet that is open in the same browser must not reach the models: neither by posting to them (its
+Origin is another), nor by a name of its own that it lets point at 127.0.0.1 (DNS rebinding: its Host is not ours).
 """
 
 import ipaddress

@@ -5,7 +5,7 @@ import io
 
 from PIL import Image
 
-from zeroshot.images.decoding import UnreadableImage, check_header, decode_rgb
+from zeroshot.images.decoding import UnreadableImage, decode_rgb
 from zeroshot.images.signatures import is_image, said_of
 from zeroshot.serving.limits import MEBI, PICTURE_BYTES, PIXELS, Refusal
 
@@ -24,14 +24,19 @@ def check_picture(data: bytes) -> None:
         raise Refusal(413, f"{len(data) / MEBI:.1f} MB; a picture may have {PICTURE_BYTES // MEBI} MB.")
     if not is_image(data):
         raise Refusal(415, f"Not an image ({said_of(data)}); JPEG, PNG, WebP, GIF, TIFF, BMP and AVIF can be read.")
-    try:
-        check_header(data)
-    except UnreadableImage as error:
-        raise Refusal(415, f"The image cannot be read: {error}.") from None
-    with Image.open(io.BytesIO(data)) as image:
-        width, height = image.size
+    width, height = _size(data)
     if width * height > PIXELS:
         raise Refusal(413, f"{width:,} x {height:,} pixels; a picture may have {PIXELS // 10**6} million.")
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.size
+    except Image.DecompressionBombError:
+        raise Refusal(413, f"Far too many pixels; a picture may have {PIXELS // 10**6} million.") from None
+    except Exception:  # Pillow raises nearly anything on broken bytes
+        raise Refusal(415, f"The image cannot be read: {said_of(data)}, which is damaged.") from None
 
 
 def decoded(data: bytes) -> Image.Image:

@@ -39,8 +39,11 @@ class Upload:
     data: bytes
 
 
-async def read_form(request: Request) -> FormData:
+async def read_form(request: Request) -> tuple[FormData, list[Upload]]:
     """Read a multipart form.
+
+    Returns:
+        its fields, all of them text, and the files named `picture`, in order.
 
     Raises:
         Refusal: too large, too slow, or no such form; a body within reason is read to its end all the same, so that the
@@ -48,7 +51,8 @@ async def read_form(request: Request) -> FormData:
     """
     try:
         async with asyncio.timeout(UPLOAD_SECONDS):
-            return await _parse(request)
+            form = await _parse(request)
+            return FormData(_texts(form)), await _uploads(form)
     except TimeoutError:
         raise Refusal(408, f"The upload took longer than {UPLOAD_SECONDS} seconds.") from None
 
@@ -96,11 +100,16 @@ def too_large() -> Refusal:
                         f"{PICTURE_BYTES // MEBI} MB.")
 
 
-async def uploads_of(form: FormData) -> list[Upload]:
-    """The files named `picture`, in order; an input left empty sends one without name or bytes, which is none."""
+def _texts(form: FormData) -> list[tuple[str, str]]:
+    return [(key, value) for key, value in form.multi_items() if isinstance(value, str)]
+
+
+async def _uploads(form: FormData) -> list[Upload]:
+    """The files; an input left empty sends one without name or bytes, which is none."""
     files = [value for value in form.getlist("picture") if isinstance(value, UploadFile)]
-    read = [Upload(shown_name(file.filename or ""), await file.read()) for file in files]
-    return [upload for upload, file in zip(read, files, strict=True) if upload.data or file.filename]
+    read = [Upload(shown_name(file.filename or ""), await file.read()) for file in files if file.filename or file.size]
+    await form.close()
+    return read
 
 
 def shown_name(sent: str) -> str:

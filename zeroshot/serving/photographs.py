@@ -1,0 +1,5 @@
+"""A folder of photographs that is searched by words."""
+
+
+class Photographs:
+    pass
