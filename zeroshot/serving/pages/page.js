@@ -9,7 +9,9 @@ const pictures = new Map(); // each picture's <article> -> its File
 let line = Promise.resolve(); // the pictures that wait, first come, first served
 let waiting = 0;
 
+document.body.classList.add("withscript");
 for (const element of document.querySelectorAll(".scripted")) element.hidden = false;
+document.querySelector("details").open = matchMedia("(min-width: 60rem)").matches;
 
 function say(text) {
   status.textContent = text;
@@ -97,6 +99,8 @@ function add(files) {
     content.prepend(article);
     enqueue(article, file);
   }
+  const heading = document.getElementById("answers");
+  if (heading.getBoundingClientRect().top > innerHeight / 2) heading.scrollIntoView();
 }
 
 input.addEventListener("change", () => {
