@@ -39,13 +39,13 @@ class ColourNamer:
         self.begun, self.gate = threading.Event(), threading.Event()
         self.gate.set()
 
-    def name(self, image, asked):
+    def name(self, data, asked):
         self._now += 1
         self.most = max(self.most, self._now)
         self.begun.set()
         try:
             assert self.gate.wait(20)
-            return self._name(image, asked)
+            return self._name(Image.open(io.BytesIO(data)), asked)
         finally:
             self._now -= 1
             self.worked += 1

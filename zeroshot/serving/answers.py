@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from PIL import Image
 from starlette.datastructures import FormData
 
 from zeroshot.console.errors import quoted
@@ -73,8 +72,8 @@ class Namer(Protocol):
     label_sets: Sequence[Choice]
     default: Asked
 
-    def name(self, image: Image.Image, asked: Asked) -> tuple[list[str], list[Column]]:
-        """Notes on the labels, and a column a model.
+    def name(self, data: bytes, asked: Asked) -> tuple[list[str], list[Column]]:
+        """Of an image file's bytes: notes on the labels, and a column a model.
 
         Raises:
             InputError: a label that no words are known of.

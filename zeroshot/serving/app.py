@@ -19,7 +19,7 @@ from zeroshot.serving.desk import Desk
 from zeroshot.serving.guard import Guard
 from zeroshot.serving.limits import CONNECTIONS, MEBI, PICTURE_BYTES, PIXELS, TOP, Refusal
 from zeroshot.serving.photographs import Photographs
-from zeroshot.serving.pictures import check_picture, decoded, inline, thumbnail
+from zeroshot.serving.pictures import check_picture, inline, thumbnail
 from zeroshot.serving.uploads import Upload, drain, read_form
 
 PAGES = Path(__file__).parent / "pages"
@@ -88,13 +88,13 @@ class Site:
         """In the worker's thread: what answers.html shows of a picture."""
         try:
             check_picture(upload.data)
-            image = decoded(upload.data)
-            notes, models = self._namer.name(image, asked)
+            small = inline(thumbnail(upload.data))
+            notes, models = self._namer.name(upload.data, asked)
         except Refusal as refusal:
             return {"name": upload.name, "refused": refusal.said, "status": refusal.status}
         except InputError as error:
             return {"name": upload.name, "refused": str(error), "status": 422}
-        return {"name": upload.name, "thumbnail": inline(thumbnail(image)), "notes": notes, "models": models}
+        return {"name": upload.name, "thumbnail": small, "notes": notes, "models": models}
 
     async def search(self, request: Request) -> Response:
         """Words -> the folder's nearest images."""

@@ -39,21 +39,16 @@ def _size(data: bytes) -> tuple[int, int]:
         raise Refusal(415, f"The image cannot be read: {said_of(data)}, which is damaged.") from None
 
 
-def decoded(data: bytes) -> Image.Image:
-    """A checked picture, RGB, upright.
+def thumbnail(data: bytes) -> bytes:
+    """A small JPEG of a checked picture.
 
     Raises:
         Refusal: it is damaged.
     """
     try:
-        return decode_rgb(data)
+        small, sent = decode_rgb(data, least_side=THUMBNAIL), io.BytesIO()
     except UnreadableImage as error:
         raise Refusal(415, f"The image cannot be read: {error}.") from None
-
-
-def thumbnail(image: Image.Image) -> bytes:
-    """A small JPEG of it."""
-    small, sent = image.copy(), io.BytesIO()
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     small.save(sent, "JPEG", quality=85)
     return sent.getvalue()
