@@ -90,13 +90,20 @@ class Drawer:
 @contextlib.contextmanager
 def running(namer=None, photographs=None, desk=None):
     """A server in a thread; yields its port."""
+    with serving(namer or ColourNamer(), photographs, desk or Desk()) as (port, _):
+        yield port
+
+
+@contextlib.contextmanager
+def serving(namer, photographs, desk):
+    """Yields the server too (uvicorn's)."""
     listening = bind("127.0.0.1", 0)
     port = int(address_of(listening).rstrip("/").rpartition(":")[2])
-    server = server_of(build_app(namer or ColourNamer(), photographs, "127.0.0.1", desk or Desk()))
+    server = server_of(build_app(namer, photographs, "127.0.0.1", desk))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()
     try:
-        yield port
+        yield port, server
     finally:
         server.should_exit = True
         thread.join(20)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.serving_world import COLOURS, ColourNamer, Drawer, ask, multipart, picture, post, running
+from tests.serving_world import COLOURS, ColourNamer, Drawer, ask, multipart, picture, post, running, serving
 from zeroshot.console.errors import InputError
 from zeroshot.serving.answers import split_labels
 from zeroshot.serving.desk import Desk
@@ -248,29 +248,28 @@ def begin(port, body, kind, send):
 
 
 def test_who_leaves_is_not_worked_for_and_frees_the_place():
-    namer = ColourNamer()
+    namer, desk = ColourNamer(), Desk(3)
     kind, body = multipart(("a.png", picture("red", (300, 300), "BMP")))
-    desk = Desk(3)
-    with running(namer, desk=desk) as port, ThreadPoolExecutor(1) as pool:
+    with serving(namer, None, desk) as (port, server), ThreadPoolExecutor(1) as pool:
         for send in (0, 100, len(body) - 5):  # in the middle of the upload
-            for _ in range(3):
-                begin(port, body, kind, send).close()
-        until(lambda: desk.free == 3)
-        assert post(port, ("a.png", picture()))[0] == 200
-        namer.begun.clear(), namer.gate.clear()
-        worked = namer.worked
+            opened = [begin(port, body, kind, send) for _ in range(3)]
+            until(lambda: not desk.free)
+            for one in opened:
+                one.close()
+            until(lambda: desk.free == 3)
+        namer.gate.clear()
         held = pool.submit(post, port, ("a.png", picture()))
         assert namer.begun.wait(20)
         waiting = [begin(port, body, kind, len(body)) for _ in range(2)]
         until(lambda: not desk.free)
         for opened in waiting:
             opened.close()
-        time.sleep(0.1)
+        until(lambda: len(server.server_state.connections) == 1)
         namer.gate.set()
         assert held.result()[0] == 200
         until(lambda: desk.free == 3)
         assert post(port, ("a.png", picture()))[0] == 200
-        assert namer.worked == worked + 2, "the one held and the last"
+        assert namer.worked == 2, "the one held and the last"
 
 
 def test_an_upload_that_does_not_end_is_given_up(monkeypatch):

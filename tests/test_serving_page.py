@@ -1,4 +1,4 @@
-"""The served page in a headless Chromium: pictures chosen, dropped, pasted, and without a script; nothing from outside."""
+"""The served page in a headless Chromium: pictures chosen, dropped, pasted, and without a script."""
 
 import base64
 import re
