@@ -1,0 +1,55 @@
+"""A trained model as the page asks it: one picture's bytes in, plain lines out."""
+
+from functools import lru_cache
+
+from zeroshot.console.errors import InputError
+from zeroshot.evaluation.model_names import display_name
+from zeroshot.naming.answers import Answer
+from zeroshot.naming.labels import Labels
+from zeroshot.naming.model import Model
+from zeroshot.serving.answers import Asked, Choice, Column, Line
+from zeroshot.serving.limits import Refusal
+
+HYPERNYMS = 3  # shown of an answer's path, the nearest
+CHOICES = 8  # lists of labels that are kept ready
+
+
+class ServedModel:
+    """A model folder's models; see zeroshot.serving.answers.Namer."""
+
+    own_labels_note = ("Words or wnids, with commas or line ends between them: zedonk, okapi, tapir. They take the place "
+                       "of the set above.")
+
+    def __init__(self, model: Model):
+        self._model = model
+        self.models = [Choice(name, display_name(name)) for name in model.models]
+        self.label_sets = [Choice(name, f"{name}: {count:,} labels") for name, count in model.label_sets.items()]
+        self.default = Asked((model.default_model,), model.default_labels)
+        self.about = (f"{model.label_sets[model.default_labels]:,} labels; {len(model.seen):,} of WordNet's nouns were "
+                      "trained on with images.")
+        self._labels = lru_cache(CHOICES)(lambda own: model.labels(list(own)))
+
+    def name(self, data: bytes, asked: Asked) -> tuple[list[str], list[Column]]:
+        """Of an image file's bytes: notes on the labels, and a column a model.
+
+        Raises:
+            InputError: a label that no words are known of.
+            Refusal: the picture cannot be read.
+        """
+        labels = self._labels(asked.labels) if asked.labels else self._model.labels(asked.set)
+        return labels.notes, [self._column(data, model, labels, asked.top) for model in asked.models]
+
+    def _column(self, data: bytes, model: str, labels: Labels, top: int) -> Column:
+        try:
+            named, = self._model.name(data, labels, top, [model])
+        except InputError as error:  # this model cannot name these; others may
+            return Column(display_name(model), [], str(error))
+        if named.error:
+            raise Refusal(415, f"The image cannot be read: {named.error}.")
+        return Column(display_name(model), [line_of(answer) for answer in named.answers[model]])
+
+
+def line_of(answer: Answer) -> Line:
+    """An answer as it is shown."""
+    path = " › ".join(reversed(answer.path[:HYPERNYMS]))
+    return Line(answer.words, f"{answer.score:.3f}", answer.wnid or "", answer.seen, path, answer.gloss)
