@@ -75,7 +75,7 @@ def merged(base: Mapping, changes: Mapping) -> dict:
                        for key, value in changes.items()}}
 
 
-def make_project(folder: Path, taxonomy: Path) -> None:
+def make_project(folder: Path, taxonomy: Path, wordnet: Path) -> None:
     """A copy of the project's tracked and new files, with small input and small params."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     for name in filter(None, subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True).stdout.split("\0")):
@@ -83,6 +83,7 @@ def make_project(folder: Path, taxonomy: Path) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / name)
     shutil.copytree(taxonomy, folder / "data" / "taxonomy")
+    shutil.copy(wordnet, folder / "data" / "wordnet.zip")
     shutil.rmtree(folder / "plots", ignore_errors=True)
     write_images(folder / "pictures")
     glosses = (taxonomy / "glosses.txt").read_text().splitlines()[::40]
@@ -114,7 +115,7 @@ def run_all(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, taxonomy_folder):
+def runs(tmp_path_factory, taxonomy_folder, wordnet_zip):
     """Two runs that are the same, and one without unseen classes."""
     folders = [tmp_path_factory.mktemp(name) for name in ("run one", "run two", "no unseen")]
     patch = pytest.MonkeyPatch()
@@ -122,7 +123,7 @@ def runs(tmp_path_factory, taxonomy_folder):
     patch.setattr("stages.PARENT", os.getppid())
     patch.setenv("ZEROSHOT_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
     for folder in folders:
-        make_project(folder, taxonomy_folder)
+        make_project(folder, taxonomy_folder, wordnet_zip)
         patch.chdir(folder)
         if folder == folders[2]:
             params = read_yaml(Path("params.yaml"))
