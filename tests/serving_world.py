@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from zeroshot.console.errors import InputError
-from zeroshot.serving.answers import Answer, Asked, Choice, Column
+from zeroshot.serving.answers import Asked, Choice, Column, Line
 from zeroshot.serving.app import build_app
 from zeroshot.serving.desk import Desk
 from zeroshot.serving.server import address_of, bind, server_of
@@ -63,7 +63,7 @@ class ColourNamer:
         for model in asked.models:
             order = sorted(labels, key=distance.get, reverse=model == "far")[:asked.top]
             columns.append(Column(dict((c.key, c.name) for c in self.models)[model], [
-                Answer(label, f"{distance[label]:.0f}", "n00000001", label in SEEN, "colour › property")
+                Line(label, f"{distance[label]:.0f}", "n00000001", label in SEEN, "property › colour", "<a colour>")
                 for label in order]))
         return ["yellow is a mixture"] if "yellow <b>" in labels else [], columns
 

@@ -19,28 +19,31 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One line of a model's answers.
+class Line:
+    """An answer.
 
     Attributes:
         score: as it is shown.
-        seen: whether images of the class were trained on; None where that is not known.
+        wnid: "" where it is no noun of WordNet.
         path: hypernyms, in words; "" where there are none.
+        gloss: what it means.
     """
 
     words: str
     score: str
-    wnid: str = ""
-    seen: bool | None = None
-    path: str = ""
+    wnid: str
+    seen: bool
+    path: str
+    gloss: str
 
 
 @dataclass(frozen=True)
 class Column:
-    """A model's answers, best first."""
+    """A model's answers, best first, or why it has none."""
 
     name: str
-    answers: Sequence[Answer]
+    lines: Sequence[Line]
+    refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ class Namer(Protocol):
         """Of an image file's bytes: notes on the labels, and a column a model.
 
         Raises:
-            InputError: a label that no words are known of.
+            InputError: a label of which nothing is known.
+            Refusal: the picture cannot be read.
         """
 
 

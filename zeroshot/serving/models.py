@@ -33,20 +33,26 @@ class ServedModel:
         """Of an image file's bytes: notes on the labels, and a column a model.
 
         Raises:
-            InputError: a label that no words are known of.
+            InputError: a label of which nothing is known.
             Refusal: the picture cannot be read.
         """
         labels = self._labels(asked.labels) if asked.labels else self._model.labels(asked.set)
-        return labels.notes, [self._column(data, model, labels, asked.top) for model in asked.models]
+        try:
+            return labels.notes, self._columns(data, asked.models, labels, asked.top)
+        except InputError:  # one of the models cannot name these; the others may
+            return labels.notes, [self._column(data, model, labels, asked.top) for model in asked.models]
+
+    def _columns(self, data: bytes, models: tuple[str, ...], labels: Labels, top: int) -> list[Column]:
+        named, = self._model.name(data, labels, top, models)
+        if named.error:
+            raise Refusal(415, f"The image cannot be read: {named.error}.")
+        return [Column(display_name(model), [line_of(answer) for answer in named.answers[model]]) for model in models]
 
     def _column(self, data: bytes, model: str, labels: Labels, top: int) -> Column:
         try:
-            named, = self._model.name(data, labels, top, [model])
-        except InputError as error:  # this model cannot name these; others may
+            return self._columns(data, (model,), labels, top)[0]
+        except InputError as error:
             return Column(display_name(model), [], str(error))
-        if named.error:
-            raise Refusal(415, f"The image cannot be read: {named.error}.")
-        return Column(display_name(model), [line_of(answer) for answer in named.answers[model]])
 
 
 def line_of(answer: Answer) -> Line:
