@@ -80,7 +80,7 @@ class Drawer:
     def search(self, words):
         if words not in self.pictures:
             raise InputError(f"'{words}': no such colour")
-        return {"said": f"Nearest to “{words}”", "notes": [],
+        return {"said": f"Nearest to “{words}”",
                 "images": [{"row": self.pictures.index(words), "name": f"{words} <i>.png", "score": "1.00"}]}
 
     def thumbnail(self, row):

@@ -84,6 +84,28 @@ class Namer(Protocol):
         """
 
 
+class Searched(Protocol):
+    """What the page needs of a folder of photographs.
+
+    Attributes:
+        name: what the folder is called.
+    """
+
+    name: str
+
+    def __len__(self) -> int: ...
+
+    def search(self, words: str) -> dict:
+        """`said`, a heading, and `images`, the nearest first: their `row`, `name` and `score`.
+
+        Raises:
+            InputError: words of which nothing is known.
+        """
+
+    def thumbnail(self, row: int) -> bytes:
+        """A small JPEG of photograph `row`. Raises Refusal if it cannot be read."""
+
+
 def split_labels(text: str) -> tuple[str, ...]:
     """Labels as typed: between commas or line ends; repeated ones once."""
     labels = tuple(dict.fromkeys(filter(None, (" ".join(part.split()) for part in text.replace("\n", ",").split(",")))))

@@ -14,11 +14,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from zeroshot.console.errors import InputError
-from zeroshot.serving.answers import Asked, Namer, asked_of
+from zeroshot.serving.answers import Asked, Namer, Searched, asked_of
 from zeroshot.serving.desk import Desk
 from zeroshot.serving.guard import Guard
 from zeroshot.serving.limits import CONNECTIONS, MEBI, PICTURE_BYTES, PIXELS, TOP, Refusal
-from zeroshot.serving.photographs import Photographs
 from zeroshot.serving.pictures import check_picture, inline, thumbnail
 from zeroshot.serving.uploads import Upload, drain, read_form
 
@@ -27,7 +26,7 @@ FILES = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "ima
 LIMITS = {"bytes": PICTURE_BYTES, "megabytes": PICTURE_BYTES // MEBI, "megapixels": PIXELS // 10**6, "top": TOP}
 
 
-def build_app(namer: Namer, photographs: Photographs | None, host: str, desk: Desk) -> ASGIApp:
+def build_app(namer: Namer, photographs: Searched | None, host: str, desk: Desk) -> ASGIApp:
     """The ASGI application.
 
     Args:
@@ -56,7 +55,7 @@ async def left(request: Request, error: Exception) -> Response:
 class Site:
     """What is asked at each address, and its answer."""
 
-    def __init__(self, namer: Namer, photographs: Photographs | None, desk: Desk):
+    def __init__(self, namer: Namer, photographs: Searched | None, desk: Desk):
         self._namer, self._photographs, self._desk = namer, photographs, desk
         self._darkroom = Desk(CONNECTIONS)  # thumbnails pass by the queue before the models
         self._templates = Environment(loader=FileSystemLoader(PAGES), autoescape=True, trim_blocks=True,

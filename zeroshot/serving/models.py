@@ -1,6 +1,9 @@
 """A trained model as the page asks it: one picture's bytes in, plain lines out."""
 
+import io
 from functools import lru_cache
+
+from PIL import Image
 
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.model_names import display_name
@@ -28,6 +31,12 @@ class ServedModel:
         self.about = (f"{model.label_sets[model.default_labels]:,} labels; {len(model.seen):,} of WordNet's nouns were "
                       "trained on with images.")
         self._labels = lru_cache(CHOICES)(lambda own: model.labels(list(own)))
+
+    def warm_up(self) -> None:
+        """Load what the first picture needs, so that a damaged model is known before anybody asks."""
+        blank = io.BytesIO()
+        Image.new("RGB", (8, 8)).save(blank, "PNG")
+        self.name(blank.getvalue(), self.default)
 
     def name(self, data: bytes, asked: Asked) -> tuple[list[str], list[Column]]:
         """Of an image file's bytes: notes on the labels, and a column a model.
