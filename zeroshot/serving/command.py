@@ -29,19 +29,24 @@ def main(model: Path, photographs: Path | None, host: str, port: int) -> None:
     from zeroshot.serving.app import build_app
     from zeroshot.serving.desk import Desk
     from zeroshot.serving.models import ServedModel
-    from zeroshot.serving.photographs import Photographs
     from zeroshot.serving.server import address_of, bind, run, warning
 
     with bind(host, port) as listening:
         loaded = Model(model)
         served = ServedModel(loaded)
-        searched = photographs and Photographs(loaded, photographs)
+        searched = open_folder(loaded, photographs) if photographs else None
         served.warm_up()
         if said := warning(host):
             print(said)
         print(f"{model}: {served.about}\nOpen {address_of(listening)} in a browser; Ctrl-C ends it.", flush=True)
         run(build_app(served, searched, host, Desk()), listening)
     print("\nEnded.")
+
+
+def open_folder(model: "Model", folder: Path) -> "Photographs":
+    from zeroshot.serving.photographs import Photographs
+
+    return Photographs(model, folder)
 
 
 def check_installed() -> None:

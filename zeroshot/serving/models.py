@@ -20,16 +20,16 @@ CHOICES = 8  # lists of labels that are kept ready
 class ServedModel:
     """A model folder's models; see zeroshot.serving.answers.Namer."""
 
-    own_labels_note = ("Words or wnids, with commas or line ends between them: zedonk, okapi, tapir. They take the place "
-                       "of the set above.")
+    own_labels_note = ("Words or wnids, with commas or line ends between them, such as: zedonk, okapi, tapir. They take "
+                       "the place of the set above.")
 
     def __init__(self, model: Model):
         self._model = model
         self.models = [Choice(name, display_name(name)) for name in model.models]
         self.label_sets = [Choice(name, f"{name}: {count:,} labels") for name, count in model.label_sets.items()]
         self.default = Asked((model.default_model,), model.default_labels)
-        self.about = (f"{model.label_sets[model.default_labels]:,} labels; {len(model.seen):,} of WordNet's nouns were "
-                      "trained on with images.")
+        self.about = (f"{max(model.label_sets.values()):,} labels of WordNet, {len(model.seen):,} of them trained on with "
+                      "images.")
         self._labels = lru_cache(CHOICES)(lambda own: model.labels(list(own)))
 
     def warm_up(self) -> None:
