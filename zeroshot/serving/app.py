@@ -85,15 +85,16 @@ class Site:
 
     def _look(self, upload: Upload, asked: Asked) -> dict:
         """In the worker's thread: what answers.html shows of a picture."""
+        shown: dict = {"name": upload.name}
         try:
             check_picture(upload.data)
-            small = inline(thumbnail(upload.data))
-            notes, models = self._namer.name(upload.data, asked)
+            shown["thumbnail"] = inline(thumbnail(upload.data))
+            shown["notes"], shown["models"] = self._namer.name(upload.data, asked)
         except Refusal as refusal:
-            return {"name": upload.name, "refused": refusal.said, "status": refusal.status}
+            shown |= {"refused": refusal.said, "status": refusal.status}
         except InputError as error:
-            return {"name": upload.name, "refused": str(error), "status": 422}
-        return {"name": upload.name, "thumbnail": small, "notes": notes, "models": models}
+            shown |= {"refused": str(error), "status": 422}
+        return shown
 
     async def search(self, request: Request) -> Response:
         """Words -> the folder's nearest images."""

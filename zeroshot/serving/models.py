@@ -14,22 +14,24 @@ from zeroshot.serving.answers import Asked, Choice, Column, Line
 from zeroshot.serving.limits import Refusal
 
 HYPERNYMS = 3  # shown of an answer's path, the nearest
+SYNONYMS = 3  # shown of a label's words
+NOTES = 5  # shown on labels of one's own
 CHOICES = 8  # lists of labels that are kept ready
 
 
 class ServedModel:
     """A model folder's models; see zeroshot.serving.answers.Namer."""
 
-    own_labels_note = ("Words or wnids, with commas or line ends between them, such as: zedonk, okapi, tapir. They take "
-                       "the place of the set above.")
+    own_labels_note = ("Words or wnids, with commas or line ends between them, such as: zedonk, okapi, tapir. They "
+                       "take the place of the set above.")
 
     def __init__(self, model: Model):
         self._model = model
         self.models = [Choice(name, display_name(name)) for name in model.models]
         self.label_sets = [Choice(name, f"{name}: {count:,} labels") for name, count in model.label_sets.items()]
         self.default = Asked((model.default_model,), model.default_labels)
-        self.about = (f"{max(model.label_sets.values()):,} labels of WordNet, {len(model.seen):,} of them trained on with "
-                      "images.")
+        self.about = (f"{max(model.label_sets.values()):,} labels of WordNet, {len(model.seen):,} of them trained on "
+                      "with images.")
         self._labels = lru_cache(CHOICES)(lambda own: model.labels(list(own)))
 
     def warm_up(self) -> None:
@@ -46,10 +48,11 @@ class ServedModel:
             Refusal: the picture cannot be read.
         """
         labels = self._labels(asked.labels) if asked.labels else self._model.labels(asked.set)
+        notes = labels.notes[:NOTES] + [f"And {len(labels.notes) - NOTES:,} more such."] * (len(labels.notes) > NOTES)
         try:
-            return labels.notes, self._columns(data, asked.models, labels, asked.top)
+            return notes, self._columns(data, asked.models, labels, asked.top)
         except InputError:  # one of the models cannot name these; the others may
-            return labels.notes, [self._column(data, model, labels, asked.top) for model in asked.models]
+            return notes, [self._column(data, model, labels, asked.top) for model in asked.models]
 
     def _columns(self, data: bytes, models: tuple[str, ...], labels: Labels, top: int) -> list[Column]:
         named, = self._model.name(data, labels, top, models)
@@ -67,4 +70,5 @@ class ServedModel:
 def line_of(answer: Answer) -> Line:
     """An answer as it is shown."""
     path = " › ".join(reversed(answer.path[:HYPERNYMS]))
-    return Line(answer.words, f"{answer.score:.3f}", answer.wnid or "", answer.seen, path, answer.gloss)
+    words = ", ".join(answer.words.split(", ")[:SYNONYMS])
+    return Line(words, f"{answer.score:.3f}", answer.wnid or "", answer.seen, path, answer.gloss)
