@@ -87,6 +87,7 @@ IMPORTS = {  # what a package of zeroshot/ may import besides itself; imports ru
     "training": ("base", "console", "running", "networks"),
     "naming": ("base", "console", "running", "taxonomy", "images", "terms", "closed_form", "image_sets", "labels",
                "networks", "ranking"),
+    "serving": ("console", "evaluation", "images", "naming"),
     "__main__": ("base", "console", "images", "naming"),
 }
 

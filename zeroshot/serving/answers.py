@@ -110,7 +110,8 @@ def split_labels(text: str) -> tuple[str, ...]:
     """Labels as typed: between commas or line ends; repeated ones once."""
     labels = tuple(dict.fromkeys(filter(None, (" ".join(part.split()) for part in text.replace("\n", ",").split(",")))))
     if len(labels) > LABELS:
-        raise Refusal(413, f"{len(labels):,} labels; {LABELS:,} can be told apart at a time.")
+        raise Refusal(413, f"{len(labels):,} labels; the page takes {LABELS:,} at a time, `python -m zeroshot name "
+                           "--labels FILE` any number.")
     return labels
 
 

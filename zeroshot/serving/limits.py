@@ -10,7 +10,7 @@ PIXELS = 64_000_000  # a picture: 0.8 GB of memory at most, while it is decoded
 PLACES = 16  # one at work, the others waiting
 CONNECTIONS = 100
 FIELD_BYTES = 1 * MEBI
-LABELS = 50_000
+LABELS = 5_000
 TOP = 20
 
 
