@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from tests.serving_world import COLOURS, ColourNamer, Drawer, ask, multipart, picture, post, running, serving
@@ -179,6 +181,17 @@ def test_damaged_forms_are_refused(port):
     assert "No picture was sent" in refusal(post(port)[2])
     assert post(port, *[("a.png", picture())] * 11)[0] == 400
     assert post(port, ("a.png", picture()), labels="x" * (2 << 20))[0] == 400
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_damage_ends_the_server(port, data):
+    kind, body = multipart(("a.png", picture()), ("b.jpg", picture("blue", kind="JPEG")), top="2", labels="red, blue")
+    damaged = bytearray(body)
+    for place in data.draw(st.lists(st.integers(0, len(body) - 1), min_size=1, max_size=8)):
+        damaged[place] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(len(body) // 2, len(body)))
+    assert ask(port, body=bytes(damaged[:cut]), Content_Type=kind)[0] in (200, 400, 413, 415, 422)
 
 
 def test_options_that_are_not_there_are_refused(port):

@@ -21,7 +21,7 @@ OWN = Answer("zedonk", None, -0.5, False, (), "")
 class Stub:
     """A model that answers FOX and OWN; `softmax` has no candidate among one's own labels."""
 
-    models = ["hierse", "softmax"]
+    models = ["hierse", "softmax", "conse-10"]
     label_sets = {"seen": 80, "21k+seen": 21841}
     default_model, default_labels, seen = "hierse", "21k+seen", ["n02119789"] * 80
 
@@ -47,7 +47,7 @@ def test_answers_become_lines():
     lines = [Line("kit fox, prairie fox, Vulpes velox", "0.123", "n02119789", True, "carnivore › canine › fox",
                   "small grey fox"), Line("zedonk", "-0.500", "", False, "", "")]
     assert notes == [] and columns == [Column("HierSE", lines), Column("Softmax baseline", lines)]
-    assert served.default == Asked(("hierse",), "21k+seen")
+    assert served.default == Asked(("hierse", "conse-10"), "21k+seen")
     assert served.about == "21,841 labels of WordNet, 80 of them trained on with images."
     assert [choice.name for choice in served.label_sets] == ["seen: 80 labels", "21k+seen: 21,841 labels"]
 
