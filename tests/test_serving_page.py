@@ -153,8 +153,12 @@ def test_it_is_readable_and_fits(chromium, address, width, scheme):
         assert seen.unreadable() == [] and seen.overflow() == 0
 
 
-def test_a_server_that_is_gone_is_said(chromium):
+def test_a_server_that_is_gone_or_refuses_is_said(chromium):
     with running() as port, visit(chromium, f"http://127.0.0.1:{port}/") as seen:
+        seen.page.route("**/*", lambda route: route.fulfill(status=403, body="Refused: <b>no</b>"))
+        seen.page.get_by_label("Choose pictures").set_input_files(file("a.png", "red"))
+        seen.page.get_by_text("Refused: no").wait_for()
+        seen.page.unroute("**/*")
         seen.page.route("**/*", lambda route: route.abort())
         seen.page.get_by_label("Choose pictures").set_input_files(file("a.png", "red"))
         seen.page.get_by_text("The server does not answer. Is it still running?").wait_for()

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import sys
 from pathlib import Path
 
 from zeroshot.console.errors import InputError
@@ -10,43 +11,40 @@ NEEDED = {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "p
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
-    parser.add_argument("--model", type=Path, default=Path("data/model"), help="the model's folder (data/model)")
+    """What the command takes besides the model's folder."""
     parser.add_argument("--photographs", type=Path, metavar="FOLDER", help="images that can be searched by words")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1: this machine alone)")
-    parser.add_argument("--port", type=int, default=8000, help="port to listen at (8000); 0 takes any that is free")
+    parser.add_argument("--host", default="127.0.0.1",
+                        help="address to listen at (default: %(default)s, which this machine alone reaches)")
+    parser.add_argument("--port", type=int, default=8000, help="0 takes any that is free (default: %(default)s)")
 
 
-def main(model: Path, photographs: Path | None, host: str, port: int) -> None:
-    """Serve until Ctrl-C.
+def serve(options: argparse.Namespace) -> int:
+    """Serve until Ctrl-C; returns the exit status.
 
     Raises:
         InputError: no model, a folder without images, an address that cannot be listened at, or requirements that are
             not installed.
     """
     check_installed()
-    from zeroshot.naming.model import Model  # not at the top: what a command does not use is not loaded
+    from zeroshot.naming.model import Model  # not at the top: other commands need none of it, and may lack it
     from zeroshot.serving.app import build_app
     from zeroshot.serving.desk import Desk
     from zeroshot.serving.models import ServedModel
+    from zeroshot.serving.photographs import Photographs
     from zeroshot.serving.server import address_of, bind, run, warning
 
-    with bind(host, port) as listening:
-        loaded = Model(model)
-        served = ServedModel(loaded)
-        searched = open_folder(loaded, photographs) if photographs else None
+    with bind(options.host, options.port) as listening:
+        model = Model(options.folder)
+        served = ServedModel(model)
         served.warm_up()
-        if said := warning(host):
-            print(said)
-        print(f"{model}: {served.about}\nOpen {address_of(listening)} in a browser; Ctrl-C ends it.", flush=True)
-        run(build_app(served, searched, host, Desk()), listening)
+        photographs = Photographs(model, options.photographs) if options.photographs else None
+        if said := warning(options.host):
+            print(said, file=sys.stderr)
+        print(f"{options.folder}: {served.about}")
+        print(f"Open {address_of(listening)} in a browser; Ctrl-C ends it.", flush=True)
+        run(build_app(served, photographs, options.host, Desk()), listening)
     print("\nEnded.")
-
-
-def open_folder(model: "Model", folder: Path) -> "Photographs":
-    from zeroshot.serving.photographs import Photographs
-
-    return Photographs(model, folder)
+    return 0
 
 
 def check_installed() -> None:

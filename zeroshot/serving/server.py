@@ -28,9 +28,9 @@ def bind(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # else a restart would wait a minute
         listening.bind(address)
         listening.listen()
-    except OSError as error:
-        raise InputError(f"--host {host} --port {port}: cannot listen there: {error.strerror or error}; another --port "
-                         "may be free, --port 0 finds one") from None
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"--host {host} --port {port}: cannot listen there: {getattr(error, 'strerror', error)}; another "
+                         "--port may be free, --port 0 finds one") from None
     return listening
 
 

@@ -70,8 +70,8 @@ async function nameOne(article, file) {
     refused(article, `${(file.size / 2 ** 20).toFixed(1)} MB; a picture may have ${most / 2 ** 20} MB.`);
   } else {
     try {
-      const parsed = new DOMParser().parseFromString(await asked(file), "text/html");
-      next = parsed.querySelector("article");
+      const { body } = new DOMParser().parseFromString(await asked(file), "text/html");
+      next = body.querySelector("article") ?? refused(article, body.textContent.trim());
     } catch {
       refused(article, "The server does not answer. Is it still running?");
     }
