@@ -332,7 +332,7 @@ def test_search_shows_the_photographs_by_number(port):
     assert status == 200 and '<img src="/photographs/1"' in text and "green &lt;i&gt;.png" in text
     assert 'value="green"' in text and words(text) == ["green &lt;i&gt;.png"]
     assert ask(port, "/photographs/1")[1]["Content-Type"] == "image/jpeg"
-    assert ask(port, "/search?words=+")[0] == 400
+    assert ask(port, "/search?words=+")[0] == 400 and ask(port, "/search?words=" + "x" * 201)[0] == 413
     status, _, text = ask(port, "/search?words=mauve", **FRAGMENT)
     assert status == 422 and refusal(text) == "&#39;mauve&#39;: no such colour"
 

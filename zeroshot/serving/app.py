@@ -17,13 +17,14 @@ from zeroshot.console.errors import InputError
 from zeroshot.serving.answers import Asked, Namer, Searched, asked_of
 from zeroshot.serving.desk import Desk
 from zeroshot.serving.guard import Guard
-from zeroshot.serving.limits import CONNECTIONS, MEBI, PICTURE_BYTES, PIXELS, TOP, Refusal
+from zeroshot.serving.limits import CONNECTIONS, MEBI, PICTURE_BYTES, PIXELS, TOP, WORDS, Refusal
 from zeroshot.serving.pictures import check_picture, inline, thumbnail
 from zeroshot.serving.uploads import Upload, drain, read_form
 
 PAGES = Path(__file__).parent / "pages"
 FILES = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
-LIMITS = {"bytes": PICTURE_BYTES, "megabytes": PICTURE_BYTES // MEBI, "megapixels": PIXELS // 10**6, "top": TOP}
+LIMITS = {"bytes": PICTURE_BYTES, "megabytes": PICTURE_BYTES // MEBI, "megapixels": PIXELS // 10**6, "top": TOP,
+          "words": WORDS}
 
 
 def build_app(namer: Namer, photographs: Searched | None, host: str, desk: Desk) -> ASGIApp:
@@ -103,6 +104,8 @@ class Site:
         words = request.query_params.get("words", "").strip()
         if not words:
             raise Refusal(400, "No words were given to search for.")
+        if len(words) > WORDS:
+            raise Refusal(413, f"{len(words):,} signs; at most {WORDS} can be searched for.")
         with self._desk.place():
             found = await self._desk.work(partial(self._photographs.search, words), request.is_disconnected)
         shown = _Shown(self._namer.default, "", words)

@@ -8,9 +8,10 @@ UPLOAD_SECONDS = 60
 PICTURES = 10  # a request
 PIXELS = 64_000_000  # a picture: 1 GB of memory at most (RGBA), while it is decoded
 PLACES = 16  # one at work, the others waiting
-CONNECTIONS = 100
+CONNECTIONS = 100  # at the same time
 FIELD_BYTES = 1 * MEBI
 LABELS = 5_000
+WORDS = 200  # signs that are searched for
 TOP = 20
 
 

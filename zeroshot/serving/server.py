@@ -29,8 +29,9 @@ def bind(host: str, port: int) -> socket.socket:
         listening.bind(address)
         listening.listen()
     except (OSError, UnicodeError) as error:
-        raise InputError(f"--host {host} --port {port}: cannot listen there: {getattr(error, 'strerror', error)}; another "
-                         "--port may be free, --port 0 finds one") from None
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"--host {host} --port {port}: cannot listen there: {why}; another --port may be free, and "
+                         "--port 0 finds one") from None
     return listening
 
 

@@ -1,6 +1,7 @@
 """A request's form, read within limits and in memory alone: nothing of the user's touches the disk."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -90,9 +91,11 @@ async def _limited(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 async def drain(request: Request) -> None:
     """Read a body and forget it: browsers take an answer only when they have sent all."""
     total = 0
-    async for chunk in request.stream():
-        if (total := total + len(chunk)) > DRAINED_BYTES:
-            return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(UPLOAD_SECONDS):
+            async for chunk in request.stream():
+                if (total := total + len(chunk)) > DRAINED_BYTES:
+                    return
 
 
 def too_large() -> Refusal:
