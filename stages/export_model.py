@@ -112,21 +112,25 @@ def found_models(devise: Path, closed_form: Path, rankings: Path, kinds: dict[st
                  ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each model that was trained besides softmax: its name and what naming must know of it.
 
+    That is the kind of label vectors, what of the network's values it goes by, ConSE's T, and whether labels lie
+    elsewhere than at their vectors (`moved`).
+
     Args:
         kinds: label vectors' checksum -> their kind.
     """
     if (meta := meta_of(devise)) and "trunk" in meta:
         yield "devise", {"labels": kind_of(devise, meta["made_from"]["labels"], kinds),
-                         "values": "features" if meta["trunk"] == "frozen" else "network"}
+                         "values": "features" if meta["trunk"] == "frozen" else "network", "moved": False}
     for path in [*sorted(rankings.glob("conse/*.safetensors"), key=lambda path: (len(path.stem), path.stem)),
                  rankings / "hierse.safetensors"]:
         if (meta := meta_of(path)) and "t" in meta.get("settings", {}):
             yield path.stem, {"labels": kind_of(path, meta["made_from"]["labels"], kinds), "values": "logits",
-                              "t": meta["settings"]["t"]}
+                              "moved": False, "t": meta["settings"]["t"]}
     for name in CLOSED_FORM:
         path = closed_form / f"{name}.safetensors"
         if (meta := meta_of(path)) and "seen_handicap" in meta:
-            yield name, {"labels": kind_of(path, meta["labels"], kinds), "values": "features"}
+            yield name, {"labels": kind_of(path, meta["labels"], kinds), "values": "features",
+                         "moved": "anchors" in Artifact(path, verify=False)}
 
 
 def meta_of(path: Path) -> dict[str, Any] | None:

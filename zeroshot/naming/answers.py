@@ -46,7 +46,9 @@ class Found(NamedTuple):
     Attributes:
         picture: its path; of the run's own images class and row.
         score: cosine to the words.
+        number: its place among the pictures searched.
     """
 
     picture: str
     score: float
+    number: int

@@ -37,8 +37,8 @@ def _lines(about: dict[str, Any], source: Source) -> list[str]:
     return [
         "# A zero-shot image classifier", "",
         f"Names pictures of {max(about['label_sets'].values()):,} WordNet classes, of which it was shown "
-        f"{len(about['seen']):,}; the others it knows from text alone. Made by `zeroshot` (DeViSE, ConSE and models beside "
-        "them).", "",
+        f"{len(about['seen']):,}; the others it knows from text alone. Made by `zeroshot`: DeViSE, ConSE and models "
+        "beside them.", "",
         "    python -m zeroshot name picture.jpg --from <this folder>",
         "    python -m zeroshot name picture.jpg --from <this folder> --labels \"zebra, okapi, tapir\"", "",
         "This folder is all that it takes besides the code: copy it whole. `model.json` holds the files' checksums; a "
@@ -67,7 +67,7 @@ def _figures(figures: dict[str, dict[str, dict[str, float]]]) -> list[str]:
     """hit@1 and hit@5 in per cent, a row a label set and model."""
     if not figures:
         return ["None: the run had no test images."]
-    lines = ["hit@k: per cent of test images whose label is among the first k. `+seen`: with the seen labels as candidates.",
+    lines = ["hit@k: per cent of images whose label is among the first k. `+seen`: seen labels are candidates too.",
              "", "| label set | images | candidates | model | hit@1 | hit@5 |", "|---|--:|--:|---|--:|--:|"]
     for name, models in figures.items():
         for number, (model, of_model) in enumerate(models.items()):

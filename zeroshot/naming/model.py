@@ -33,6 +33,7 @@ class Model:
         default_model, why_default: the model that answers if none is asked for, and why it is that one.
         default_labels: the label set that is asked if none is given.
         seen: wnids of the labels that the network was trained on.
+        words: what the model knows of words.
         figures: label set -> model -> figure -> value, as evaluated: hit@1, hit@5, images, candidates.
     """
 
@@ -47,7 +48,7 @@ class Model:
         """
         self.folder = ModelFolder(Path(folder))
         about = self.folder.about
-        self._words, self._threads = Words(self.folder), threads
+        self.words, self._threads = Words(self.folder), threads
         self.default_model: str = about["default"]["model"]
         self.why_default: str = about["default"]["why"]
         self.default_labels: str = about["default"]["labels"]
@@ -87,7 +88,7 @@ class Model:
         Args:
             progress: what the progress bar says; None: there is none.
         """
-        chosen, asked = self.labels(labels), self._asked(models)
+        chosen, asked = self.labels(labels), self.asked(models)
         if top < 1:
             raise InputError(f"top is {top}; expected 1 answer a picture or more")
         judges = {model: self._judge(model, chosen) for model in asked}
@@ -105,9 +106,10 @@ class Model:
         """The candidates that are meant, with what was decided for them in `notes`; see `name`."""
         if isinstance(given, Labels):
             return given
-        return choose_labels(self._words, self.label_sets, self.default_labels if given is None else given)
+        return choose_labels(self.words, self.label_sets, self.default_labels if given is None else given)
 
-    def _asked(self, models: str | Sequence[str] | None, known: Sequence[str] | None = None) -> list[str]:
+    def asked(self, models: str | Sequence[str] | None, known: Sequence[str] | None = None) -> list[str]:
+        """The models that are meant. Raises InputError if there is none of such a name."""
         if models is None:
             return [self.default_model]
         asked = [name.strip() for name in (models.split(",") if isinstance(models, str) else models)]
@@ -144,8 +146,8 @@ class Model:
 
     def _describe(self, wnid: str | None, words: str = "") -> Answer:
         if (wnid, words) not in self._described:
-            noun = self._words.noun(wnid) if wnid else None
-            path = tuple(self._words.name(above) for above in self._words.path(wnid)) if noun else ()
+            noun = self.words.noun(wnid) if wnid else None
+            path = tuple(self.words.name(above) for above in self.words.path(wnid)) if noun else ()
             called = words or (", ".join(noun.lemmas) if noun else wnid or "")
             gloss = noun.gloss if noun else ""
             self._described[wnid, words] = Answer(called, wnid, 0.0, wnid in self._seen, path, gloss)
@@ -179,7 +181,7 @@ class Model:
     def points(self, pictures: Sequence[Picture], model: str | None = None, progress: str | None = None
                ) -> Iterator[tuple[Sequence[Picture], Float32[np.ndarray, "some dim"], dict[int, str]]]:
         """Some pictures at a time, in order: these, their points, and number -> fault of those that were unreadable."""
-        name = self._with_space(model, (FEATURES,))
+        name = self.with_space(model, (FEATURES,))
         for part, values, faults in self.network.values(pictures, [self._values_of(name)], progress):
             points = values["features"] if name == FEATURES else self.space(name).points(values)
             yield part, points.float().cpu().numpy(), faults
@@ -196,21 +198,22 @@ class Model:
         """
         from zeroshot.naming.labels import own_vectors
 
-        chosen, space = self.labels(labels), self.space(self._with_space(model))
+        chosen, space = self.labels(labels), self.space(self.with_space(model))
         if chosen.own:
-            rows, row_label = own_vectors(self._words, space.kind, chosen.own)
+            rows, row_label = own_vectors(self.words, space.kind, chosen.own)
             return space.places(rows[np.searchsorted(row_label, np.arange(len(chosen.own)))])
         wnids = [wnid for wnid, there in zip(self.run.wnids, self.run.members[chosen.name], strict=True) if there]
-        vectors, has = self._words.label_vectors(space.kind).of(wnids)
+        vectors, has = self.words.label_vectors(space.kind).of(wnids)
         places = space.places(vectors)
         places[~has] = 0
         return places
 
-    def _with_space(self, model: str | None, others: tuple[str, ...] = ()) -> str:
+    def with_space(self, model: str | None, others: tuple[str, ...] = ()) -> str:
+        """The model that is meant, if it has a label space, or is one of `others`. Raises InputError if not."""
         known = [name for name in self.models if name != "softmax"] + list(others)
         if model is None and self.default_model not in known:
             raise InputError(f"this folder has no model with a label space, but {', '.join(self.models)}")
-        return self._asked(model, known)[0]
+        return self.asked(model, known)[0]
 
     # --- search
 
@@ -242,7 +245,7 @@ class Model:
 
         labels = self.folder.artifact("labels.safetensors")
         members = dict(zip(labels.meta["sets"], labels["member"].astype(bool), strict=True))
-        return Run(self.folder, self._words, labels.meta["wnids"], members, self.seen, self.network.device)
+        return Run(self.folder, self.words, labels.meta["wnids"], members, self.seen, self.network.device)
 
     def _space(self, name: str) -> "Space":
         from zeroshot.naming.spaces import Space

@@ -68,7 +68,7 @@ class Space:
             model = run.folder.read(f"{name}.safetensors", read_closed_form, lambda read: read[1].sha256)[0]
             model = model.to(run.device)
             self._points = lambda values: model.points(values["features"])
-            self._places = model.places
+            self._places = model.places if about["moved"] else self._places
         labels = run.folder.artifact("labels.safetensors")
         self._bias = labels[f"bias.{name}"] if f"bias.{name}" in labels else None
 
