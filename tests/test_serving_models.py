@@ -121,7 +121,8 @@ def test_photographs_are_found_by_words_and_sent_small(holiday, capsys):
     assert photographs.name == "my holiday" and len(photographs) == 3
     found = photographs.search("blue")
     assert found["said"] == "blue: the nearest 2 of 2"
-    assert [(one["name"], one["score"]) for one in found["images"]] == [("deep/blue.jpg", "1.000"), ("red.png", "0.000")]
+    assert [(one["name"], one["score"]) for one in found["images"]] == [
+        ("deep/blue.jpg", "1.000"), ("red.png", "0.000")]
     small = Image.open(io.BytesIO(photographs.thumbnail(found["images"][1]["row"])))
     assert (small.format, small.size) == ("JPEG", (320, 213))
     (holiday / "red.png").unlink()

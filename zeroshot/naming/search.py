@@ -51,12 +51,13 @@ class Search:
                 ) -> tuple[list[Found], dict[str, str]]:
         """The `top` nearest pictures, and picture -> fault of those that cannot be read."""
         points, faults = placed(self._model, self.model_name, pictures, progress)
-        return [Found(pictures[number].name, score, number) for number, score in first_of(points, self.query, top)], faults
+        found = first_of(points, self.query, top)
+        return [Found(pictures[number].name, score, number) for number, score in found], faults
 
 
 def placed(model: Model, model_name: str, pictures: Sequence[Picture], progress: str | None
            ) -> tuple[Float32[np.ndarray, "pictures dim"], dict[str, str]]:
-    """Pictures' points, NaN for those that cannot be read, kept for the next time; and picture -> fault of the latter."""
+    """Pictures' points, NaN for the unreadable, kept for the next time; and picture -> fault of these."""
     faults: dict[str, str] = {}
 
     def place(some: list[Picture]) -> Float32[np.ndarray, "pictures dim"]:
