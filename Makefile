@@ -5,14 +5,18 @@ NAME ?=
 REVS ?=
 REV ?= HEAD
 JOBS ?= 1
+PHOTOGRAPHS ?=
+HOST ?= 127.0.0.1
+PORT ?= 8000
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help run test fuzz env preset check-data compare ablation experiments check-gpu lint deps clean-scratch
+.PHONY: help run test serve fuzz env preset check-data compare ablation experiments check-gpu lint deps clean-scratch
 
 help:
 	@echo 'make run                the whole pipeline on the current params.yaml, then the results table'
 	@echo 'make test               all tests'
+	@echo 'make serve              name pictures on a local page; PHOTOGRAPHS=folder searches it by words, PORT=8001 listens there'
 	@echo 'make fuzz               the readers of what users have, on damaged files: 2,000 examples each'
 	@echo 'make env                only the environment, in .venv'
 	@echo 'make preset NAME=...    write the params.yaml of a preset: $(basename $(notdir $(wildcard presets/*.yaml)))'
@@ -30,9 +34,12 @@ run: env
 	dvc repro
 	@python -m tools.show_results
 
-test: env
+test: env .venv/serving
 	dvc repro build_taxonomy
 	python -m pytest -n auto --dist loadfile
+
+serve: env .venv/serving
+	@python -m zeroshot serve --host '$(HOST)' --port '$(PORT)' $(if $(PHOTOGRAPHS),--photographs '$(PHOTOGRAPHS)')
 
 fuzz: env
 	HYPOTHESIS_PROFILE=fuzz FUZZ_EXAMPLES=2000 python -m pytest tests/test_fuzz*.py
@@ -40,13 +47,21 @@ fuzz: env
 env: .venv/installed
 
 # Debian's Python has no ensurepip of its own; any pip can then fill the environment from outside.
+BASE = $$($(PYTHON) -c 'import sys; print(sys._base_executable)')
+PIP = base=$(BASE) || exit 1; \
+  if [ -x .venv/bin/pip ]; then set -- .venv/bin/python -m pip; else set -- "$$base" -m pip --python .venv/bin/python; fi; "$$@"
+
 .venv/installed: requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; set PYTHON=")'
-	@base=$$($(PYTHON) -c 'import sys; print(sys._base_executable)') || exit 1; \
-	  if "$$base" -c 'import ensurepip' 2>/dev/null; then "$$base" -m venv .venv; else "$$base" -m venv --without-pip .venv; fi || exit 1; \
-	  if [ -x .venv/bin/pip ]; then set -- .venv/bin/python -m pip; else set -- "$$base" -m pip --python .venv/bin/python; fi; \
-	  "$$@" install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@base=$(BASE) || exit 1; \
+	  if "$$base" -c 'import ensurepip' 2>/dev/null; then "$$base" -m venv .venv; else "$$base" -m venv --without-pip .venv; fi
+	@$(PIP) install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch .venv/installed
+
+# What only the local page uses: not for `make run`.
+.venv/serving: .venv/installed requirements-serve.txt
+	@$(PIP) install --quiet --disable-pip-version-check -r requirements-serve.txt -c constraints.txt
+	@touch .venv/serving
 
 preset: env
 	@python -m tools.preset '$(NAME)'

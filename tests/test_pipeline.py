@@ -87,8 +87,9 @@ IMPORTS = {  # what a package of zeroshot/ may import besides itself; imports ru
     "training": ("base", "console", "running", "networks"),
     "naming": ("base", "console", "running", "taxonomy", "images", "terms", "closed_form", "image_sets", "labels",
                "networks", "ranking"),
-    "__main__": ("base", "console", "images", "naming"),
     "report": ("base", "console", "taxonomy", "images", "evaluation", "labels", "ranking"),
+    "serving": ("console", "evaluation", "images", "naming"),
+    "__main__": ("base", "console", "images", "naming", "serving"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Use a trained model: `python -m zeroshot name cat.jpg`, and so embed and search; docs/naming.md shows them."""
+"""Use a trained model: `python -m zeroshot name cat.jpg`, and so embed, search and serve; docs/naming.md shows them."""
 
 import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and torch)
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zeroshot.console.errors import InputError
 from zeroshot.naming import commands
+from zeroshot.serving.command import add_flags, serve
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     search.add_argument("--top", type=int, default=20, metavar="N", help="pictures (default: %(default)s)")
     search.add_argument("--sheet", type=Path, metavar="FILE", help="besides, the pictures found as one, .png or .jpg")
     search.set_defaults(run=commands.search)
+    page = commands_of.add_parser("serve", parents=[of_all], help="the same as a page on this machine")
+    add_flags(page)
+    page.set_defaults(run=serve)
     for command in (name, search):
         form = command.add_mutually_exclusive_group()
         form.add_argument("--json", dest="form", action="store_const", const="json", help="a list of objects")

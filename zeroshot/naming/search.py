@@ -45,29 +45,49 @@ class Search:
         # Only exemplars lie elsewhere than at their vectors; all others do without loading torch.
         self.query = model.space(self.model_name).places(mean[None])[0] if about["moved"] else mean
         self.said = " + ".join(part + (f" ({wnid})" if wnid else "") for part, wnid in parts)
-        self._cache = PointsCache(f"{model.folder.sha256} {self.model_name}")
-        self.cache: Path = self._cache.folder
+        self.cache: Path = cache_of(model, self.model_name).folder
 
     def nearest(self, pictures: Sequence[Picture], top: int, progress: str | None = None
                 ) -> tuple[list[Found], dict[str, str]]:
         """The `top` nearest pictures, and picture -> fault of those that cannot be read."""
-        faults: dict[str, str] = {}
+        points, faults = placed(self._model, self.model_name, pictures, progress)
+        found = first_of(points, self.query, top)
+        return [Found(pictures[number].name, score, number) for number, score in found], faults
 
-        def place(some: list[Picture]) -> Float32[np.ndarray, "pictures dim"]:
-            placed = []
-            for part, points, lost in self._model.points(some, self.model_name, progress):
-                points[list(lost)] = np.nan
-                faults.update((part[number].name, fault) for number, fault in lost.items())
-                placed.append(points)
-            return np.concatenate(placed)
 
-        points = self._cache.points(pictures, place) if len(pictures) else np.zeros((0, len(self.query)), np.float32)
-        scores = np.nan_to_num(points @ self.query, nan=-np.inf)
-        for number in np.flatnonzero(np.isneginf(scores)):
-            faults.setdefault(pictures[number].name, pictures[number].fault or "could not be read in an earlier search")
-        order = np.argsort(-scores, kind="stable")[:top]
-        return [Found(pictures[number].name, float(scores[number]), int(number)) for number in order
-                if np.isfinite(scores[number])], faults
+def placed(model: Model, model_name: str, pictures: Sequence[Picture], progress: str | None
+           ) -> tuple[Float32[np.ndarray, "pictures dim"], dict[str, str]]:
+    """Pictures' points, NaN for the unreadable, kept for the next time; and picture -> fault of these."""
+    faults: dict[str, str] = {}
+
+    def place(some: list[Picture]) -> Float32[np.ndarray, "pictures dim"]:
+        found = []
+        for part, points, lost in model.points(some, model_name, progress):
+            points[list(lost)] = np.nan
+            faults.update((part[number].name, fault) for number, fault in lost.items())
+            found.append(points)
+        return np.concatenate(found)
+
+    if not pictures:
+        return np.zeros((0, 0), np.float32), {}
+    points = cache_of(model, model_name).points(pictures, place)
+    for number in np.flatnonzero(np.isnan(points).any(1)):
+        faults.setdefault(pictures[number].name, pictures[number].fault or "could not be read in an earlier search")
+    return points, faults
+
+
+def cache_of(model: Model, model_name: str) -> PointsCache:
+    return PointsCache(f"{model.folder.sha256} {model_name}")
+
+
+def first_of(points: Float32[np.ndarray, "pictures dim"], query: Float32[np.ndarray, "dim"], top: int
+             ) -> list[tuple[int, float]]:
+    """(number, cosine) of the `top` nearest, best first; of equals the first."""
+    if not len(points):
+        return []
+    scores = np.nan_to_num(points @ query, nan=-np.inf)
+    order = np.argsort(-scores, kind="stable")[:top]
+    return [(int(number), float(scores[number])) for number in order if np.isfinite(scores[number])]
 
 
 def parts_of(words: Words, phrase: str) -> list[tuple[str, str | None]]:

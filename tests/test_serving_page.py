@@ -1,0 +1,164 @@
+"""The served page in a headless Chromium: pictures chosen, dropped, pasted, and without a script."""
+
+import base64
+import re
+
+import pytest
+
+from tests.browser import visit
+from tests.serving_world import ColourNamer, Drawer, picture, running
+from zeroshot.serving.limits import PICTURE_BYTES
+
+
+@pytest.fixture(scope="module")
+def namer():
+    return ColourNamer()
+
+
+@pytest.fixture(scope="module")
+def address(namer):
+    with running(namer, Drawer()) as port:
+        yield f"http://127.0.0.1:{port}/"
+
+
+@pytest.fixture
+def seen(chromium, address):
+    with visit(chromium, address) as seen:
+        yield seen
+        assert [line for line in seen.said if "status of 4" not in line] == [] and seen.outside == []  # refusals
+
+
+def file(name, colour):
+    return {"name": name, "mimeType": "image/png", "buffer": picture(colour)}
+
+
+def first_words(page):
+    return page.locator("article li:first-child .words").all_inner_texts()
+
+
+def settled(page, text):
+    page.get_by_text(re.compile(rf"^{text}$")).wait_for()
+
+
+def test_chosen_pictures_are_named_at_once_and_again_with_what_is_then_asked(seen):
+    page = seen.page
+    page.get_by_label("Choose pictures").set_input_files([file("a.png", "red"), file("b.png", "blue")])
+    settled(page, "2 pictures.")
+    assert first_words(page) == ["blue", "red"], "the latest stands first"
+    assert page.locator("article img").first.evaluate("image => image.complete && image.naturalWidth") == 40
+    page.get_by_label("Farthest").check()
+    page.get_by_label("labels of your own").fill("blue, white")
+    page.get_by_role("button", name="Name").click()
+    settled(page, "2 pictures.")
+    assert page.locator("article h4").all_inner_texts() == ["Nearest", "Farthest"] * 2
+    assert first_words(page) == ["blue", "white", "blue", "blue"]  # red: sqrt(2) from blue and white; blue comes first
+    page.get_by_role("button", name="Clear").click()
+    assert page.locator("article").count() == 0
+
+
+def transfer(page, *files):
+    """A DataTransfer in the page that holds the files."""
+    given = [[name, kind, base64.b64encode(data).decode()] for name, kind, data in files]
+    return page.evaluate_handle("""files => {
+        const transfer = new DataTransfer();
+        for (const [name, type, data] of files)
+            transfer.items.add(new File([Uint8Array.from(atob(data), c => c.charCodeAt(0))], name, {type}));
+        return transfer;
+    }""", given)
+
+
+def test_pictures_are_dropped_and_pasted(seen):
+    page = seen.page
+    given = transfer(page, ("a.png", "image/png", picture("green")), ("b.txt", "text/plain", b"hello"))
+    page.dispatch_event("main", "drop", {"dataTransfer": given})
+    settled(page, "2 pictures.")
+    assert first_words(page) == ["green"]
+    assert "Not an image" in page.get_by_role("alert").inner_text()
+    page.evaluate("data => dispatchEvent(new ClipboardEvent('paste', {clipboardData: data}))",
+                  transfer(page, ("image.png", "image/png", picture("white"))))
+    settled(page, "3 pictures.")
+    assert first_words(page) == ["white", "green"]
+
+
+def test_twenty_pictures_wait_in_line(seen, namer):
+    page = seen.page
+    page.get_by_label("Choose pictures").set_input_files([file(f"{n}.png", "red") for n in range(20)])
+    settled(page, "20 pictures.")
+    assert first_words(page) == ["red"] * 20 and namer.most == 1
+
+
+def test_too_large_a_picture_is_not_even_sent(seen):
+    page = seen.page
+    assert page.locator("#picture").evaluate("input => input.dataset.bytes") == str(PICTURE_BYTES)
+    page.locator("#picture").evaluate("input => input.dataset.bytes = 2 ** 20")  # 20 MB take the driver half a minute
+    page.get_by_label("Choose pictures").set_input_files({**file("a.png", "red"), "buffer": bytes((1 << 20) + 1)})
+    assert "a picture may have 1 MB" in page.get_by_role("alert").inner_text()
+
+
+def test_search_shows_photographs(seen):
+    page = seen.page
+    page.get_by_role("searchbox").fill("green")
+    page.get_by_role("searchbox").press("Enter")
+    page.get_by_text("green <i>.png").wait_for()
+    page.wait_for_function("document.querySelector('.found img').naturalWidth > 0")
+    page.get_by_role("searchbox").fill("mauve")
+    page.get_by_role("searchbox").press("Enter")
+    page.get_by_text("no such colour").wait_for()
+
+
+def test_by_keyboard_alone(seen):
+    page = seen.page
+    visited = []
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        visited.append(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim() || "
+                                     "document.activeElement.value"))
+        rings = page.evaluate("""[document.activeElement, document.activeElement.nextElementSibling].map(
+            element => element && getComputedStyle(element).outlineStyle)""")
+        assert "solid" in rings, visited
+    assert visited == ["Skip to the answers", "picture", "Models and labels", "near", "far", "set", "labels", "top",
+                       "Name", "Clear", "words", "Search"]
+    assert page.evaluate("[...document.querySelectorAll('input, select, textarea')].every(one => one.labels.length)")
+
+
+def test_without_a_script_the_form_still_works(chromium, address):
+    with visit(chromium, address, java_script_enabled=False) as seen:
+        page = seen.page
+        assert not page.get_by_text("drop them here").is_visible() and page.locator("#picture").is_visible()
+        page.get_by_label("Choose pictures").set_input_files([file("a.png", "red"), file("b.png", "blue")])
+        page.get_by_label("Answers a model").fill("1")
+        page.get_by_role("button", name="Name").click()
+        page.locator("article").first.wait_for()
+        assert first_words(page) == ["red", "blue"] and page.get_by_label("Answers a model").input_value() == "1"
+        page.get_by_role("searchbox").fill("green")
+        page.get_by_role("button", name="Search").click()
+        page.get_by_text("green <i>.png").wait_for()
+        assert seen.outside == [] and seen.said == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [375, 1280])
+def test_it_is_readable_and_fits(chromium, address, width, scheme):
+    with visit(chromium, address, width=width, scheme=scheme) as seen:
+        page = seen.page
+        if not page.get_by_label("Farthest").is_visible():
+            page.get_by_text("Models and labels").click()
+        page.get_by_label("Farthest").check()
+        page.get_by_label("Choose pictures").set_input_files([file("a" * 90 + ".png", "red"), file("b.png", "blue")])
+        settled(page, "2 pictures.")
+        assert seen.unreadable() == [] and seen.overflow() == 0
+        page.get_by_role("searchbox").fill("green")
+        page.get_by_role("searchbox").press("Enter")
+        page.get_by_text("green <i>.png").wait_for()
+        assert seen.unreadable() == [] and seen.overflow() == 0
+
+
+def test_a_server_that_is_gone_or_refuses_is_said(chromium):
+    with running() as port, visit(chromium, f"http://127.0.0.1:{port}/") as seen:
+        seen.page.route("**/*", lambda route: route.fulfill(status=403, body="Refused: <b>no</b>"))
+        seen.page.get_by_label("Choose pictures").set_input_files(file("a.png", "red"))
+        seen.page.get_by_text("Refused: no").wait_for()
+        seen.page.unroute("**/*")
+        seen.page.route("**/*", lambda route: route.abort())
+        seen.page.get_by_label("Choose pictures").set_input_files(file("a.png", "red"))
+        seen.page.get_by_text("The server does not answer. Is it still running?").wait_for()
