@@ -17,16 +17,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
 
-from stages.index_images import list_source
+from stages.index_images import list_source, read_demo_classes
 from tests.image_sets import CAT, DOG, jpeg, tar_of
 from tests.test_index_images import devkit
 from zeroshot.console.errors import InputError
-from zeroshot.image_sets.choosing import read_wnids
 from zeroshot.image_sets.class_names import ClassNames, read_table
 from zeroshot.image_sets.layouts import Source, find_role
 from zeroshot.image_sets.truths import read_truth
 from zeroshot.images.decoding import UnreadableImage, check_header, decode_square
-from zeroshot.networks.outputs import read_outputs
 from zeroshot.networks.weights_files import read_weights
 from zeroshot.taxonomy import make_taxonomy
 
@@ -119,8 +117,8 @@ SOLUTION = f"ImageId,PredictionString\nILSVRC2012_val_00000002,{CAT} 1 2 3 4\nx,
 @pytest.mark.parametrize(("name", "sound", "read"), [
     ("val_annotations.txt", ANNOTATIONS, read_truth), ("LOC_val_solution.csv", SOLUTION, read_truth),
     ("names.tsv", f"# mine\ndog\t{DOG}\ncat\t{CAT}\n".encode(), lambda path: read_table(path, NOUNS)),
-    ("unseen.txt", f"# mine\n{DOG}\n{CAT}\n".encode(), lambda path: dict.fromkeys(read_wnids(path), DOG)),
-    ("outputs.txt", f"{DOG}\n-\n{CAT} cat\n".encode(), lambda path: dict.fromkeys(read_outputs(path), DOG))])
+    ("demo.tsv", f"role\twnid\tname\nseen\t{DOG}\tdog\nunseen\t{CAT}\tcat\n".encode(),
+     lambda path: dict(zip("ab", sum(read_demo_classes(path, NOUNS), []), strict=True)))])
 def test_damaged_tables_give_wnids_or_are_refused(tmp_path, name, sound, read):
     @given(damaged(sound))
     @fuzzed
