@@ -2,6 +2,8 @@
 
 import re
 
+from zeroshot.console.errors import quoted
+
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # but for tabs, line and page ends, and escape
 SIGNATURES = (  # offset, bytes, name; in this order
     (0, b"\xff\xd8\xff", "JPEG"), (0, b"\x89PNG\r\n\x1a\n", "PNG"), (0, b"GIF8", "GIF"), (8, b"WEBP", "WebP"),
@@ -17,9 +19,10 @@ OTHERS = (
     (0, b"\xd0\xcf\x11\xe0", "OLE (Windows' or Office's)"), (0, b"version https://git-lfs", "Git LFS pointer"),
     (0, b"SQLite format 3\0", "SQLite"), (0, b"\x93NUMPY", "NumPy"), (4, b"ftyp", "MP4"), (0, b"\x7fELF", "program"),
     (0, b"PAR1", "Parquet"), (0, b"ARROW1", "Arrow"), (0, b"\x04\x22\x4d\x18", "LZ4"),
-    (0, b"\x1f\x9d", "compress (.Z)"), (0, b"PK\x05\x06", "zip"), (0, b"\xba\x16\x4f\x2f", "fastText model"), (0, b"{\\rtf", "RTF"),
-    (0, b"%!PS", "PostScript"), (0, b"\xff\xfe", "UTF-16 text"), (0, b"\xfe\xff", "UTF-16 text"),
+    (0, b"\x1f\x9d", "compress (.Z)"), (0, b"PK\x05\x06", "zip"), (0, b"\xba\x16\x4f\x2f", "fastText model"),
+    (0, b"{\\rtf", "RTF"), (0, b"%!PS", "PostScript"), (0, b"\xff\xfe", "UTF-16 text"), (0, b"\xfe\xff", "UTF-16 text"),
     *((0, b"\x80" + bytes([protocol]), "Python pickle") for protocol in range(2, 6)))
+TEXT_KINDS = frozenset({"PDF", "HTML", "XML", "SVG", "RTF", "PostScript", "Git LFS pointer"})  # text by their signs
 IMAGE_NAMES = frozenset(name for _, _, name in SIGNATURES)
 IMAGE_SUFFIXES = frozenset(".jpeg .jpg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .jp2 .j2k .jpx .avif .heic "
                            ".heif .jxl .ppm .pgm .pbm .pnm .tga .ico .psd .dng .cr2 .nef .arw .pcx".split())
@@ -46,12 +49,17 @@ def said_of(head: bytes) -> str:
     return f"{kind} file" if (kind := kind_of(head)) else "file of an unknown format"
 
 
+def text_kind(head: bytes) -> str:
+    """As `kind_of`, but text that only happens to begin with a signature's letters ("BM", "P1") has no kind."""
+    kind = kind_of(head)
+    return kind if kind in TEXT_KINDS or not is_text(head[:HEAD]) else ""
+
+
 def shown(head: bytes) -> str:
-    """For messages that refuse a file: its beginning, where that is text, else its kind; never raw bytes."""
-    head = head[:HEAD]
-    if kind_of(head) in TEXT_KINDS or not is_text(head):
-        return f"a{'n' if said_of(head)[0] in 'aeiouAEHRSMX' and kind_of(head) != 'Rar' else ''} {said_of(head)}"
-    return quoted(head.decode("utf-8-sig", "replace").strip(), 40)
+    """For messages: "zip file", or, of text, how it begins, in quotes; never raw bytes."""
+    if text_kind(head) or not is_text(head[:HEAD]):
+        return said_of(head)
+    return quoted(head[:HEAD].decode("utf-8-sig", "ignore").strip(), 40)
 
 
 def is_image(head: bytes) -> bool:
