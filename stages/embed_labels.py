@@ -2,7 +2,8 @@
 
 A label is a set of synonyms ("kit fox", "Vulpes macrotis"), each a term that the text may or may not hold. Which of
 their vectors stand for the label, and what is done where the text has none, are params; by default such a label has no
-vector, is no candidate, and is counted. A file of vectors by class, whose keys are wnids, takes the terms' place. Terms are made unit length before they are averaged, label vectors after.
+vector, is no candidate, and is counted. A file of vectors by class, whose keys are wnids, takes the terms' place. Terms
+are made unit length before they are averaged, label vectors after.
 Writes three files for the same labels: lemmas.safetensors, for the papers' models; hypernyms.safetensors, in which each
 vector has its hypernyms' mixed in, which the papers do not; random.safetensors, random unit vectors, one a label, for
 DeViSE's random-embedding baseline. Seconds, plus reading the term vectors.

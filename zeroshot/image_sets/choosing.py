@@ -97,7 +97,7 @@ def split_off(params: ChoosingParams, unseen: set[str], listed: Path) -> set[str
     Raises:
         InputError: both a list and a number, a listed class that is not there, or too many to draw.
     """
-    wnids = read_wnid_list(listed, "wnids, one a line (params.yaml: index_images.split.list)", may_be_empty=True)
+    wnids = read_split_list(listed)
     if wnids and params.split.drawn:
         raise InputError(f"{listed}: names classes, but params.yaml also has index_images.split.drawn: "
                          f"{params.split.drawn}; use one of them")
@@ -109,3 +109,8 @@ def split_off(params: ChoosingParams, unseen: set[str], listed: Path) -> set[str
                          "the unseen role; set index_images.roles.unseen to where they lie, or draw fewer")
     drawn = np.random.default_rng(params.split.seed).permutation(sorted(unseen))[:params.split.drawn]
     return {*wnids, *drawn.tolist()}
+
+
+def read_split_list(path: Path) -> list[str]:
+    """The wnids of a split's list, which may be none; raises InputError as `read_wnid_list`."""
+    return read_wnid_list(path, "wnids, one a line (params.yaml: index_images.split.list)", may_be_empty=True)

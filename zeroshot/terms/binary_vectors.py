@@ -62,7 +62,8 @@ def _rest_of_term(packed: bytes, following: bytes) -> bytes:
     # A sound vector begins so once in some hundred; then a term follows, and no number is made of letters.
     numbers = np.abs(np.frombuffer(packed, "<f4"))
     of_letters = len(rest) % 4 == 0 or not (numbers < HUGE).all()
-    return rest if of_letters or not _printable(following[:len(rest)].lstrip(b"\n")) else b""
+    next_term = following[:len(rest)].lstrip(b"\n").partition(b" ")[0]
+    return rest if of_letters or not _printable(next_term) else b""
 
 
 def _printable(data: bytes) -> bool:

@@ -54,9 +54,9 @@ def read_foreign_vectors(path: Path, wanted: Callable[[str], bool] | None = None
     kind = text_kind(head)
     if kind == "zip":
         return _read_zip(path, member, rows)
-    if member:
-        raise InputError(f"{path}: no zip file, found {shown(head)}; `embed_labels.member` in params.yaml is for zip "
-                         "files alone")
+    if member or path.suffix.lower() == ".zip":
+        raise InputError(f"{path}: no zip file, found {shown(head)}; fetch it again, or name it as what it is and leave "
+                         "`embed_labels.member` in params.yaml empty")
     if kind == "Python pickle":
         return read_gensim(path, rows)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
@@ -142,7 +142,7 @@ def _read_text(path: Path, file: IO[bytes], first: bytes, announced: tuple[int, 
     last = b""
     while line:
         fields = line.strip().rsplit(comma, dim)
-        if len(fields) != dim + 1 or not dim or b" " in fields[0] and _holds_a_vector(fields[0], dim):
+        if len(fields) != dim + 1 or not dim or b"\0" in line or b" " in fields[0] and _holds_a_vector(fields[0], dim):
             raise _no_vector(path, number, line, dim)
         if (wanted := rows.wants(fields[0].strip(b'"') if comma else fields[0])) is not None:
             try:

@@ -10,6 +10,10 @@ from zeroshot.console.errors import InputError
 from zeroshot.terms.rows import ReadVectors, Rows
 
 
+class _NotLetIn(pickle.UnpicklingError):
+    """The file refers to something else than arrays and plain values."""
+
+
 class _Inert:
     """Stands for any class of gensim: keeps what was saved, does nothing."""
 
@@ -34,7 +38,7 @@ class _ArraysOnly(pickle.Unpickler):
             return _Inert
         if (package == "numpy" and name in self.OF_NUMPY) or (module, name) in self.PLAIN:
             return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which is not let in")
+        raise _NotLetIn(f"it refers to {module}.{name}, which is not let in")
 
 
 def read_gensim(path: Path, rows: Rows) -> ReadVectors:
@@ -49,8 +53,8 @@ def read_gensim(path: Path, rows: Rows) -> ReadVectors:
             saved = unpickler.load()
         except Exception as error:  # a broken pickle raises nearly anything
             what = _export(unpickler.first)
-            reason = str(error) if isinstance(error, pickle.UnpicklingError) else type(error).__name__
-            raise InputError(f"{path}: a Python pickle that cannot be read safely ({_plain(reason)}); {what}") from None
+            reason = _plain(str(error)) if isinstance(error, _NotLetIn) else "it is truncated or damaged"
+            raise InputError(f"{path}: a Python pickle that cannot be read safely: {reason}; {what}") from None
     fields = getattr(getattr(saved, "wv", saved), "__dict__", {})
     terms = fields.get("index_to_key") or fields.get("index2word")
     vectors = fields.get("vectors", fields.get("syn0"))

@@ -22,7 +22,7 @@ HAS_ARTICLES = {"wikiextractor", "mediawiki"}
 MAIN_NAMESPACE = "0"
 ESCAPED = 2  # times that extractors escape entities, at most: &amp;lt; is <
 
-_DOC = re.compile(r"[\s\ufeff]*<doc [^>]*>")
+_DOC = re.compile(r"[\s\ufeff]*<doc [^>\n]*>")
 _UNCLOSED = '\n<doc id="'  # within a document: the one before has lost its </doc>
 _LINE_END = re.compile(r"[ \t\r]*(\n|\Z)")
 _PAGE_TAG = re.compile(rb"</?page>")  # in a page's text they are escaped
