@@ -55,8 +55,8 @@ def read_foreign_vectors(path: Path, wanted: Callable[[str], bool] | None = None
     if kind == "zip":
         return _read_zip(path, member, rows)
     if member or path.suffix.lower() == ".zip":
-        raise InputError(f"{path}: no zip file, found {shown(head)}; fetch it again, or name it as what it is and leave "
-                         "`embed_labels.member` in params.yaml empty")
+        raise InputError(f"{path}: no zip file, found {shown(head)}; fetch it again, or name it as what it is "
+                         "and leave `embed_labels.member` in params.yaml empty")
     if kind == "Python pickle":
         return read_gensim(path, rows)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
