@@ -46,8 +46,8 @@ from zeroshot.text.pieces import Piece, text_pieces
 from zeroshot.text.sentences import LONGEST_SENTENCE, SENTENCE_END
 from zeroshot.text.sources import Source
 
-PASSED_OVER = {"files_left": "files not read, since their names are not of such text",
-               "files_empty": "empty files", "files_with_trailing_bytes": "packed files with bytes behind their end"}
+PASSED_OVER = {"files_left": "Files not read, by their names no such text", "files_empty": "Empty files",
+               "files_with_trailing_bytes": "Packed files with bytes behind their end, which were not read"}
 MAX_DISTINCT = 10_000_000  # distinct terms counted at a time, about 1 GB; beyond, the rarest are forgotten
 
 
@@ -324,7 +324,7 @@ def say_what_was_passed_over(tally: Counter) -> None:
     """Print how many files were passed over, and the first of them by name."""
     for name, said in PASSED_OVER.items():
         if tally[name]:
-            print(f"{tally[name]:,} {said}: {named(sorted(Path(key[1]) for key in tally if key[0] == name))}")
+            print(f"{said}: {tally[name]:,}, {named(sorted(Path(key[1]) for key in tally if key[0] == name))}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 import bz2
 import json
+from pathlib import Path
 
 import pytest
 
@@ -35,7 +36,8 @@ def prepare(tmp_path, taxonomy, text, **settings):
     else:
         path = text
     out = tmp_path / "corpus"
-    prepare_corpus.main(Params(**{**SETTINGS, **settings}), text=path, also=path, taxonomy=taxonomy, out=out,
+    params = Params(**{**SETTINGS, **settings})
+    prepare_corpus.main(params, text=path, also=Path(params.also.text), taxonomy=taxonomy, out=out,
                         metrics=tmp_path / "metrics.json")
     assert sorted(file.name for file in out.iterdir()) == ["lexicon.tsv", "sentences.txt"]
     return ((out / "sentences.txt").read_text().splitlines(), (out / "lexicon.tsv").read_text().split("\n")[:-1],
