@@ -53,9 +53,12 @@ def repeated_dump(folder: Path) -> Path:
 
 def prepare(source: str, text: Path, workers: int, taxonomy: Path, folder: Path) -> int:
     """Words of the articles, by our stage in full: read, tokenise, merge, count, choose the lexicon, write."""
-    params = prepare_corpus.Params(source=source, text="-", lexicon_size=155_000, min_count=5, label_min_count=1,
-                                   multiword=True, phrase_threshold=0, min_article_words=50, workers=workers)
-    prepare_corpus.main(params, text=text, taxonomy=taxonomy, out=folder / "corpus", metrics=folder / "metrics.json")
+    params = prepare_corpus.Params(source=source, text="-", times=1, glosses=0, lexicon_size=155_000, min_count=5,
+                                   label_min_count=1, multiword=True, phrase_threshold=0, min_article_words=50,
+                                   workers=workers, also=prepare_corpus.Also(source="plain", text="-", times=0),
+                                   chains=prepare_corpus.Chains(length=1, times=0))
+    prepare_corpus.main(params, text=text, also=text, taxonomy=taxonomy, out=folder / "corpus",
+                        metrics=folder / "metrics.json")
     return json.loads((folder / "metrics.json").read_text())["words_read"]
 
 

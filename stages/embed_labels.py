@@ -2,12 +2,14 @@
 
 A label is a set of synonyms ("kit fox", "Vulpes macrotis"), each a term that the text may or may not hold. Which of
 their vectors stand for the label, and what is done where the text has none, are params; by default such a label has no
-vector, is no candidate, and is counted. Terms are made unit length before they are averaged, label vectors after.
+vector, is no candidate, and is counted. A file of vectors by class, whose keys are wnids, takes the terms' place. Terms
+are made unit length before they are averaged, label vectors after.
 Writes three files for the same labels: lemmas.safetensors, for the papers' models; hypernyms.safetensors, in which each
 vector has its hypernyms' mixed in, which the papers do not; random.safetensors, random unit vectors, one a label, for
 DeViSE's random-embedding baseline. Seconds, plus reading the term vectors.
 """
 
+import dataclasses
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Literal
@@ -23,7 +25,8 @@ from zeroshot.labels.embedding import Embedded, UnitVectors, centered, embed, un
 from zeroshot.labels.label_sets import LABEL_SETS, read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, write_label_vectors
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
-from zeroshot.terms.vectors import read_term_vectors
+from zeroshot.terms.spelling import term_of
+from zeroshot.terms.vectors import TermVectors, read_term_vectors
 
 WAYS = ("term", "words", "hypernym", "without")  # how a label came by its vector
 LISTED = 200  # ambiguous terms in the report
@@ -31,6 +34,7 @@ LISTED = 200  # ambiguous terms in the report
 
 class Params(StageParams):
     vectors: str
+    member: str
     synonyms: Literal["first", "mean", "best"]
     fallback: Literal["none", "words", "hypernym"]
     hypernyms: float = pydantic.Field(ge=0)
@@ -43,7 +47,12 @@ def main(params: Params, *, taxonomy: Path, label_sets: Path, term_vectors: Path
     nouns, sets = read_taxonomy(taxonomy), read_label_sets(label_sets)
     wnids = sorted({wnid for name in LABEL_SETS for wnid in sets[name]})
     nouns.rows(wnids)  # all must be there
-    terms = UnitVectors(read_term_vectors(term_vectors), wanted_terms(nouns))
+    wanted = wanted_terms(nouns)
+    read = read_term_vectors(term_vectors, lambda name: term_of(name) in wanted, params.member)
+    by_class = count_wnids(read, nouns)
+    if by_class:  # then a class has one name, its wnid
+        nouns = dataclasses.replace(nouns, lemmas=[[wnid] for wnid in nouns.wnids])
+    terms = UnitVectors(read, wanted)
     labels = [embed(nouns, terms, wnid, params.synonyms, params.fallback) for wnid in wnids]
     lifted = with_hypernyms(nouns, terms, wnids, labels, params.synonyms, params.hypernyms)
     if params.center:
@@ -57,11 +66,20 @@ def main(params: Params, *, taxonomy: Path, label_sets: Path, term_vectors: Path
     write_label_vectors(out / "hypernyms.safetensors", pack(wnids, lifted, meta | {"hypernyms": params.hypernyms}))
     write_label_vectors(out / "random.safetensors", random_vectors(found, params.seed))
     shared = shared_terms(wnids, labels)
-    write_json(metrics, coverage(sets, ways) | sharing(shared))
+    write_json(metrics, coverage(sets, ways) | sharing(shared) | {"vectors_by_class": by_class, **read.left_out})
     with atomic_write(ambiguous) as file:
         file.write("\n".join(ambiguous_lines(nouns, shared)) + "\n")
     print(f"{int(found.has_vector.sum()):,} of {len(wnids):,} labels have a vector, {len(found.vectors):,} vectors in "
           f"all; {len(shared):,} terms stand for several labels")
+    if read.left_out:
+        print("Of the file, left out: " + ", ".join(f"{count:,} {why.replace('_', ' ')}"
+                                                    for why, count in read.left_out.items()))
+
+
+def count_wnids(terms: TermVectors, nouns: Taxonomy) -> int:
+    """How many vectors are of classes, their keys being wnids, if most are; else all are of terms, and it is 0."""
+    wnids = sum(term_of(name) in nouns.index for name in terms.terms)
+    return wnids if 2 * wnids > len(terms.terms) else 0
 
 
 def check_some_have_vectors(sets: dict[str, list[str]], ways: dict[str, str], vectors: Path) -> None:

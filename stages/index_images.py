@@ -21,9 +21,10 @@ import pydantic
 from stages import run_stage
 from zeroshot.base.artifacts import Artifact, ArtifactWriter, write_artifact
 from zeroshot.base.files import atomic_write, write_json
+from zeroshot.base.lists import text_lines
 from zeroshot.base.ordered_pool import in_order
 from zeroshot.base.params import Seed, StageParams
-from zeroshot.console.errors import InputError
+from zeroshot.console.errors import InputError, quoted
 from zeroshot.console.progress import progress
 from zeroshot.image_sets.archives import Listing, in_words, list_folder, list_tar
 from zeroshot.image_sets.choosing import ChoosingParams, Chosen, choose_sources
@@ -129,16 +130,13 @@ def read_demo_classes(path: Path, nouns: Taxonomy) -> tuple[list[str], list[str]
         InputError: missing, no text, malformed, a wnid that is no noun synset or is there twice, or a role
             without classes.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); expected a table in UTF-8 with the columns role, wnid, "
-                         "name, such as the demo's presets/lists/demo-classes.tsv") from None
+    lines = text_lines(path, "a table in UTF-8 with the columns role, wnid, name, such as the demo's "
+                             "presets/lists/demo-classes.tsv")
     wnids: dict[str, list[str]] = {"seen": [], "unseen": []}
-    for number, line in enumerate(lines[1:], 2):
+    for number, line in lines[1:]:
         role, wnid = (line.split("\t") + [""])[:2]
         if role not in wnids or wnid not in nouns.index:
-            raise InputError(f"{path}: line {number} is {line!r}; expected seen or unseen, a tab, "
+            raise InputError(f"{path}: line {number} is {quoted(line)}; expected seen or unseen, a tab, "
                              "the wnid of a noun synset")
         if wnid in wnids["seen"] + wnids["unseen"]:
             raise InputError(f"{path}: line {number}: {wnid} is there twice")

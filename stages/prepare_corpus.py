@@ -9,14 +9,19 @@ pass: words are merged into the lexicon's multi-word terms alone, what is outsid
 than LONGEST_SENTENCE terms (text8 is a single line) are cut, and counted. Both passes use `workers` processes; the
 output does not depend on their number, nor memory on the text's length.
 
-Inputs: `prepare_corpus.text`, of kind `source`; data/taxonomy. Outputs: data/corpus/sentences.txt and lexicon.tsv
+Up to four sources make one corpus: `text`, a second one (`also`), WordNet's glosses and hypernym chains (a noun and its
+nearest hypernyms, by their first lemmas, as a sentence), each read so many times. Their sentences are spread evenly
+over each other (zeroshot.text.mixing says how and why); the lexicon is chosen by the counts of the whole.
+
+Inputs: `prepare_corpus.text` and `also.text`; data/taxonomy. Outputs: data/corpus/sentences.txt and lexicon.tsv
 (term, count); metrics of what was kept and dropped. Cost: a second for a million words on a core, thrice that for a
 MediaWiki dump; disk for the text twice over.
 """
 
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
+from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,22 +34,41 @@ from zeroshot.base.ordered_pool import in_order
 from zeroshot.base.params import StageParams
 from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
-from zeroshot.taxonomy import read_taxonomy
+from zeroshot.taxonomy import Taxonomy, read_taxonomy
 from zeroshot.terms.spelling import JOINER, term_of
 from zeroshot.terms.vocabulary import write_counts
-from zeroshot.text.encoded import EncodedText, encode, read_encoded, write_encoded
-from zeroshot.text.files import Block, tasks_of
+from zeroshot.text.encoded import EncodedText, encode, write_encoded
+from zeroshot.text.files import named
 from zeroshot.text.lexicon import MultiwordTerms, choose_lexicon
+from zeroshot.text.mixing import Part, Words, in_step, merged, texts_of
 from zeroshot.text.phrases import find_phrases
-from zeroshot.text.sentences import LONGEST_SENTENCE, SENTENCE_END, tokens_of
-from zeroshot.text.sources import BOUNDARY, HAS_ARTICLES, Source, articles_of, text_files
+from zeroshot.text.pieces import Piece, text_pieces
+from zeroshot.text.sentences import LONGEST_SENTENCE, SENTENCE_END
+from zeroshot.text.sources import Source
 
+PASSED_OVER = {"files_left": "Files not read, by their names no such text", "files_empty": "Empty files",
+               "files_with_trailing_bytes": "Packed files with bytes behind their end, which were not read"}
 MAX_DISTINCT = 10_000_000  # distinct terms counted at a time, about 1 GB; beyond, the rarest are forgotten
+
+
+class Also(StageParams):
+    source: Source
+    text: str = pydantic.Field(min_length=1)
+    times: int = pydantic.Field(ge=0)
+
+
+class Chains(StageParams):
+    length: int = pydantic.Field(ge=1)
+    times: int = pydantic.Field(ge=0)
 
 
 class Params(StageParams):
     source: Source
     text: str = pydantic.Field(min_length=1)
+    times: int = pydantic.Field(ge=0)
+    also: Also
+    glosses: int = pydantic.Field(ge=0)
+    chains: Chains
     lexicon_size: int = pydantic.Field(ge=1)
     min_count: int = pydantic.Field(ge=1)
     label_min_count: int = pydantic.Field(ge=1)
@@ -53,31 +77,60 @@ class Params(StageParams):
     min_article_words: int = pydantic.Field(ge=0)
     workers: int = pydantic.Field(ge=1)
 
+    @pydantic.model_validator(mode="after")
+    def _something_is_read(self) -> "Params":
+        if not (self.times or self.also.times or self.glosses or self.chains.times):
+            raise ValueError("times, also.times, glosses or chains.times above 0: else there is no text")
+        return self
 
-def main(params: Params, *, text: Path, taxonomy: Path, out: Path, metrics: Path) -> None:
-    labels = label_terms(read_taxonomy(taxonomy).lemmas)
-    files = text_files(text, params.source)
-    words = out / ".words.partial"  # inside the out, which DVC clears: a killed run leaves nothing behind
-    try:
+
+def main(params: Params, *, text: Path, also: Path, taxonomy: Path, out: Path, metrics: Path) -> None:
+    nouns = read_taxonomy(taxonomy)
+    labels = label_terms(nouns.lemmas)
+    sources, folder = sources_of(params, text, also, taxonomy), out / ".words.partial"
+    try:  # inside the out, which DVC clears: a killed run leaves nothing behind
         multiword, phrases = MultiwordTerms(labels if params.multiword else ()), set()
-        counts, tally = write_words(words, files, labels, params, multiword)
-        if not counts:
-            raise nothing_left(text, tally, params)
+        words, counts, tallies = read_all(folder, sources, nouns, labels, params, multiword)
+        tally = sum(tallies.values(), Counter())
         if params.phrase_threshold:
             phrases = find_phrases(sentences_of(words), params.min_count, params.phrase_threshold)
         if phrases:
             multiword = MultiwordTerms(multiword.terms | phrases)
             counts = count_merged(words, labels, params, multiword)
-        merged = {term for term in counts if JOINER in term}
+        merged_terms = {term for term in counts if JOINER in term}
         lexicon = lexicon_of(counts, labels, params, multiword)
-        again = bool(phrases or tally["forgotten"] or not merged.issubset(lexicon))
+        again = bool(phrases or tally["forgotten"] or not merged_terms.issubset(lexicon))
         recounted, written = write_sentences(out / "sentences.txt", words, lexicon, tally["words"], params.workers,
                                              again=again)
         kept = sorted_counts(recounted if again else {term: counts[term] for term in lexicon})
     finally:
-        words.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
     write_counts(out / "lexicon.tsv", kept)
-    write_json(metrics, summary(tally + written, kept, labels))
+    by_source = {name: tallies[name] + written[name] for name in tallies}
+    write_json(metrics, summary(sum(by_source.values(), Counter()), kept, labels) | shares(by_source))
+    say_what_was_passed_over(tally)
+
+
+class TextSource(NamedTuple):
+    """A source of sentences that is read `times` times, as `setting` says; of kind "chains" there is no file."""
+
+    setting: str
+    kind: str
+    place: Path
+    times: int
+
+    @property
+    def name(self) -> str:
+        return self.setting.split(".")[0]
+
+
+def sources_of(params: Params, text: Path, also: Path, taxonomy: Path) -> list[TextSource]:
+    """All that are read at all, in the order in which they are named in params.yaml."""
+    sources = [TextSource("text", params.source, text, params.times),
+               TextSource("also.text", params.also.source, also, params.also.times),
+               TextSource("glosses", "wordnet", taxonomy / "glosses.txt", params.glosses),
+               TextSource("chains", "chains", taxonomy, params.chains.times)]
+    return [source for source in sources if source.times]
 
 
 def label_terms(lemmas: Iterable[list[str]]) -> set[str]:
@@ -85,63 +138,68 @@ def label_terms(lemmas: Iterable[list[str]]) -> set[str]:
     return {term for synonyms in lemmas for lemma in synonyms if (term := term_of(lemma))}
 
 
-def nothing_left(text: Path, tally: Counter, params: Params) -> InputError:
+def read_all(folder: Path, sources: list[TextSource], nouns: Taxonomy, labels: set[str], params: Params,
+             multiword: MultiwordTerms) -> tuple[list[Words], Counter, dict[str, Counter]]:
+    """First pass: the terms of every sentence of each source, to a file in `folder`.
+
+    Returns:
+        These files; the counts of their terms, a source's as often as it is read; and its tally of articles and words.
+    """
+    words, counts, tallies = [], Counter(), {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in sources:
+        path = folder / source.name
+        pieces = chain_pieces(nouns, params) if source.kind == "chains" else text_pieces(
+            source.place, source.kind, source.setting, multiword, min_words=params.min_article_words,
+            workers=params.workers)
+        own, tally, tokens = write_words(path, pieces, labels)
+        if not own:
+            raise nothing_left(source, tally, params)
+        for term, count in own.items() if counts or source.times > 1 else ():
+            counts[term] += count * source.times
+        counts = counts or own
+        if len(counts) > MAX_DISTINCT:
+            counts, tally["forgotten"] = forget_rarest(counts, labels), 1
+        words.append(Words(path, source.times, tokens))
+        tally["times"], tally["words"] = source.times, tally["words"] * source.times
+        tallies[source.name] = tally
+    return words, counts, tallies
+
+
+def nothing_left(source: TextSource, tally: Counter, params: Params) -> InputError:
     if short := tally["articles_short"]:
-        return InputError(f"{text}: no word is left of {short} articles shorter than "
+        return InputError(f"{source.place}: no word is left of {short} articles shorter than "
                           f"`prepare_corpus.min_article_words` = {params.min_article_words} words; lower it")
-    return InputError(f"{text}: the text holds no words; expected some, of letters or digits, as "
-                      f"`prepare_corpus.source` = {params.source!r} has them")
+    empty = "the file is empty" if tally["files"] == tally["files_empty"] == 1 else "the text holds no words"
+    return InputError(f"{source.place}: {empty}; expected words, of letters or digits, since "
+                      f"`prepare_corpus.{source.setting}` is {source.kind!r} text")
 
 
-class Piece(NamedTuple):
-    """A stretch of the corpus, its terms' counts, and the tally of what it was made from."""
-
-    text: EncodedText
-    counts: Counter
-    tally: Counter
-
-
-def write_words(path: Path, files: list[Path], labels: set[str], params: Params,
-                multiword: MultiwordTerms) -> tuple[Counter, Counter]:
-    """First pass: the terms of every sentence, to `path`; returns their counts and the tally of articles and words."""
-    counts, tally = Counter(), Counter()
-    tasks = tasks_of(files, BOUNDARY[params.source])
-    size = sum(file.stat().st_size for file in files)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "wb") as file, progress(total=size, unit="B", desc="reading text", scale=True) as bar:
-        for task, piece in in_order(words_of_task, tasks, params.workers, params, multiword):
+def write_words(path: Path, pieces: Iterable[Piece], labels: set[str]) -> tuple[Counter, Counter, int]:
+    """Write a source's pieces to `path`; returns the counts of its terms, its tally, and the number of its tokens."""
+    counts, tally, tokens = Counter(), Counter(), 0
+    with open(path, "wb") as file:
+        for piece in pieces:
             write_encoded(file, piece.text)
             counts.update(piece.counts)
             tally.update(piece.tally)
+            tokens += len(piece.text.ids)
             if len(counts) > MAX_DISTINCT:
                 counts, tally["forgotten"] = forget_rarest(counts, labels), 1
-            bar.update(sum(block.packed for block in task))
-            bar.set_postfix(words=f"{tally['words'] / 1e6:.1f}M", refresh=False)
-    return counts, tally
+    return counts, tally, tokens
 
 
-def words_of_task(task: list[Block], params: Params, multiword: MultiwordTerms) -> Piece:
-    """The articles of a task, without those that are too short."""
-    tally = Counter()
-    text = multiword.merge(encode(long_articles(task, params, tally)))
-    return Piece(text, text.counts(), tally)
-
-
-def long_articles(task: list[Block], params: Params, tally: Counter) -> Iterator[list[str]]:
-    """The tokens of each article that is long enough; counts articles and words in `tally`."""
-    for article in articles_of(task, params.source):
-        if article.dropped:
-            tally[f"pages_{article.dropped}"] += 1
-            continue
-        tokens = tokens_of(article.text)
-        words = len(tokens) - tokens.count(SENTENCE_END)
-        if params.source in HAS_ARTICLES:
-            short = words < params.min_article_words
-            tally["articles_short" if short else "articles"] += 1
-            if short:
-                continue
-        tally["words"] += words
-        yield tokens
+def chain_pieces(nouns: Taxonomy, params: Params) -> Iterator[Piece]:
+    """A sentence a noun that has hypernyms: its own term and those of the nearest `chains.length` of them."""
+    main = dict(zip(nouns.wnids, [term_of(lemmas[0]) for lemmas in nouns.lemmas], strict=True))
+    chains = ([wnid, *islice(nouns.ancestors(wnid), params.chains.length)]
+              for wnid in progress(nouns.wnids, unit="nouns", desc="hypernyms", scale=True))
+    terms = [[*filter(None, map(main.__getitem__, chain)), SENTENCE_END] for chain in chains if len(chain) > 1]
+    text = encode(terms)
+    counts = text.counts()
+    tally = Counter(words=sum(count * (term.count(JOINER) + 1) for term, count in counts.items()))
+    text = text if params.multiword else text.separated()
+    yield Piece(text, counts if params.multiword else text.counts(), tally)
 
 
 def forget_rarest(counts: Counter, labels: set[str]) -> Counter:
@@ -151,18 +209,18 @@ def forget_rarest(counts: Counter, labels: set[str]) -> Counter:
     return Counter({term: count for term, count in counts.items() if count > bar or term in labels})
 
 
-def sentences_of(words: Path) -> Iterator[list[str]]:
-    """The sentences of the first pass."""
-    for text in read_encoded(words):
+def sentences_of(words: list[Words]) -> Iterator[list[str]]:
+    """The sentences of the first pass, source after source."""
+    for text in chain.from_iterable(map(texts_of, words)):
         for words_follow, sentence in groupby(text.tokens(), SENTENCE_END.__ne__):
             if words_follow:
                 yield list(sentence)
 
 
-def count_merged(words: Path, labels: set[str], params: Params, multiword: MultiwordTerms) -> Counter:
+def count_merged(words: list[Words], labels: set[str], params: Params, multiword: MultiwordTerms) -> Counter:
     """Counts of the terms as `multiword` merges them; beyond MAX_DISTINCT the rarest are forgotten."""
     counts = Counter()
-    for _, piece in in_order(counts_of_text, read_encoded(words), params.workers, multiword):
+    for _, piece in in_order(counts_of_text, chain.from_iterable(map(texts_of, words)), params.workers, multiword):
         counts.update(piece)
         if len(counts) > MAX_DISTINCT:
             counts = forget_rarest(counts, labels)
@@ -194,31 +252,33 @@ def lexicon_of(counts: Counter, labels: set[str], params: Params, multiword: Mul
                 counts[shorter] += count
 
 
-def write_sentences(path: Path, words: Path, lexicon: list[str], total: int, workers: int, *,
-                    again: bool) -> tuple[Counter, Counter]:
-    """Second pass: the `total` words in terms of the lexicon; returns its terms' counts and the tally of sentences.
+def write_sentences(path: Path, words: list[Words], lexicon: list[str], total: int, workers: int, *,
+                    again: bool) -> tuple[Counter, dict[str, Counter]]:
+    """Second pass: the `total` words in terms of the lexicon; returns its terms' counts and each source's sentences.
 
     Args:
         again: merge and count anew, since the lexicon's multi-word terms are others than the words were merged by;
             without, the counts stay empty: they are those of the first pass.
     """
-    counts, tally = Counter(), Counter()
+    counts, tallies = Counter(), {source.path.name: Counter() for source in words}
     shared = frozenset(lexicon), MultiwordTerms(lexicon) if again else None
+
+    def written(bar) -> Iterator[tuple[Part, bytes]]:
+        for part, (lines, cut, recounted) in in_order(known_of_part, in_step(words), workers, *shared):
+            counts.update(recounted)
+            tallies[words[part.source].path.name].update(sentences=lines.count(b"\n"), sentences_cut=cut)
+            bar.update(int(np.count_nonzero(part.text.ids)))
+            yield part, lines
+
     with atomic_write(path, "wb") as file, \
             progress(total=total, unit="words", desc="writing sentences", scale=True) as bar:
-        for text, (lines, cut, recounted) in in_order(known_of_text, read_encoded(words), workers, *shared):
-            file.write(lines)
-            counts.update(recounted)
-            tally.update(sentences=lines.count(b"\n"), sentences_cut=cut)
-            bar.update(int(np.count_nonzero(text.ids)))
-    return counts, tally
+        file.writelines(merged(written(bar), len(words)))
+    return counts, tallies
 
 
-def known_of_text(text: EncodedText, known: frozenset[str],
-                  multiword: MultiwordTerms | None) -> tuple[bytes, int, Counter]:
+def known_of_part(part: Part, known: frozenset[str], multiword: MultiwordTerms | None) -> tuple[bytes, int, Counter]:
     """The lines of a text in `known` terms; how many were cut; with `multiword` the counts of what it merged anew."""
-    if multiword:
-        text = multiword.merge(text.separated())
+    text = multiword.merge(part.text.separated()) if multiword else part.text
     text, cut = text.restricted(known).cut(LONGEST_SENTENCE)
     return text.lines(), cut, text.counts() if multiword else Counter()
 
@@ -233,10 +293,13 @@ def summary(tally: Counter, kept: Counter, labels: set[str]) -> dict[str, float]
     terms = kept.total()
     words = sum(count * (term.count(JOINER) + 1) for term, count in kept.items())
     return {
+        "files": tally["files"],
+        **{name: tally[name] for name in PASSED_OVER},
         "articles": tally["articles"],
         "articles_too_short": tally["articles_short"],
         "pages_redirect": tally["pages_redirect"],
-        "pages_other_namespace": tally["pages_namespace"],
+        "pages_other_namespace": tally["pages_other_namespace"],
+        "revisions_older": tally["revisions_older"],
         "words_read": tally["words"],
         "words_kept": words,
         "words_outside_lexicon": tally["words"] - words,
@@ -249,6 +312,19 @@ def summary(tally: Counter, kept: Counter, labels: set[str]) -> dict[str, float]
         "label_lemmas": len(labels),
         "label_lemmas_in_lexicon": len(labels & kept.keys()),
     }
+
+
+def shares(tallies: dict[str, Counter]) -> dict[str, int]:
+    """`<source>/...`: how often it was read, and the words and sentences that the corpus has of it, all times."""
+    return {f"{name}/{figure}": tally[figure] for name, tally in tallies.items()
+            for figure in ("times", "words", "sentences")}
+
+
+def say_what_was_passed_over(tally: Counter) -> None:
+    """Print how many files were passed over, and the first of them by name."""
+    for name, said in PASSED_OVER.items():
+        if tally[name]:
+            print(f"{said}: {tally[name]:,}, {named(sorted(Path(key[1]) for key in tally if key[0] == name))}")
 
 
 if __name__ == "__main__":

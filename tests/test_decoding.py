@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from zeroshot.base.signatures import is_image, is_named_image, kind_of
 from zeroshot.images.decoding import UnreadableImage, check_header, decode_rgb, decode_square
-from zeroshot.images.signatures import is_image, is_named_image, kind_of
 
 
 def encoded(image: Image.Image, kind: str, **options) -> bytes:

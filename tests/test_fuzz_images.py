@@ -5,66 +5,27 @@
 
 import gzip
 import io
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import given
 from PIL import Image
 from safetensors.torch import save
 
-from stages.index_images import list_source
+from stages.index_images import list_source, read_demo_classes
+from tests.damage import damaged, fuzzed, read_or_refused
 from tests.image_sets import CAT, DOG, jpeg, tar_of
 from tests.test_index_images import devkit
-from zeroshot.console.errors import InputError
-from zeroshot.image_sets.choosing import read_wnids
 from zeroshot.image_sets.class_names import ClassNames, read_table
 from zeroshot.image_sets.layouts import Source, find_role
 from zeroshot.image_sets.truths import read_truth
 from zeroshot.images.decoding import UnreadableImage, check_header, decode_square
-from zeroshot.networks.outputs import read_outputs
 from zeroshot.networks.weights_files import read_weights
 from zeroshot.taxonomy import make_taxonomy
 
-EXAMPLES = 2000 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 50
-fuzzed = settings(max_examples=EXAMPLES, deadline=20_000,  # ms: a hang
-                  suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow,
-                                         HealthCheck.data_too_large])
 NOUNS = make_taxonomy({wnid: ([wnid], [], [], "") for wnid in (DOG, CAT)})
-
-
-@st.composite
-def damaged(draw, sound: bytes) -> bytes:
-    """A few bytes changed, cut out or put in."""
-    data = bytearray(sound)
-    for _ in range(draw(st.integers(1, 4))):
-        at = draw(st.integers(0, max(len(data) - 1, 0)))
-        what = draw(st.sampled_from(["flip", "cut", "end", "insert", "zeros"]))
-        if what == "flip" and data:
-            data[at] ^= draw(st.integers(1, 255))
-        elif what == "cut":
-            del data[at:at + draw(st.integers(1, 600))]
-        elif what == "end":
-            del data[at:]
-        elif what == "insert":
-            data[at:at] = draw(st.binary(min_size=1, max_size=40))
-        else:
-            data[at:at] = bytes(draw(st.sampled_from([1, 8, 512, 1024])))
-    return bytes(data)
-
-
-def read_or_refused(path: Path, data: bytes, read):
-    """What `read(path)` returns, or None where it refuses by a message that names the file."""
-    path.write_bytes(data)
-    try:
-        return read(path)
-    except InputError as error:
-        assert path.name in str(error) and "\\x" not in str(error).replace(str(path), ""), error
-        return None
 
 
 IMAGES = {f"{number}.JPEG": jpeg((number, 0, 0)) for number in range(3)}
@@ -119,8 +80,8 @@ SOLUTION = f"ImageId,PredictionString\nILSVRC2012_val_00000002,{CAT} 1 2 3 4\nx,
 @pytest.mark.parametrize(("name", "sound", "read"), [
     ("val_annotations.txt", ANNOTATIONS, read_truth), ("LOC_val_solution.csv", SOLUTION, read_truth),
     ("names.tsv", f"# mine\ndog\t{DOG}\ncat\t{CAT}\n".encode(), lambda path: read_table(path, NOUNS)),
-    ("unseen.txt", f"# mine\n{DOG}\n{CAT}\n".encode(), lambda path: dict.fromkeys(read_wnids(path), DOG)),
-    ("outputs.txt", f"{DOG}\n-\n{CAT} cat\n".encode(), lambda path: dict.fromkeys(read_outputs(path), DOG))])
+    ("demo.tsv", f"role\twnid\tname\nseen\t{DOG}\tdog\nunseen\t{CAT}\tcat\n".encode(),
+     lambda path: dict(zip("ab", sum(read_demo_classes(path, NOUNS), []), strict=True)))])
 def test_damaged_tables_give_wnids_or_are_refused(tmp_path, name, sound, read):
     @given(damaged(sound))
     @fuzzed

@@ -17,9 +17,9 @@ def test_round_trip(tmp_path):
 
 @pytest.mark.parametrize("content, fault", [
     ("", "holds no wnid"),
-    (f"{A}\nn123\n", "line 2 is 'n123'"),
+    (f"{A}\nn123\n", "line 2 begins 'n123'"),
     (f"{A}\n{B}\n{A}\n", "stands twice, in lines 1 and 3"),
-    (f"{A} dog\n", "expected a wnid"),
+    (f"{A}dog\n", "expected a wnid"),
 ])
 def test_refusals(tmp_path, content, fault):
     (tmp_path / "list.txt").write_text(content)
@@ -30,7 +30,7 @@ def test_refusals(tmp_path, content, fault):
 def test_files_that_are_no_lists(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_wnids(tmp_path / "none.txt")
-    with pytest.raises(InputError, match="no text file"):
+    with pytest.raises(InputError, match="no text file but a folder"):
         read_wnids(tmp_path)
     (tmp_path / "windows.txt").write_bytes(f"{B}\r\n\r\n{A}\r\n".encode())
     assert read_wnids(tmp_path / "windows.txt") == [A, B]

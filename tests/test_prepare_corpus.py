@@ -1,5 +1,6 @@
 import bz2
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,13 +11,15 @@ from zeroshot.taxonomy import make_taxonomy, write_taxonomy
 from zeroshot.text import files as text_files
 from zeroshot.text.encoded import encode, write_encoded
 from zeroshot.text.lexicon import MultiwordTerms
+from zeroshot.text.mixing import Words
 from zeroshot.text.sentences import LONGEST_SENTENCE
 
 NOUNS = {"n00000001": (["shark"], [], [], "a fish"),
          "n00000002": (["great white shark", "white shark"], ["n00000001"], [], "a large shark"),
          "n00000003": (["okapi"], [], [], "never in the text")}
-SETTINGS = {"source": "plain", "text": "unused", "lexicon_size": 100, "min_count": 1, "label_min_count": 1,
-            "multiword": True, "phrase_threshold": 0, "min_article_words": 0, "workers": 1}
+SETTINGS = {"source": "plain", "text": "unused", "times": 1, "glosses": 0, "chains": {"length": 4, "times": 0},
+            "also": {"source": "plain", "text": "unused", "times": 0}, "lexicon_size": 100, "min_count": 1,
+            "label_min_count": 1, "multiword": True, "phrase_threshold": 0, "min_article_words": 0, "workers": 1}
 
 
 @pytest.fixture
@@ -33,7 +36,8 @@ def prepare(tmp_path, taxonomy, text, **settings):
     else:
         path = text
     out = tmp_path / "corpus"
-    prepare_corpus.main(Params(**{**SETTINGS, **settings}), text=path, taxonomy=taxonomy, out=out,
+    params = Params(**{**SETTINGS, **settings})
+    prepare_corpus.main(params, text=path, also=Path(params.also.text), taxonomy=taxonomy, out=out,
                         metrics=tmp_path / "metrics.json")
     assert sorted(file.name for file in out.iterdir()) == ["lexicon.tsv", "sentences.txt"]
     return ((out / "sentences.txt").read_text().splitlines(), (out / "lexicon.tsv").read_text().split("\n")[:-1],
@@ -102,7 +106,7 @@ def test_counting_with_phrases_is_bounded_too(tmp_path, monkeypatch):
     with open(tmp_path / "words", "wb") as file:
         for i in range(30):
             write_encoded(file, encode([["prime", "minister", ";", f"w{i}", "shark", ";"]]))
-    counts = prepare_corpus.count_merged(tmp_path / "words", {"shark"}, Params(**SETTINGS),
+    counts = prepare_corpus.count_merged([Words(tmp_path / "words", 1, 180)], {"shark"}, Params(**SETTINGS),
                                          MultiwordTerms({"prime_minister"}))
     assert len(counts) <= 4 and counts["prime_minister"] == counts["shark"] == 30
 
@@ -139,7 +143,7 @@ def test_short_articles_are_dropped_and_counted(tmp_path, taxonomy):
 
 
 def test_a_text_without_words_is_refused_for_what_it_is(tmp_path, taxonomy):
-    with pytest.raises(InputError, match="text.txt: the text holds no words; .*`prepare_corpus.source` = 'plain'"):
+    with pytest.raises(InputError, match="text.txt: the text holds no words; .*`prepare_corpus.text` is 'plain' text"):
         prepare(tmp_path, taxonomy, "... !\n")
 
 

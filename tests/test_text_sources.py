@@ -16,7 +16,7 @@ DUMP = "<mediawiki version='0.10'>\n{}</mediawiki>\n"
 
 
 def articles(path, source):
-    tasks = tasks_of(files_of(path, source), BOUNDARY[source])
+    tasks = tasks_of(files_of(path, source).files, BOUNDARY[source])
     return [article for task in tasks for article in articles_of(task, source)]
 
 
@@ -34,7 +34,7 @@ def test_a_dump_gives_its_articles_and_says_what_it_drops(tmp_path):
         PAGE.format("Squalus", 0, "", "#redirect [[Shark]]"),
         PAGE.format("Talk:Shark", 1, "", "nice"),
     ), "mediawiki")
-    assert [article.dropped for article in found] == ["", "redirect", "redirect", "namespace"]
+    assert [article.left_out for article in found] == ["", "pages_redirect", "pages_redirect", "pages_other_namespace"]
     assert found[0].text.replace("'", "") == "Sharks are fishes."
 
 
@@ -45,7 +45,7 @@ def test_a_real_dump(monkeypatch, block):
     path = Path(datapath("enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"))
     found = articles(path, "mediawiki")
     assert len(found) == len(re.findall(b"<page>", bz2.open(path).read())) == 206
-    kept = [article.text for article in found if not article.dropped]
+    kept = [article.text for article in found if not article.left_out]
     assert len(kept) == 106
     anarchism = next(text for text in kept if "Anarchism" in text)
     assert "political philosophy" in anarchism and "{{" not in anarchism and "[[" not in anarchism

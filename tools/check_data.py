@@ -37,10 +37,12 @@ from zeroshot.running.scratch import scratch_root
 from zeroshot.taxonomy import read_taxonomy
 from zeroshot.text.files import tasks_of
 from zeroshot.text.lexicon import MultiwordTerms
+from zeroshot.text.pieces import words_of_task
 from zeroshot.text.sources import BOUNDARY, text_files
 
 LISTED = 12  # classes of each role that are listed
 DECODED = 16  # images of each of these that are decoded
+CHAINS = 82_000  # nouns, each of which makes a sentence of hypernyms
 TEXT_FILES = 16  # of the text that are looked at ...
 TEXT_TASKS = 6  # ... up to so many pieces of 1.5 MB, a few million words
 TRAINED, WARM_UP = 8.0, 8  # seconds that training is measured for; images of the steps before
@@ -157,21 +159,28 @@ def decodes(data: bytes, side: int) -> bool:
 
 
 def look_at_text(params: dict[str, dict]) -> Text:
-    """Tokenise some of the text and scale up; raises InputError as prepare_corpus would."""
-    settings = prepare_corpus.Params.model_validate(params["prepare_corpus"])
-    if not Path(settings.text).exists():  # a fault already, or WordNet's glosses before there is a data/taxonomy
-        return Text(0, 0, 0, 0.0, 0)
-    files = text_files(Path(settings.text), settings.source)
+    """Tokenise some of each text and scale up; raises InputError as prepare_corpus would."""
+    settings, taxonomy = prepare_corpus.Params.model_validate(params["prepare_corpus"]), Path("data/taxonomy")
+    sources = prepare_corpus.sources_of(settings, Path(settings.text), Path(settings.also.text), taxonomy)
+    # What is not there is a fault already, or WordNet's before there is a data/taxonomy.
+    texts = [look_at_source(source, settings) for source in sources
+             if source.kind != "chains" and source.place.exists()]
+    chains = CHAINS * settings.chains.times * (settings.chains.length + 1)
+    return Text(*map(sum, zip(Text(chains, 8 * chains, 4 * chains, 0.0, 0), *texts, strict=True)))
+
+
+def look_at_source(source: prepare_corpus.TextSource, settings: prepare_corpus.Params) -> Text:
+    files = text_files(source.place, source.kind, source.setting).files
     size, begun = sum(file.stat().st_size for file in files), time.perf_counter()
     read = words = sentences = encoded = 0
-    for task in islice(tasks_of(evenly(files, TEXT_FILES), BOUNDARY[settings.source]), TEXT_TASKS):
-        text, _, tally = prepare_corpus.words_of_task(task, settings, MultiwordTerms(()))
+    for task in islice(tasks_of(evenly(files, TEXT_FILES), BOUNDARY[source.kind]), TEXT_TASKS):
+        text, _, tally = words_of_task(task, source.kind, MultiwordTerms(()), settings.min_article_words)
         read += sum(block.packed for block in task)
         words += tally["words"]
         sentences += len(text.lines())
         encoded += text.ids.nbytes + sum(map(len, text.terms))
     scale = size / max(read, 1)
-    return Text(round(words * scale), round(sentences * scale), round(encoded * scale),
+    return Text(round(words * scale) * source.times, round(sentences * scale) * source.times, round(encoded * scale),
                 (time.perf_counter() - begun) * scale, size)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from dvc.config import Config
 
@@ -31,12 +32,11 @@ TERM_BYTES = 100  # memory of a distinct term while terms are counted
 HEAPS = 22.4, 0.56  # a text of n words has 22.4 n^0.56 distinct ones: Heaps' law, fitted to 2 M to 33 M of Wikipedia
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     """The text, scaled up from a sample.
 
     Attributes:
-        words: of the articles that are long enough.
+        words: of the articles that are long enough, as often as they are read.
         sentences, encoded: bytes of data/corpus, and of the file that prepare_corpus removes before it ends.
         seconds: of the first pass on one core.
         bytes: of the files.

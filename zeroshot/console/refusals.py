@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from zeroshot.console.errors import InputError
+from zeroshot.console.errors import InputError, quoted
 
 
 def no_artifact(path: Path) -> InputError:
@@ -58,3 +58,45 @@ def too_few_gpus(process: int, gpus: int) -> InputError:
 
 def damaged_checkpoint(path: Path) -> str:
     return f"{path}: this checkpoint is damaged; starting from the beginning"
+
+
+def damaged_archive(path: Path, kind: str, read: int, error: Exception) -> InputError:
+    return InputError(f"{path}: truncated or corrupt {kind} file, found at byte {read} of {path.stat().st_size}: "
+                      f"{error}; fetch it again (nothing of it was used)")
+
+
+def not_packed(path: Path, kind: str, head: bytes) -> InputError:
+    return InputError(f"{path}: truncated or corrupt: its name says {kind}, its first bytes do not ({_as_text(head)}); "
+                      "fetch it again, or name it as what it is")
+
+
+def unreadable_list(path: Path, error: OSError, expected: str) -> InputError:
+    why = "no such file" if isinstance(error, (FileNotFoundError, NotADirectoryError)) else (
+        "no text file but a folder" if isinstance(error, IsADirectoryError) else error.strerror or type(error).__name__)
+    return InputError(f"{path}: cannot be read ({why}); expected {expected}")
+
+
+def not_utf8(path: Path, data: bytes, expected: str) -> InputError:
+    sixteen = ", but UTF-16, as Windows' editors write it" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+    return InputError(f"{path}: cannot be read (not UTF-8 text{sixteen}; save it as UTF-8); expected {expected}")
+
+
+def no_wnid(path: Path, number: int, line: str, expected: str) -> InputError:
+    return InputError(f"{path}: line {number} begins {quoted(line, 20)}; expected a wnid there, n and eight digits, "
+                      f"such as n02119789 ({expected})")
+
+
+def twice(path: Path, wnid: str, first: int, second: int) -> InputError:
+    return InputError(f"{path}: {wnid} stands twice, in lines {first} and {second}; expected each once")
+
+
+def no_wnids(path: Path, expected: str) -> InputError:
+    return InputError(f"{path}: holds no wnid; expected {expected}")
+
+
+def _as_text(head: bytes) -> str:
+    """The beginning of a file in words: what it says where it is text, else that it is none."""
+    try:
+        return f"it begins {quoted(head[:40].decode('ascii').strip(), 30)}"
+    except UnicodeDecodeError:
+        return "nor are they text"

@@ -18,8 +18,8 @@ from typing import IO
 
 import numpy as np
 
+from zeroshot.base.signatures import HEAD, is_image, is_named_image, said_of
 from zeroshot.console.errors import InputError, quoted
-from zeroshot.images.signatures import HEAD, is_image, is_named_image, said_of
 
 SYSTEMS_FOLDERS = ("@", "#", "$", "~", ".", "__")  # what their names begin with
 REMEDY = "fetch it again, and compare its size with the original's"

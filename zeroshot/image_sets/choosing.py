@@ -7,11 +7,12 @@ from typing import Literal
 import numpy as np
 import pydantic
 
+from zeroshot.base.lists import read_wnid_list
 from zeroshot.base.params import Seed, StageParams
-from zeroshot.console.errors import InputError, quoted
+from zeroshot.console.errors import InputError
 from zeroshot.image_sets.class_names import ClassNames
 from zeroshot.image_sets.layouts import Role, Source, Truths, find_role
-from zeroshot.taxonomy import WNID, Taxonomy
+from zeroshot.taxonomy import Taxonomy
 
 
 class Roles(StageParams):
@@ -96,7 +97,7 @@ def split_off(params: ChoosingParams, unseen: set[str], listed: Path) -> set[str
     Raises:
         InputError: both a list and a number, a listed class that is not there, or too many to draw.
     """
-    wnids = read_wnids(listed)
+    wnids = read_split_list(listed)
     if wnids and params.split.drawn:
         raise InputError(f"{listed}: names classes, but params.yaml also has index_images.split.drawn: "
                          f"{params.split.drawn}; use one of them")
@@ -110,20 +111,6 @@ def split_off(params: ChoosingParams, unseen: set[str], listed: Path) -> set[str
     return {*wnids, *drawn.tolist()}
 
 
-def read_wnids(path: Path) -> list[str]:
-    """A list of wnids, the first word of each line; empty lines and those that begin with # are left out.
-
-    Raises:
-        InputError: missing, no text, or a line without wnid.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(f"{path}: cannot be read ({why}); expected wnids, one a line "
-                         "(params.yaml: index_images.split.list)") from None
-    words = {number: line.split()[0] for number, line in enumerate(lines, 1) if line.strip() and line[0] != "#"}
-    for number, word in words.items():
-        if not WNID.fullmatch(word):
-            raise InputError(f"{path}: line {number} begins {quoted(word, 20)}; expected a wnid (n and eight digits)")
-    return list(dict.fromkeys(words.values()))
+def read_split_list(path: Path) -> list[str]:
+    """The wnids of a split's list, which may be none; raises InputError as `read_wnid_list`."""
+    return read_wnid_list(path, "wnids, one a line (params.yaml: index_images.split.list)", may_be_empty=True)

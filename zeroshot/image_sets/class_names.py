@@ -4,6 +4,7 @@ import difflib
 from functools import cached_property
 from pathlib import Path
 
+from zeroshot.base.lists import text_lines
 from zeroshot.console.errors import InputError, quoted
 from zeroshot.image_sets.truths import LEADING
 from zeroshot.taxonomy import WNID, Taxonomy
@@ -78,16 +79,10 @@ def read_table(path: Path, nouns: Taxonomy) -> dict[str, str]:
     Raises:
         InputError: missing, no text, a line of another form, a wnid that is no noun, a name with two.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(f"{path}: cannot be read ({why}); expected lines of name, tab and wnid") from None
     given: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
+    for number, line in text_lines(path, "lines of name, tab and wnid (params.yaml: index_images.names)"):
         name, _, wnid = (part.strip() for part in line.partition("\t"))
+        wnid = wnid.lower()
         if not WNID.fullmatch(wnid) or wnid not in nouns.index:
             raise InputError(f"{path}: line {number} is {quoted(line)}; expected a name, a tab, and a noun's wnid")
         if given.setdefault(plainly(name), wnid) != wnid:

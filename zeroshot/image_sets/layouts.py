@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zeroshot.base.signatures import HEAD, is_image, is_named_image
 from zeroshot.console.errors import InputError, quoted
 from zeroshot.image_sets.archives import list_folder, list_tar, litter, open_container, tar_members
 from zeroshot.image_sets.class_names import ClassNames
 from zeroshot.image_sets.truths import TABLES, named_wnid, read_truth, wnids_of
 from zeroshot.images.index import VAL
-from zeroshot.images.signatures import HEAD, is_image, is_named_image
 
 EXPECTED = ("expected a folder of class folders or tars (named by wnid, or by words), one of ILSVRC's tars, or images "
             "whose classes a table tells")

@@ -18,7 +18,7 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps
 
-from zeroshot.images.signatures import is_image, said_of
+from zeroshot.base.signatures import is_image, said_of
 
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large is fine, too large raises
 

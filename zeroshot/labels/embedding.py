@@ -50,9 +50,9 @@ class UnitVectors:
 
 
 def wanted_terms(nouns: Taxonomy) -> set[str]:
-    """Every noun's lemmas as terms, and the words of these."""
+    """Every noun's lemmas as terms, and the words of these; and the wnids, for vectors by class."""
     lemmas = {term_of(lemma) for names in nouns.lemmas for lemma in names}
-    return lemmas | {word for lemma in lemmas for word in lemma.split(JOINER)} - {""}
+    return (lemmas | {word for lemma in lemmas for word in lemma.split(JOINER)} | set(nouns.wnids)) - {""}
 
 
 def unit(vector: np.ndarray) -> Float32[np.ndarray, "dim"]:

@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from zeroshot.base.files import atomic_write
-from zeroshot.console.errors import InputError
-from zeroshot.taxonomy import WNID
+from zeroshot.base.lists import read_wnid_list
 
 LABEL_SETS = ("seen", "unseen", "2-hops", "3-hops", "21k")
 ZERO_SHOT = LABEL_SETS[1:]
@@ -23,32 +22,12 @@ ALL_LABEL_SETS = LABEL_SETS + tuple(name + PLUS_SEEN for name in ZERO_SHOT)
 
 
 def read_wnids(path: Path, *, may_be_empty: bool = False) -> list[str]:
-    """The wnids of a list file, one a line, sorted; blank lines count for nothing.
+    """The wnids of a list file, sorted; see `zeroshot.base.lists` for its form.
 
     Raises:
-        InputError: no such file, a line that is no wnid, a wnid twice, or (unless `may_be_empty`) none at all.
+        InputError: no such file, a line without wnid, a wnid twice, or (unless `may_be_empty`) none at all.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"{path}: no such file; expected a list of wnids, one a line") from None
-    except (IsADirectoryError, UnicodeDecodeError):
-        raise InputError(f"{path}: no text file; expected a list of wnids, one a line") from None
-    first_line: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        wnid = line.strip()
-        if not wnid:
-            continue
-        if not WNID.fullmatch(wnid):
-            raise InputError(f'{path}: line {number} is {wnid[:40]!r}; expected a wnid: "n" and eight digits, '
-                             "such as n02119789")
-        if wnid in first_line:
-            raise InputError(f"{path}: {wnid} stands twice, in lines {first_line[wnid]} and {number}; "
-                             "expected each once")
-        first_line[wnid] = number
-    if not first_line and not may_be_empty:
-        raise InputError(f"{path}: holds no wnid; expected at least one, one a line")
-    return sorted(first_line)
+    return sorted(read_wnid_list(path, "a list of wnids, one a line", may_be_empty=may_be_empty))
 
 
 def write_wnids(path: Path, wnids: Iterable[str]) -> None:

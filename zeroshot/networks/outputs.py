@@ -2,7 +2,6 @@
 
 import zeroshot.networks.torchvision_guard  # noqa: F401  isort: skip  (before timm)
 
-import re
 from pathlib import Path
 from typing import Literal
 
@@ -11,11 +10,10 @@ import torch
 from jaxtyping import Int
 from torch import nn
 
-from zeroshot.console.errors import InputError, quoted
+from zeroshot.base.lists import NO_LABEL, read_wnid_list
+from zeroshot.console.errors import InputError
 
 Outputs = Literal["imagenet-1k", "seen", "list", "fresh"]
-WNID = re.compile(r"n\d{8}")
-NO_LABEL = "-"
 REMEDY = ("set `pretrain_cnn.weights_outputs` to `list` and `weights_list` to a file of their wnids in output order, "
           f"one a line ({NO_LABEL} for an output of no label), or to `fresh` with epochs above 0")
 KNOWN_NUMBERS = {
@@ -38,28 +36,13 @@ def output_wnids(outputs: Outputs, seen: list[str], listed: Path) -> list[str] |
 
 
 def read_outputs(path: Path) -> list[str]:
-    """wnids in output order, the first word of each line; what follows it is for people.
+    """wnids in output order, NO_LABEL for an output of no label.
 
     Raises:
-        InputError: missing, no text, empty, a line that begins with neither wnid nor -, or a wnid twice.
+        InputError: missing, no text, empty, a line that begins with neither wnid nor NO_LABEL, or a wnid twice.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(f"{path}: cannot be read ({why}); `pretrain_cnn.weights_list` must name a file of wnids in "
-                         "output order, one a line") from None
-    wnids: dict[str, int] = {}
-    words = [(line.split() or [""])[0] for line in lines]
-    for number, word in enumerate(words, 1):
-        if word != NO_LABEL and not WNID.fullmatch(word):
-            raise InputError(f"{path}: line {number} begins {quoted(word, 20)}; expected a wnid (n and eight digits), "
-                             f"or {NO_LABEL} for an output of no label")
-        if word != NO_LABEL and wnids.setdefault(word, number) != number:
-            raise InputError(f"{path}: {word} is there twice, in lines {wnids[word]} and {number}")
-    if not wnids:
-        raise InputError(f"{path}: holds no wnid; expected one a line, in output order")
-    return words
+    return read_wnid_list(path, f"wnids in output order, one a line, {NO_LABEL} for an output of no label "
+                                "(params.yaml: pretrain_cnn.weights_list)", gaps=True)
 
 
 def keep_outputs(classifier: nn.Module, seen: list[str], wnids: list[str] | None, outputs: str) -> None:

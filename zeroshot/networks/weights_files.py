@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from zeroshot.base.files import sha256_of
+from zeroshot.base.signatures import HEAD, kind_of
 from zeroshot.console.errors import InputError
-from zeroshot.images.signatures import HEAD, kind_of
 
 NESTED = ("state_dict", "model", "model_state_dict")
 PREFIXES = ("module.", "model.", "_orig_mod.")

@@ -1,162 +1,183 @@
-"""Word vectors in the forms that other tools write: word2vec text and binary, GloVe text, gensim's own files."""
+"""Term vectors, or vectors by class, in the forms that other tools write: word2vec, GloVe, ConceptNet, gensim, tables.
 
-import gzip
-import pickle
+    text       a term and its numbers a line, parted by spaces, tabs or commas, with or without a first line that counts
+    binary     word2vec's
+    gensim     KeyedVectors.save, Word2Vec.save, in one file
+    safetensors  a tensor a term or wnid
+    packed     any text or binary one in gzip, bzip2, xz or zstd, whatever it is called, or in a zip
+"""
+
+import io
 import re
-from collections.abc import Iterable
+import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
-from zeroshot.console.errors import InputError
+from zeroshot.base.packed import READ, open_unpacked
+from zeroshot.base.signatures import HEAD, is_text, said_of, shown, text_kind
+from zeroshot.console.errors import InputError, quoted
+from zeroshot.terms.binary_vectors import LONGEST_TERM, read_binary
+from zeroshot.terms.gensim_files import read_gensim
+from zeroshot.terms.rows import ReadVectors, Rows
 
-HEADER = re.compile(rb"(\d+) +(\d+)\s*\n")  # of word2vec: how many terms, of what width
-EXPORT = "in gensim, export it with `.save_word2vec_format(path, binary=True)`"
-PICKLE = b"\x80"  # how gensim's files begin
-BOM = b"\xef\xbb\xbf"
-LONGEST_TERM = 10_000  # bytes
+HEADER = re.compile(rb"(\d{1,15})[ \t]+(\d{1,15})\s*")  # of word2vec: how many terms, of what width
 WIDEST = 100_000  # numbers of a vector
-GROWTH = 64 << 20  # bytes by which the matrix grows while it is read
+LONGEST_LINE = LONGEST_TERM + 40 * WIDEST  # bytes
+BOM = b"\xef\xbb\xbf"
+EXPECTED = ("expected word2vec text or binary, GloVe text, gensim's KeyedVectors, safetensors, or a table of a name "
+            "and numbers a line")
+INSTEAD = {
+    "fastText model": "fastText's own model (.bin); take its .vec, or in Python "
+                      "`gensim.models.fasttext.load_facebook_vectors(...).save_word2vec_format('vectors.txt')`",
+    "Git LFS pointer": "a Git LFS pointer, which only stands for the file; fetch it with `git lfs pull`",
+    "HTML": "an HTML page, so the download was a web page; fetch the file itself"}
 
 
-def read_foreign_vectors(path: Path) -> tuple[list[str], np.ndarray]:
-    """Terms and float32 [terms, dim] of a file, `.gz` or not; which form it has is told by its first bytes.
+def read_foreign_vectors(path: Path, wanted: Callable[[str], bool] | None = None, member: str = "") -> ReadVectors:
+    """The vectors of a file; which form it has is told by its first bytes.
+
+    Args:
+        wanted: terms to keep; of the others only the width is checked. None: all.
+        member: which file of a zip; empty: the only one.
 
     Raises:
-        InputError: cut short, wrong width or no number; names the line or the vector.
+        InputError: cut short, wrong width or no number, or another format; names the line or the vector.
     """
+    rows = Rows(path, wanted)
+    with open(path, "rb") as file:
+        head = file.read(HEAD)
+    kind = text_kind(head)
+    if kind == "zip":
+        return _read_zip(path, member, rows)
+    if member or path.suffix.lower() == ".zip":
+        raise InputError(f"{path}: no zip file, found {shown(head)}; fetch it again, or name it as what it is "
+                         "and leave `embed_labels.member` in params.yaml empty")
+    if kind == "Python pickle":
+        return read_gensim(path, rows)
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
+        return _read_safetensors(path, rows)
+    with open_unpacked(path) as stream:
+        return _read_stream(path, stream, rows)
+
+
+def _read_zip(path: Path, member: str, rows: Rows) -> ReadVectors:
     try:
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            origin = len(BOM) if file.read(len(BOM)) == BOM else 0
-            file.seek(origin)
-            first = file.readline(LONGEST_TERM)
-            if first.startswith(PICKLE):
-                return _read_gensim(path)
-            if not (header := HEADER.fullmatch(first)):
-                file.seek(origin)
-                return _read_text(path, file, None, 1)
-            count, dim = int(header[1]), int(header[2])
-            if not count or not 0 < dim <= WIDEST:
-                raise InputError(f"{path}: its first line announces {count} terms of width {dim}; expected at least "
-                                 f"one, of width 1 to {WIDEST}")
-            start = file.readline()
-            file.seek(origin + len(first))
-            if _is_text(start, dim):
-                return _read_text(path, file, (count, dim), 2)
-            return _read_binary(path, file, count, dim)
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise InputError(f"{path}: truncated or corrupt archive: {error}") from None
+        with zipfile.ZipFile(path) as archive:
+            sizes = {info.filename: info.file_size for info in archive.infolist()
+                     if not info.is_dir() and not info.filename.startswith((".", "__MACOSX/"))}
+            if member not in sizes and (member or len(sizes) != 1):
+                names = ", ".join(quoted(name, 80) for name in list(sizes)[:20])
+                raise InputError(f"{path}: holds {len(sizes)} files ({names}), {quoted(member, 80)} not among them; "
+                                 "name one in `embed_labels.member` in params.yaml" if member else
+                                 f"{path}: holds {len(sizes)} files ({names}); name one in `embed_labels.member` in "
+                                 "params.yaml")
+            with archive.open(member or next(iter(sizes))) as file, io.BufferedReader(file, READ) as stream:
+                return _read_stream(path, stream, rows)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+        raise InputError(f"{path}: truncated, corrupt or encrypted zip file: {type(error).__name__}; fetch it again, "
+                         "or unpack it by hand") from None
 
 
-class _Matrix:
-    """Float32 rows that come one by one, in memory for about as many as came, whatever a file's header announces."""
-
-    def __init__(self):
-        self._rows, self._filled = np.empty((0, 0), np.float32), 0
-
-    def append(self, row: np.ndarray) -> None:
-        if self._filled == len(self._rows):
-            more = max(1, GROWTH // row.nbytes)
-            self._rows.resize((self._filled + more, len(row)), refcheck=False)  # in place: large blocks are not copied
-        self._rows[self._filled] = row
-        self._filled += 1
-
-    def whole(self) -> np.ndarray:
-        self._rows.resize((self._filled, self._rows.shape[1]), refcheck=False)
-        return self._rows
-
-
-def _is_text(line: bytes, dim: int) -> bool:
+def _read_safetensors(path: Path, rows: Rows) -> ReadVectors:
+    """Vectors by tensors' names, all of one length."""
     try:
-        return len([float(number) for number in line.split()[-dim:]]) == dim
+        with safe_open(path, "numpy") as file:
+            dim = None
+            for name in file.keys():
+                row = np.asarray(file.get_tensor(name), np.float32).reshape(-1)
+                rows.dim = dim = dim or len(row)
+                if not len(row) or len(row) != dim:
+                    raise InputError(f"{path}: tensor {quoted(name)} has {len(row)} numbers; expected a tensor a term "
+                                     f"or wnid, of {dim} numbers as the first")
+                if (wanted := rows.wants(name)) is not None:
+                    rows.add(wanted, row)
+    except (SafetensorError, TypeError, ValueError, OSError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: truncated or damaged safetensors file, or of a number format that numpy lacks "
+                         f"({type(error).__name__}); save it anew, as float32") from None
+    return rows.whole()
+
+
+def _read_stream(path: Path, file: io.BufferedReader, rows: Rows) -> ReadVectors:
+    head = file.peek(HEAD)
+    kind = text_kind(head[:HEAD])
+    if kind or not head:
+        raise InputError(f"{path}: {INSTEAD.get(kind, 'no vectors, found ' + said_of(head))}; {EXPECTED}")
+    if head.startswith(BOM):
+        file.read(len(BOM))
+    first = file.readline(LONGEST_LINE)
+    if not (header := HEADER.fullmatch(first)):
+        return _read_text(path, file, first, None, rows)
+    count, dim = int(header[1]), int(header[2])
+    if not count or not 0 < dim <= WIDEST:
+        raise InputError(f"{path}: its first line announces {count} terms of width {dim}; expected at least "
+                         f"one, of width 1 to {WIDEST}")
+    rows.dim = dim
+    start = file.peek(LONGEST_TERM)
+    fields = start.partition(b"\n")[0].split()
+    if is_text(start[:HEAD]) or len(fields) > dim and _numbers(fields[-dim:]):
+        return _read_text(path, file, b"", (count, dim), rows)
+    return read_binary(path, file, count, dim, rows)
+
+
+def _numbers(fields: list[bytes]) -> bool:
+    """Whether all are numbers, as text."""
+    try:
+        return len(list(map(float, fields))) == len(fields)
     except ValueError:
         return False
 
 
-def _read_text(path: Path, lines: Iterable[bytes], expected: tuple[int, int] | None,
-               number: int) -> tuple[list[str], np.ndarray]:
+def _read_text(path: Path, file: IO[bytes], first: bytes, announced: tuple[int, int] | None, rows: Rows) -> ReadVectors:
     """Lines `term number number ...`; a term may hold spaces (some of GloVe's do) once the width is known."""
-    terms, rows, dim = [], _Matrix(), expected[1] if expected else None
-    for number, line in enumerate(lines, number):  # noqa: B020
-        dim = dim or line.rstrip().count(b" ")
-        fields = line.rstrip().rsplit(b" ", dim)
-        try:
-            row = np.array(fields[1:], np.float32)
-        except ValueError:
-            row = np.empty(0, np.float32)
-        if not dim or len(row) != dim:
-            raise InputError(f"{path}: line {number} is {line[:60]!r}; expected a term and {dim or 'some'} numbers, "
-                             "all parted by single spaces")
-        terms.append(fields[0].decode("utf-8", "replace"))
-        rows.append(row)
-    if not terms or expected and len(terms) != expected[0]:
-        raise InputError(f"{path}: ends after line {number} with {len(terms)} vectors; "
-                         f"expected {expected[0] if expected else 'at least one'}")
-    return terms, rows.whole()
+    number, line = (1, first) if announced is None else (2, file.readline(LONGEST_LINE))
+    comma = b"," if b"," in line and len(line.split()) == 1 else None
+    rows.dim = dim = announced[1] if announced else _width(line.strip().split(comma))
+    last = b""
+    while line:
+        fields = line.strip().rsplit(comma, dim)
+        if len(fields) != dim + 1 or not dim or b"\0" in line or b" " in fields[0] and _holds_a_vector(fields[0], dim):
+            raise _no_vector(path, number, line, dim)
+        if (wanted := rows.wants(fields[0].strip(b'"') if comma else fields[0])) is not None:
+            try:
+                row = np.array(fields[1:], np.float32)
+            except ValueError:
+                raise _no_vector(path, number, line, dim) from None
+            rows.add(wanted, row)
+        last, line, number = line, file.readline(LONGEST_LINE), number + 1
+    found = rows.number
+    if announced and found == announced[0] - 1 and last.endswith(b"\n"):
+        print(f"{quoted(str(path), 200)}: its first line counts {announced[0]:,} vectors; it ends on a whole line "
+              f"after {found:,}, which were taken")
+        rows.leave_out("vectors_announced_but_missing")
+    elif announced and found != announced[0] or not found:
+        raise InputError(f"{path}: ends after line {number - 1} with {found} vectors; "
+                         f"expected {announced[0] if announced else 'at least one'}")
+    return rows.whole()
 
 
-def _read_binary(path: Path, file: IO[bytes], count: int, dim: int) -> tuple[list[str], np.ndarray]:
-    terms, rows = [], _Matrix()
-    for number in range(1, count + 1):
-        term = _until_space(file)
-        packed = file.read(4 * dim)
-        if term is None or len(packed) != 4 * dim:
-            raise InputError(f"{path}: truncated in vector {number} of {count}, or no word2vec binary file")
-        terms.append(term.decode("utf-8", "replace"))
-        rows.append(np.frombuffer(packed, "<f4"))
-    if file.read(2).strip():
-        raise InputError(f"{path}: goes on after its {count} vectors; expected its end")
-    return terms, rows.whole()
+def _width(fields: list[bytes]) -> int:
+    """How many numbers end a line, a term being before them."""
+    width = 0
+    while width < len(fields) - 1 and _numbers(fields[-1 - width:len(fields) - width]):
+        width += 1
+    return width
 
 
-def _until_space(file: IO[bytes]) -> bytes | None:
-    term = bytearray()
-    while (byte := file.read(1)) != b" ":
-        if not byte or len(term) > LONGEST_TERM:
-            return None
-        term += byte
-    return bytes(term).lstrip(b"\n")  # some writers end a vector with a line
+def _holds_a_vector(term: bytes, dim: int) -> bool:
+    """Whether what stands before a line's numbers is a term and a vector too: two lines that lost the end between."""
+    fields = term.split()
+    return len(fields) > dim and (dim == 1 or _numbers(fields[1:dim]))
 
 
-class _Inert:
-    """Stands for any class of gensim: keeps what was saved, does nothing."""
-
-    def __init__(self, *_: Any, **__: Any):
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        self.__dict__.update(state if isinstance(state, dict) else {})
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Rebuilds numpy arrays and plain values; gensim's classes become _Inert, so that a file can run no code."""
-
-    OF_NUMPY = {"_reconstruct", "ndarray", "dtype", "_frombuffer", "scalar"}
-    PLAIN = {("collections", "defaultdict"), ("builtins", "int"), ("builtins", "hash")}  # in models
-
-    def find_class(self, module: str, name: str) -> Any:
-        package = module.split(".")[0]
-        if package == "gensim" or module.startswith("numpy.random"):
-            return _Inert
-        if (package == "numpy" and name in self.OF_NUMPY) or (module, name) in self.PLAIN:
-            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which is not let in")
-
-
-def _read_gensim(path: Path) -> tuple[list[str], np.ndarray]:
-    """KeyedVectors.save or Word2Vec.save, in one file: one beside it could change unnoticed by DVC."""
-    try:
-        with open(path, "rb") as file:
-            saved = _ArraysOnly(file).load()
-    except Exception as error:  # a broken pickle raises nearly anything
-        raise InputError(f"{path}: gensim's file cannot be read safely: {error}; {EXPORT}") from None
-    fields = getattr(getattr(saved, "wv", saved), "__dict__", {})
-    terms = fields.get("index_to_key") or fields.get("index2word")
-    vectors = fields.get("vectors", fields.get("syn0"))
-    if vectors is None:
-        raise InputError(f"{path}: holds no vectors; gensim keeps large ones in a file of their own (...vectors.npy), "
-                         f"but one file is expected here; {EXPORT}")
-    if not terms:
-        raise InputError(f"{path}: gensim's file holds no terms; expected KeyedVectors or Word2Vec")
-    return list(terms), np.asarray(vectors, np.float32)
+def _no_vector(path: Path, number: int, line: bytes, dim: int) -> InputError:
+    if not is_text(line[:HEAD]):
+        return InputError(f"{path}: line {number} is no text; {EXPECTED}; or it is damaged: fetch it again")
+    return InputError(f"{path}: line {number} is {quoted(line[:60].decode('utf-8', 'replace').strip())}; expected a "
+                      f"term and {dim or 'some'} numbers, parted by spaces, tabs or commas")

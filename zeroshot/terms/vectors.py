@@ -4,6 +4,7 @@ The folder: `vectors.npy` float32 [terms, dim]; `vocabulary.tsv`, term <tab> cou
 files' checksums (`sha256sum -c` reads it). zeroshot.terms.foreign_vectors reads the rest.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,11 +22,15 @@ REMEDY = "delete the folder and `dvc repro train_skipgram`"
 
 
 class TermVectors(NamedTuple):
-    """Row i of `vectors`, of any length, belongs to terms[i], which occurred counts[i] times (0: not known)."""
+    """Row i of `vectors`, of any length, belongs to terms[i], which occurred counts[i] times (0: not known).
+
+    `left_out` counts vectors of a user's file that are not here, by why.
+    """
 
     terms: list[str]
     counts: Int64[np.ndarray, "terms"]
     vectors: Float32[np.ndarray, "terms dim"]
+    left_out: Mapping[str, int] = {}
 
 
 def write_term_vectors(folder: Path, terms: TermVectors) -> None:
@@ -37,37 +42,27 @@ def write_term_vectors(folder: Path, terms: TermVectors) -> None:
         file.writelines(f"{sha256_of(folder / name)}  {name}\n" for name in SEALED)
 
 
-def read_term_vectors(path: Path) -> TermVectors:
-    """Read our folder, or a file of word2vec (text, binary), GloVe (text) or gensim (KeyedVectors or Word2Vec, saved).
+def read_term_vectors(path: Path, wanted: Callable[[str], bool] | None = None, member: str = "") -> TermVectors:
+    """Read our folder, or a file as zeroshot.terms.foreign_vectors describes them.
 
     Terms of foreign files are as they stand there, "New_York" or "new_york"; of one that is repeated, the first counts.
 
+    Args:
+        wanted: which terms of a foreign file are needed, which bounds the memory; None: all.
+        member: the file's name in a zip that holds several.
+
     Raises:
-        InputError: damaged, cut short, of changing width, a number that is none, an all-zero vector, or, in our folder,
-            a term twice; names file and line or row.
+        InputError: damaged, cut short, of changing width, a number that is none, or, in our folder, an all-zero vector
+            or a term twice; names file and line or row.
     """
     if path.is_dir():
         terms = _read_folder(path)
-    elif path.is_file():
-        names, vectors = _first_of_each(path, *read_foreign_vectors(path))
-        terms = TermVectors(names, np.zeros(len(names), np.int64), vectors)
-    else:
+        _check(path, terms)
+        return terms
+    if not path.is_file():
         raise InputError(f"{path}: no such file or folder; expected term vectors")
-    _check(path, terms)
-    return terms
-
-
-def _first_of_each(path: Path, names: list[str], vectors: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Without the repeated terms; moves the others up in place."""
-    first: dict[str, int] = {}
-    for row, name in enumerate(names):
-        first.setdefault(name, row)
-    if (repeated := len(names) - len(first)) and len(vectors) == len(names):
-        print(f"{path}: {repeated:,} of {len(names):,} vectors repeat a term; the first of each was kept")
-        for new, old in enumerate(first.values()):
-            vectors[new] = vectors[old]
-        return list(first), vectors[:len(first)]
-    return names, vectors
+    names, vectors, left_out = read_foreign_vectors(path, wanted, member)
+    return TermVectors(names, np.zeros(len(names), np.int64), vectors, left_out)
 
 
 def _read_folder(folder: Path) -> TermVectors:
@@ -85,7 +80,7 @@ def _read_folder(folder: Path) -> TermVectors:
 
 
 def _check(path: Path, terms: TermVectors) -> None:
-    names, _, vectors = terms
+    names, vectors = terms.terms, terms.vectors
     if vectors.ndim != 2 or vectors.dtype != np.float32 or len(vectors) != len(names) or not vectors.size:
         raise InputError(f"{path}: {len(names)} terms and vectors of shape {vectors.shape}, {vectors.dtype}; "
                          f"expected float32 [{len(names)}, dim]")

@@ -1,59 +1,80 @@
 """The kinds of text that a corpus is made from, as articles: WordNet, WikiExtractor, MediaWiki dumps, plain text."""
 
 import html
+import json
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
 from xml.etree import ElementTree
 
-from zeroshot.console.errors import InputError
-from zeroshot.text.files import UNPACKERS, Block, opened
+from zeroshot.base.packed import SUFFIXES
+from zeroshot.base.signatures import HEAD, is_text, shown, text_kind
+from zeroshot.console.errors import InputError, quoted
+from zeroshot.text.files import SPACE, Block, Boundary, Found, find_files, named, opened
 
 Source = Literal["wordnet", "wikiextractor", "mediawiki", "plain"]
-BOUNDARY = {"wordnet": b"\n", "plain": b"\n", "wikiextractor": b"</doc>", "mediawiki": b"</page>"}
+LINES = Boundary(b"\n")
+BOUNDARY = {"wordnet": LINES, "plain": LINES, "mediawiki": Boundary(b"</page>"),
+            "wikiextractor": Boundary(b"</doc>", b"<doc ", lined=b"{")}
 HAS_ARTICLES = {"wikiextractor", "mediawiki"}
 MAIN_NAMESPACE = "0"
+ESCAPED = 2  # times that extractors escape entities, at most: &amp;lt; is <
 
-_DOC = re.compile(r"\s*<doc [^>]*>")
+_DOC = re.compile(r"[\s\ufeff]*<doc [^>\n]*>")
+_UNCLOSED = '\n<doc id="'  # within a document: the one before has lost its </doc>
+_LINE_END = re.compile(r"[ \t\r]*(\n|\Z)")
 _PAGE_TAG = re.compile(rb"</?page>")  # in a page's text they are escaped
 _REDIRECT = re.compile(r"\s*#redirect", re.IGNORECASE)
+_HALVES = re.compile("[\ud800-\udfff]")  # of letters: JSON can hold one alone
 
 
 class Article(NamedTuple):
-    """A text, or why a page gives none: "redirect" or "namespace"."""
+    """A text, or what was left out instead.
+
+    Attributes:
+        left_out: "pages_redirect", "pages_other_namespace", "files_empty" or "files_with_trailing_bytes".
+        file: whose, where a file is concerned.
+        older: revisions of the page besides the newest, which is the text.
+    """
 
     text: str
-    dropped: str = ""
+    left_out: str = ""
+    file: Path | None = None
+    older: int = 0
 
 
-def text_files(text: Path, source: Source) -> list[Path]:
-    """Files of the user's text: `text` itself, or all under the folder `text`, sorted by path.
+def text_files(text: Path, source: Source, setting: str = "text") -> Found:
+    """Files of the user's text: `text` itself, or those under the folder `text` that are named as `source` does.
 
     Raises:
-        InputError: nothing there, or nothing that looks like `source`.
+        InputError: nothing there, or nothing that looks like `source`, or links that lead nowhere or to folders.
     """
-    if text.is_file():
-        return [text]
-    if not text.is_dir():
-        raise InputError(f"{text}: no such file or folder; `prepare_corpus.text` names your text")
-    files = sorted(file for file in text.rglob("*") if file.is_file() and _looks_like(file, source))
-    if not files:
-        raise InputError(f"{text}: no file that looks like {source!r} text ({_EXPECTED[source]}) in this folder")
-    return files
+    if not text.exists():
+        raise InputError(f"{text}: no such file or folder; `prepare_corpus.{setting}` names your text")
+    found = find_files(text, lambda name: _looks_like(name, source))
+    if not found.files:
+        others = f"; it holds {named(found.left)}" if found.left else ""
+        raise InputError(f"{text}: no file that looks like {source!r} text ({_EXPECTED[source]}) in this folder"
+                         f"{others}")
+    return found
 
 
 _EXPECTED = {"wordnet": "glosses.txt", "wikiextractor": "wiki_00, wiki_01.bz2, ...", "mediawiki": "*.xml, *.xml.bz2",
-             "plain": "*.txt, *.txt.gz, *.txt.bz2, *.txt.zst"}
+             "plain": "*.txt, *.txt.gz, *.txt.bz2, *.txt.xz, *.txt.zst"}
+_BEGINS: dict[bytes, Source] = {b"<mediawiki": "mediawiki", b"<doc ": "wikiextractor", b'{"': "wikiextractor"}
 
 
-def _looks_like(file: Path, source: Source) -> bool:
-    name = file.name.removesuffix(file.suffix) if file.suffix in UNPACKERS else file.name
+def _looks_like(name: str, source: Source) -> bool:
+    name = name.lower()
+    suffix = Path(name).suffix
+    plain = name.removesuffix(suffix) if suffix in SUFFIXES else name
     if source == "wikiextractor":
-        return name.startswith("wiki_")
+        return plain.startswith("wiki_")
     if source == "mediawiki":  # multistream dumps name their parts ...xml-p1p41242.bz2
-        return ".xml" in name and "index" not in name
-    return name.endswith(".txt") or (file.suffix in UNPACKERS and "." not in name)
+        return ".xml" in plain and "index" not in plain
+    return plain.endswith((".txt", ".text")) or (suffix in SUFFIXES and "." not in plain)
 
 
 def articles_of(task: list[Block], source: Source) -> Iterator[Article]:
@@ -64,23 +85,80 @@ def articles_of(task: list[Block], source: Source) -> Iterator[Article]:
     """
     read = {"wikiextractor": _wikiextractor, "mediawiki": _mediawiki}.get(source, _plain)
     for block in opened(task, BOUNDARY[source]):
-        yield from read(block)
+        if block.trailing:
+            yield Article("", "files_with_trailing_bytes", block.path)
+        if block.last and not block.offset and not block.data.strip(SPACE):
+            yield Article("", "files_empty", block.path)
+        else:
+            yield from read(block)
 
 
 def _plain(block: Block) -> Iterator[Article]:
+    head = block.data[:HEAD]
+    if not block.offset and (text_kind(head) or b"\0" in head or _source_of(head)):
+        raise InputError(f"{block.path}: not plain text, found {shown(head)}{_hint(head, 'plain')}")
     yield Article(_decoded(block))
 
 
+def _source_of(head: bytes) -> str:
+    """The kind of source that a file begins as, "" if none but plain text."""
+    text = head[:HEAD].lstrip(SPACE)
+    return next((source for begin, source in _BEGINS.items() if text.startswith(begin)), "")
+
+
+def _hint(head: bytes, taken: Source) -> str:
+    """What to do with a file that is not what it was taken for."""
+    if (source := _source_of(head)) not in ("", taken):
+        return f"; is its `source` {source}?"
+    return "; take the text out of it first" if text_kind(head[:HEAD]) else ""
+
+
 def _wikiextractor(block: Block) -> Iterator[Article]:
-    *documents, rest = _decoded(block).split("</doc>")
-    for document in documents:
+    text = _decoded(block)
+    if text[:64].lstrip("\ufeff \t\r\n").startswith("{"):
+        yield from map(Article, _json_lines(block, text))
+        return
+    pieces, document = text.split("</doc>"), ""
+    for piece, following in pairwise(pieces):
+        document += piece
+        if not (_DOC.match(following) or following.isspace() or not following or _ends_line(piece, following)):
+            document += " "  # in place of a </doc> that the text itself holds
+            continue
         start = _DOC.match(document)
-        if not start:
+        if not start or document.find(_UNCLOSED, start.end()) >= 0:
             raise _no_document(block, document)
-        body = document[start.end():]
-        yield Article(html.unescape(body) if "&" in body else body)
-    if rest and not rest.isspace():
+        yield Article(_unescaped(document[start.end():]))
+        document = ""
+    if rest := (document + pieces[-1]).strip():
         raise _no_document(block, rest)
+
+
+def _ends_line(before: str, behind: str) -> bool:
+    """Whether a </doc> between these has a line of its own, as extractors write it."""
+    return before.rstrip(" \t").endswith("\n") and bool(_LINE_END.match(behind))
+
+
+def _unescaped(text: str) -> str:
+    for _ in range(ESCAPED):
+        if "&" not in text:
+            break
+        text = html.unescape(text)
+    return text
+
+
+def _json_lines(block: Block, text: str) -> Iterator[str]:
+    """The texts that WikiExtractor's --json writes, an article a line."""
+    for number, line in enumerate(text.lstrip("\ufeff").split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            body = json.loads(line)["text"]
+            body.startswith("")
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            raise InputError(f"{block.path}: truncated or damaged: line {number} of what begins at byte "
+                             f"{block.offset:,} (unpacked) is {quoted(line, 40)}; expected WikiExtractor's --json: "
+                             '{"id": ..., "text": ...} in every line') from None
+        yield _HALVES.sub(" ", _unescaped(body))
 
 
 def _mediawiki(block: Block) -> Iterator[Article]:
@@ -114,20 +192,22 @@ def _corrupt_page(block: Block, position: int, fault: str) -> InputError:
 
 
 def _page_article(page: ElementTree.Element) -> Article:
-    markup = page.findtext("revision/text") or ""
+    revisions = page.findall("revision")
+    newest = max(enumerate(revisions), key=lambda pair: (pair[1].findtext("timestamp", ""), pair[0]), default=None)
+    markup, older = newest[1].findtext("text") or "" if newest else "", max(0, len(revisions) - 1)
     if page.findtext("ns", MAIN_NAMESPACE) != MAIN_NAMESPACE:
-        return Article("", "namespace")
+        return Article("", "pages_other_namespace", older=older)
     if page.find("redirect") is not None or _REDIRECT.match(markup):
-        return Article("", "redirect")
+        return Article("", "pages_redirect", older=older)
     from zeroshot.text.markup import plain_text  # here, since only this source needs gensim, a second's import
 
-    return Article(plain_text(markup))
+    return Article(plain_text(markup), older=older)
 
 
 def _check_dump(block: Block) -> None:
     if block.offset == 0 and b"<mediawiki" not in block.data[:4096]:
-        raise InputError(f"{block.path}: no MediaWiki dump: it starts with {block.data[:40]!r}; "
-                         "expected <mediawiki ...>")
+        raise InputError(f"{block.path}: no MediaWiki dump, found {shown(block.data)}; expected <mediawiki ...>"
+                         f"{_hint(block.data, 'mediawiki')}")
     if block.last and not block.data.rstrip().endswith(b"</mediawiki>"):
         raise InputError(f"{block.path}: truncated: the dump ends at byte {block.offset + len(block.data)} (unpacked) "
                          "without </mediawiki>; fetch it again")
@@ -135,12 +215,16 @@ def _check_dump(block: Block) -> None:
 
 def _no_document(block: Block, found: str) -> InputError:
     return InputError(f"{block.path}: truncated, or no WikiExtractor output: in the {len(block.data):,} bytes from "
-                      f"{block.offset:,} (unpacked) found {found.strip()[:40]!r}, expected <doc ...> ... </doc>")
+                      f"{block.offset:,} (unpacked) found {shown(found.strip().encode())}, expected "
+                      f"<doc ...> ... </doc>{'' if block.offset else _hint(block.data, 'mediawiki')}")
 
 
 def _decoded(block: Block) -> str:
     try:
-        return block.data.decode("utf-8")
+        return block.data.decode("utf-8" if block.offset else "utf-8-sig")
     except UnicodeDecodeError as error:
+        head = block.data[:HEAD]
+        if not block.offset and not is_text(head) and (text_kind(head) or b"\0" in head):
+            raise InputError(f"{block.path}: no text, found {shown(head)}") from None
         raise InputError(f"{block.path}: not UTF-8 at byte {block.offset + error.start} (unpacked); "
                          "convert it with iconv") from None

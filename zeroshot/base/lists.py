@@ -1,0 +1,56 @@
+"""Lists and tables of the user's, a line an entry: read as people write them, on whatever system."""
+
+import re
+from pathlib import Path
+
+from zeroshot.console import refusals
+
+NO_LABEL = "-"  # a line that stands for no class, where the lines' order counts
+_WNID = re.compile(r"""["']?([nN][0-9]{8})["']?(?=[\s,;]|$)""")
+
+
+def text_lines(path: Path, expected: str) -> list[tuple[int, str]]:
+    """Number and text of each line, without white space at its ends; empty lines and those that begin with # left out.
+
+    Args:
+        expected: what the file should hold and which setting names it, for messages.
+
+    Raises:
+        InputError: missing, or no UTF-8 text.
+    """
+    try:
+        data = path.read_bytes()
+        lines = data.decode("utf-8-sig").splitlines()
+    except OSError as error:
+        raise refusals.unreadable_list(path, error, expected) from None
+    except UnicodeDecodeError:
+        raise refusals.not_utf8(path, data, expected) from None
+    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip() and line.lstrip()[0] != "#"]
+
+
+def read_wnid_list(path: Path, expected: str, *, gaps: bool = False, may_be_empty: bool = False) -> list[str]:
+    """The wnids of a list in its order, in lower case: the first thing in each line; a space, tab, comma or semicolon
+    parts it from what follows, which is for people.
+
+    Args:
+        expected: as in `text_lines`.
+        gaps: NO_LABEL may stand for a wnid, and is kept.
+        may_be_empty: a list without wnids is one.
+
+    Raises:
+        InputError: missing, no text, a line that begins otherwise, a wnid twice, or none at all.
+    """
+    first_line: dict[str, int] = {}
+    entries = []
+    for number, line in text_lines(path, expected):
+        if gaps and line.split()[0] == NO_LABEL:
+            entries.append(NO_LABEL)
+            continue
+        if not (found := _WNID.match(line)):
+            raise refusals.no_wnid(path, number, line, expected)
+        entries.append(wnid := found[1].lower())
+        if first_line.setdefault(wnid, number) != number:
+            raise refusals.twice(path, wnid, first_line[wnid], number)
+    if not first_line and not may_be_empty:
+        raise refusals.no_wnids(path, expected)
+    return entries
