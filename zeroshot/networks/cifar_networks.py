@@ -1,6 +1,6 @@
 """Networks for 32x32 images beside the ResNets of cifar_resnet: each is cut into body, head and classifier.
 
-    convnet           the conventional CNN of the CIFAR-10 examples of its day: three convolutions, two poolings, a layer of 512
+    convnet           the conventional CNN of its day's examples: three convolutions, two poolings, a layer of 512
     allcnn            All-CNN-C (Springenberg et al. 2014, table 1): strides, no poolings; a 1x1 convolution classifies
     resnet9-<width>   a wide and shallow ResNet that learns in some 15 epochs (after Page, DAWNBench 2018)
 """

@@ -1,14 +1,14 @@
 """Word vectors in the forms that other tools write: word2vec text and binary, GloVe text, gensim's own files."""
 
 import gzip
-import pickle
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
+from zeroshot.base.pickles import ArraysOnly
 from zeroshot.console.errors import InputError
 
 HEADER = re.compile(rb"(\d+) +(\d+)\s*\n")  # of word2vec: how many terms, of what width
@@ -119,36 +119,11 @@ def _until_space(file: IO[bytes]) -> bytes | None:
     return bytes(term).lstrip(b"\n")  # some writers end a vector with a line
 
 
-class _Inert:
-    """Stands for any class of gensim: keeps what was saved, does nothing."""
-
-    def __init__(self, *_: Any, **__: Any):
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        self.__dict__.update(state if isinstance(state, dict) else {})
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Rebuilds numpy arrays and plain values; gensim's classes become _Inert, so that a file can run no code."""
-
-    OF_NUMPY = {"_reconstruct", "ndarray", "dtype", "_frombuffer", "scalar"}
-    PLAIN = {("collections", "defaultdict"), ("builtins", "int"), ("builtins", "hash")}  # in models
-
-    def find_class(self, module: str, name: str) -> Any:
-        package = module.split(".")[0]
-        if package == "gensim" or module.startswith("numpy.random"):
-            return _Inert
-        if (package == "numpy" and name in self.OF_NUMPY) or (module, name) in self.PLAIN:
-            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which is not let in")
-
-
 def _read_gensim(path: Path) -> tuple[list[str], np.ndarray]:
     """KeyedVectors.save or Word2Vec.save, in one file: one beside it could change unnoticed by DVC."""
     try:
         with open(path, "rb") as file:
-            saved = _ArraysOnly(file).load()
+            saved = ArraysOnly(file, inert=("gensim", "numpy.random")).load()
     except Exception as error:  # a broken pickle raises nearly anything
         raise InputError(f"{path}: gensim's file cannot be read safely: {error}; {EXPORT}") from None
     fields = getattr(getattr(saved, "wv", saved), "__dict__", {})
