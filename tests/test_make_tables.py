@@ -34,7 +34,8 @@ def run(folder, sets, models=("devise", "conse-10", "conse-7", "softmax", "ridge
         published = make_tables.Path(PUBLISHED).resolve()
         patch.chdir(folder)
         make_tables.main(make_tables.Params(same_size=0.03), scores=folder / "scores", classes=folder / "classes",
-                         taxonomy=folder / "taxonomy", published=published, out=folder / "tables", plot=folder / "plots" / "hit.png")
+                         taxonomy=folder / "taxonomy", published=published, out=folder / "tables",
+                         plot=folder / "plots" / "hit.png")
     return {path.name: path.read_text() for path in (folder / "tables").iterdir()}
 
 

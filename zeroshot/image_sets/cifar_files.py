@@ -183,8 +183,7 @@ def _read_archive(path: Path, version: Version, wanted: tuple[str, ...], publish
     except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: truncated or damaged archive ({' '.join(str(error).split())[:100]}); {AGAIN}"
-                         ) from None
+        raise InputError(f"{path}: truncated or damaged archive ({type(error).__name__}); {AGAIN}") from None
     if published and path.suffix != ".gz":
         for name, data in found.items():
             _check_file(path / version.folder / name, data)
