@@ -26,8 +26,8 @@ def test_published_and_ours_stand_side_by_side(tmp_path, monkeypatch):
     """One seed has its interval; of two it is the mean; what has not run is a dash."""
     (tmp_path / "p.csv").write_text(TEXT)
     monkeypatch.setattr(published_tables, "_of_class", lambda *_: None)
-    path = write_published(tmp_path, "T", read_published(tmp_path / "p.csv", ROWS), {"one": ["c1"], "two": ["c2", "c3"]},
-                           lambda *asked: FIGURES.get(asked), tmp_path)
+    lines, commits = read_published(tmp_path / "p.csv", ROWS), {"one": ["c1"], "two": ["c2", "c3"]}
+    path = write_published(tmp_path, "T", lines, commits, lambda *asked: FIGURES.get(asked), tmp_path)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in path.read_text().splitlines()
             if line.startswith("| ")]
     assert rows[1] == ["Softmax", "67.5", "70.0 (65.0 to 75.5)", "one, Softmax baseline, seen hit@1"]
