@@ -1,11 +1,13 @@
 """Rankings of one model -> flat hit@k, hierarchical precision@k and more, a JSON file a label set.
 
 ConSE section 4, DeViSE section 4. Reads data/rankings/<model>.safetensors, the taxonomy and the label sets; writes
-metrics/<model>/<set>.json, flat, fractions, the same figures as rows of data/scores/<model>.csv, and the few that DVC
-compares as metrics/headline/<model>.json. A set without test images or candidates gets no file. For all of ImageNet
-under a minute and 2 GB, mostly distances in WordNet.
+metrics/<model>/<set>.json, flat, fractions, the same figures as rows of data/scores/<model>.csv, the few that DVC
+compares as metrics/headline/<model>.json, and hits class by class with intervals, data/classes/<model>.csv. A class is
+`apart` if no seen class is a kind of it nor it of one, so that no training image shows it. A set without test images or
+candidates gets no file. For all of ImageNet under a minute and 2 GB, mostly distances in WordNet.
 """
 
+import csv
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +21,8 @@ from zeroshot.base.params import Seed, StageParams
 from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
 from zeroshot.evaluation import metrics
+from zeroshot.evaluation.classes import COLUMNS as CLASS_COLUMNS
+from zeroshot.evaluation.classes import apart_figures, class_rows
 from zeroshot.evaluation.hierarchy import FAR, hops_and_radii
 from zeroshot.evaluation.metrics import KS
 from zeroshot.labels.label_sets import PLUS_SEEN, memberships, read_label_sets
@@ -42,7 +46,7 @@ class Params(StageParams):
 
 
 def main(params: Params, *, model: str, rankings: Path, taxonomy: Path, label_sets: Path, out: Path,
-         headline: Path, scores: Path) -> None:
+         headline: Path, scores: Path, classes: Path) -> None:
     sets = read_label_sets(label_sets)
     ranked = Rankings(rankings, sets)
     if ranked.model != model:
@@ -51,12 +55,17 @@ def main(params: Params, *, model: str, rankings: Path, taxonomy: Path, label_se
         raise InputError(f"{rankings}: no label set has both test images and candidates, so there is nothing to score; "
                          "expected `val` images of seen classes or `unseen` images of classes in a label set")
     hierarchy = Hierarchy(read_taxonomy(taxonomy), ranked, sets)
-    table = {}
+    table, rows = {}, []
     for name in progress(ranked.names, unit="sets", desc=f"scoring {model}"):
-        table[name] = score_set(ranked, name, hierarchy, params)
+        by_class = counts_by_class(ranked, f"{name}/true", f"{name}/rank")
+        table[name] = score_set(ranked, name, hierarchy, by_class, params)
+        rows += class_rows(name, ranked.wnids, by_class, hierarchy.apart)
         write_json(out / f"{name}.json", table[name])
     write_json(headline, headline_of(table))
     _write_scores(scores, model, table)
+    with atomic_write(classes) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([CLASS_COLUMNS, *rows])
 
 
 class Hierarchy:
@@ -75,6 +84,17 @@ class Hierarchy:
         self.source_of[sources] = np.arange(len(sources))
         self.outside = {name: int((nodes[member] < 0).sum()) for name, member in members.items()}
         self.members = members
+        self.apart = self._apart(taxonomy, ranked.wnids, label_sets["seen"], true)
+
+    @staticmethod
+    def _apart(taxonomy: Taxonomy, wnids: list[str], seen: list[str], true: set[int]) -> np.ndarray:
+        """bool [labels]: true labels that are neither seen nor a kind of a seen one, nor one of them."""
+        above = {wnid for label in seen for wnid in taxonomy.ancestors(label)}
+        related = above.union(seen)
+        apart = np.zeros(len(wnids), bool)
+        for label in true:
+            apart[label] = wnids[label] not in related and not set(seen) & taxonomy.ancestors(wnids[label]).keys()
+        return apart
 
     def reachable(self, name: str) -> np.ndarray:
         """int64 [sources]: how many labels of the set each true label can reach, up to the largest k."""
@@ -84,15 +104,22 @@ class Hierarchy:
         return np.maximum(count, 1)
 
 
-def score_set(ranked: Rankings, name: str, hierarchy: Hierarchy, params: Params) -> dict[str, float | int]:
+def counts_by_class(ranked: Rankings, true: str, rank: str) -> np.ndarray:
+    """int64 [labels, 6], see `metrics.class_counts`, of two arrays of the rankings that belong together."""
+    by_class = np.zeros((len(ranked.wnids), 1 + len(KS)), np.int64)
+    for labels, ranks in zip(ranked.chunks(true), ranked.chunks(rank), strict=True):
+        by_class += metrics.class_counts(ranks[0], labels[0], len(ranked.wnids))
+    return by_class
+
+
+def score_set(ranked: Rankings, name: str, hierarchy: Hierarchy, by_class: np.ndarray, params: Params
+              ) -> dict[str, float | int]:
     """All figures of one label set, under the names that they are published by."""
     about = ranked.about[name]
     by_rank = np.zeros(about["candidates"] + 1, np.int64)
-    by_class = np.zeros((len(ranked.wnids), 1 + len(KS)), np.int64)
     correct = np.zeros((len(hierarchy.hops), len(KS), KS[-1] + 1), np.int64)
     for true, rank, top in ranked.chunks(f"{name}/true", f"{name}/rank", f"{name}/top"):
         by_rank += metrics.rank_counts(rank, about["candidates"])
-        by_class += metrics.class_counts(rank, true, len(ranked.wnids))
         correct += metrics.correct_counts(top, hierarchy.source_of[true], hierarchy.hops, hierarchy.radii[name])
     reachable = hierarchy.reachable(name)
     precision = {k: metrics.precision_values(correct, reachable, k) for k in KS}
@@ -113,6 +140,7 @@ def score_set(ranked: Rankings, name: str, hierarchy: Hierarchy, params: Params)
         "hit@1_low": low, "hit@1_high": high, "hp@5_low": hp_low, "hp@5_high": hp_high,
         **{f"macro_hit@{k}": metrics.macro_hit_at(by_class, k) for k in KS},
         "mrr": metrics.mean_reciprocal_rank(by_rank),
+        **(apart_figures(by_class, hierarchy.apart) if name != "seen" else {}),
         **_generalised(ranked, name, metrics.macro_hit_at(by_class, 1)),
     }
 
@@ -127,10 +155,7 @@ def _generalised(ranked: Rankings, name: str, unseen: float) -> dict[str, float]
     """Generalised zero-shot: mean per-class accuracy of seen and of unseen classes among the same candidates."""
     if not name.endswith(PLUS_SEEN) or f"{name}/val_rank" not in ranked:
         return {}
-    by_class = np.zeros((len(ranked.wnids), 1 + len(KS)), np.int64)
-    for (rank,), (true,) in zip(ranked.chunks(f"{name}/val_rank"), ranked.chunks("seen/true"), strict=True):
-        by_class += metrics.class_counts(rank, true, len(ranked.wnids))
-    seen = metrics.macro_hit_at(by_class, 1)
+    seen = metrics.macro_hit_at(counts_by_class(ranked, "seen/true", f"{name}/val_rank"), 1)
     return {"gzsl_seen": seen, "gzsl_unseen": unseen, "gzsl_harmonic": harmonic_mean(seen, unseen)}
 
 

@@ -1,4 +1,4 @@
-"""Folders, tars or the demo's renderer -> image index, and pixels for small sets.
+"""Folders, tars, CIFAR's archives or the demo's renderer -> image index, and pixels for small sets.
 
 Reads a role's images (train, val: seen classes; unseen: the zero-shot classes) where they lie: tars by member
 offset, never extracted, never copied. Writes data/index (see zeroshot/images/index.py): the index, seen.txt,
@@ -10,6 +10,8 @@ of 64x64, or 2,000 photographs/s to 64x64. Memory while listing: 200 bytes an im
 """
 
 import os
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -28,8 +30,10 @@ from zeroshot.console.errors import InputError, quoted
 from zeroshot.console.progress import progress
 from zeroshot.image_sets.archives import Listing, in_words, list_folder, list_tar
 from zeroshot.image_sets.choosing import ChoosingParams, Chosen, choose_sources
+from zeroshot.image_sets.cifar import choose_cifar, datasets_of
+from zeroshot.image_sets.cifar_files import SIDE
 from zeroshot.image_sets.layouts import Source
-from zeroshot.image_sets.packing import find_unreadable, write_pixels
+from zeroshot.image_sets.packing import COPY_ROWS, find_unreadable, write_blocks, write_pixels
 from zeroshot.image_sets.renderer import class_looks, draw_images, random_of
 from zeroshot.images.files import ImageFiles
 from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, ROLES, TRAIN, UNSEEN, VAL, ImageIndex, write_index
@@ -46,19 +50,31 @@ class Demo(StageParams):
     variation: float = pydantic.Field(ge=0, le=10)
 
 
+class CifarParams(StageParams):
+    md5: Literal["published", "any"]
+    fetch: bool
+
+
 class Params(ChoosingParams):
-    source: Literal["demo", "folders"]
+    source: Literal["demo", "folders", "cifar"]
     images: str
     pack: int | None = pydantic.Field(ge=8, le=1024)
     check: Literal["none", "header", "decode"]
     max_unreadable: float = pydantic.Field(ge=0, le=1)
     workers: int = pydantic.Field(ge=1)
     demo: Demo
+    cifar: CifarParams
 
     @pydantic.model_validator(mode="after")
     def _demo_is_packed(self) -> "Params":
         if self.source == "demo" and self.pack is None:
             raise ValueError("`pack` must be a number of pixels (32) where `source` is demo")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _cifar_is_packed(self) -> "Params":
+        if self.source == "cifar" and self.pack != SIDE:
+            raise ValueError(f"`pack` must be {SIDE}, its images' own size, where `source` is cifar")
         return self
 
 
@@ -69,6 +85,8 @@ def main(params: Params, *, images: Path, names: Path, unseen_list: Path, demo_c
     skipped, counts = [], {"entries_ignored": 0, "unseen_classes_left_out_as_seen": 0}
     if params.source == "demo":
         draw_demo(params, demo_classes, nouns, out)
+    elif params.source == "cifar":
+        counts["unseen_classes_left_out_as_seen"] = index_cifar(params, images, nouns, names, unseen_list, out)
     else:
         skipped, counts = index_files(params, images, nouns, names, unseen_list, out)
     with atomic_write(out / "skipped.tsv") as file:
@@ -144,6 +162,35 @@ def read_demo_classes(path: Path, nouns: Taxonomy) -> tuple[list[str], list[str]
     if not wnids["seen"] or not wnids["unseen"]:
         raise InputError(f"{path}: expected at least one seen and one unseen class")
     return wnids["seen"], wnids["unseen"]
+
+
+# --- CIFAR's archives
+
+def index_cifar(params: Params, root: Path, nouns: Taxonomy, names: Path, unseen_list: Path, out: Path) -> int:
+    """Index and pack CIFAR's images below `root`; returns how many unseen classes are left out as seen."""
+    if params.cifar.fetch:
+        for dataset in datasets_of(params):
+            fetch_cifar(root, dataset)
+    cifar = choose_cifar(params, root, nouns, names, unseen_list, published=params.cifar.md5 == "published")
+    arrays, places = cifar.arrays(), list(dict.fromkeys(part.where for role in cifar.roles for part in role.parts))
+    print(f"index_images: {'; '.join(places)}")
+    made_from = {"source": params.source, "roles": params.roles.model_dump()}
+    sha256 = write_blocks(out / PIXELS_FILE, cifar.pixels(COPY_ROWS), len(arrays["role"]), SIDE)
+    write_index(out, cifar.wnids, arrays, pixels=sha256, containers=[], made_from=made_from)
+    return cifar.left_out
+
+
+def fetch_cifar(root: Path, dataset: str) -> None:
+    """Download what is not there, in a process of its own: this stage loads no torchvision.
+
+    Raises:
+        InputError: it could not be had.
+    """
+    ended = subprocess.run([sys.executable, "-m", "tools.fetch_cifar", str(root), dataset], stderr=subprocess.PIPE,
+                           text=True, errors="replace")
+    if ended.returncode:
+        raise InputError(ended.stderr.strip().splitlines()[-1] if ended.stderr.strip() else
+                         f"{root}: {dataset} could not be fetched")
 
 
 # --- images in files

@@ -1,7 +1,8 @@
 """All models' scores -> the papers' tables, with the papers' own figures beside ours where the label set is the same.
 
-Reads data/scores/*.csv and the 240 cells of Norouzi et al. 2014; writes results.csv (everything), flat_hit.md,
-hierarchical_precision.md, overview.md (the short one, printed at the end of a run) and a plot of hit@k.
+Reads data/scores/*.csv, data/classes/*.csv and the 240 cells of Norouzi et al. 2014; writes results.csv (everything),
+flat_hit.md, hierarchical_precision.md, overview.md (the short one, printed at the end of a run), classes.md (class by
+class) and a plot of hit@k.
 """
 
 import re
@@ -15,11 +16,13 @@ from stages import run_stage
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import StageParams, load_params
 from zeroshot.console.errors import InputError
+from zeroshot.evaluation.class_table import class_tables
 from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import BESIDE, NAMES, display_name
 from zeroshot.labels.label_sets import ALL_LABEL_SETS
 from zeroshot.report.cautions import near_chance, trained_on
 from zeroshot.report.papers import as_printed, is_same, lookup, published
+from zeroshot.taxonomy import read_taxonomy
 
 COLUMNS = ["model", "label_set", "metric", "k", "value"]
 OVERVIEW = {"seen": (1, 5, 20), "unseen": KS, "unseen+seen": (1, 5, 20)}
@@ -33,7 +36,8 @@ class ConseParams(StageParams, extra="ignore"):
     t: list[int]
 
 
-def main(params: Params, *, scores: Path, published: Path, out: Path, plot: Path) -> None:
+def main(params: Params, *, scores: Path, classes: Path, taxonomy: Path, published: Path, out: Path, plot: Path
+         ) -> None:
     results = read_scores(scores, load_params("rank_conse", ConseParams).t)
     paper = pd.read_csv(published)
     with atomic_write(out / "results.csv") as file:
@@ -43,6 +47,11 @@ def main(params: Params, *, scores: Path, published: Path, out: Path, plot: Path
            "hierarchical_precision", params.same_size)
     with atomic_write(out / "overview.md") as file:
         file.write(overview(results))
+    nouns = read_taxonomy(taxonomy)
+    by_class = {model: pd.read_csv(classes / f"{model}.csv") for model in results["model"].unique()}
+    with atomic_write(out / "classes.md") as file:
+        file.write(class_tables(by_class, {wnid: lemmas[0] for wnid, lemmas in zip(nouns.wnids, nouns.lemmas,
+                                                                                   strict=True)}))
     draw(results, plot)
 
 

@@ -52,7 +52,8 @@ def test_the_figures_are_those_of_evaluate(project):
     found = figures(Run.at(WORKSPACE), Run.at(WORKSPACE), models=["devise"])
     evaluate.main(evaluate.Params(resamples=100, seed=0), model="devise", taxonomy=Path("data/taxonomy"),
                   rankings=Path("data/rankings/devise.safetensors"), label_sets=Path("data/label_sets"),
-                  out=Path("metrics"), headline=Path("headline/devise.json"), scores=Path("scores.csv"))
+                  out=Path("metrics"), headline=Path("headline/devise.json"), scores=Path("scores.csv"),
+                  classes=Path("classes.csv"))
     told = {path.stem: json.loads(path.read_text()) for path in Path("metrics").glob("*.json")}
     assert {name for _, name, _ in found} == set(told)
     for (_, name, metric), row in found.items():

@@ -8,15 +8,18 @@ from stages import evaluate, rank_devise, rank_softmax
 from tests.ranking_world import NOUNS, SETS, WNID, build
 from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.console.errors import InputError
+from zeroshot.evaluation.classes import wilson_interval
 from zeroshot.evaluation.metrics import KS
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.ranking.rankings import Rankings
+from zeroshot.taxonomy import make_taxonomy
 
 
 def run(world, model="devise"):
     evaluate.main(evaluate.Params(resamples=200, seed=0), model=model, rankings=world / f"{model}.safetensors",
                   taxonomy=world / "taxonomy", label_sets=world / "label_sets", out=world / model,
-                  headline=world / f"{model}.json", scores=world / f"{model}.csv")
+                  headline=world / f"{model}.json", scores=world / f"{model}.csv",
+                  classes=world / f"{model}-classes.csv")
     return {path.stem: json.loads(path.read_text()) for path in (world / model).glob("*.json")}
 
 
@@ -114,3 +117,39 @@ def test_refusals(tmp_path):
     with pytest.raises(InputError, match="another label set `unseen`"):
         run(world)
     assert SETS["unseen"] != [WNID["dog"]]
+
+
+def test_classes_have_their_own_hits_and_those_apart_a_figure(tmp_path):
+    """Seen are cat, husky and car; pug and canoe are no kinds of them."""
+    world = build(tmp_path, images=12)
+    devise(world)
+    unseen = run(world)["unseen"]
+    with open(world / "devise-classes.csv") as file:
+        rows = [row for row in csv.DictReader(file) if row["label_set"] == "unseen"]
+    ranked = Rankings(world / "devise.safetensors", read_label_sets(world / "label_sets"))
+    rank, true = ranked["unseen/rank"], ranked["unseen/true"]
+    for row in rows:
+        own = rank[true == ranked.wnids.index(row["wnid"])]
+        assert int(row["images"]) == len(own) and float(row["hit@1"]) == (own == 1).mean()
+        assert float(row["hit@1_low"]) <= float(row["hit@1"]) <= float(row["hit@1_high"])
+    assert [row["apart"] for row in rows] == ["1", "1"]
+    assert (unseen["apart_images"], unseen["apart_classes"]) == (12, 2) and unseen["apart_hit@1"] == unseen["hit@1"]
+
+
+@pytest.mark.parametrize("seen", ["dog", "husky"])
+def test_a_class_that_a_seen_one_is_a_kind_of_or_is_a_kind_of_is_not_apart(seen):
+    """Unseen: pug, a kind of dog; dog itself, of which husky is a kind."""
+    nouns = make_taxonomy({WNID[name]: ([name], [WNID[parent] for parent in parents], [], "")
+                           for name, parents in NOUNS.items()})
+    labels = sorted(WNID.values())
+    true = {labels.index(WNID[name]) for name in ("pug", "dog", "canoe") if name != seen}
+    apart = evaluate.Hierarchy._apart(nouns, labels, [WNID[seen]], true)
+    expected = {"dog": {"canoe"}, "husky": {"pug", "canoe"}}[seen]
+    assert {name for name in NOUNS if apart[labels.index(WNID[name])]} == expected
+
+
+def test_wilsons_interval_by_hand():
+    """Newcombe 1998, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29."""
+    for hits, images, expected in ((81, 263, (0.2553, 0.3662)), (15, 148, (0.0624, 0.1605)), (0, 20, (0, 0.1611)),
+                                   (1, 29, (0.0061, 0.1718))):
+        assert wilson_interval(hits, images) == pytest.approx(expected, abs=5e-5)

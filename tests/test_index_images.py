@@ -24,6 +24,7 @@ SETTINGS = {
     "seen_among_unseen": "error", "pack": 8, "check": "header",
     "max_unreadable": 0.0, "workers": 1,
     "demo": {"classes": "unused", "seed": 1, "train": 4, "val": 2, "unseen": 3, "likeness": 0.8, "variation": 0.3},
+    "cifar": {"md5": "published", "fetch": False},
 }
 ANIMAL = "n00015388"
 

@@ -4,9 +4,14 @@ import pytest
 from stages import make_tables
 from stages.evaluate import _write_scores
 from zeroshot.console.errors import InputError
+from zeroshot.evaluation.classes import COLUMNS as CLASS_COLUMNS
 from zeroshot.evaluation.metrics import KS
+from zeroshot.taxonomy import make_taxonomy, write_taxonomy
 
 PUBLISHED = "presets/papers/conse_tables.csv"
+NOUNS = make_taxonomy({"n00000001": (["zebra"], [], [], ""), "n00000002": (["Ant"], [], [], "")})
+CLASSES = {"devise": ["unseen,n00000001,1,20,0.25,0,0,1", "unseen,n00000002,0,80,0.5,0,0,1"],
+           "conse-10": ["unseen,n00000001,1,20,0.0,0,0,1", "unseen,n00000002,0,80,1.0,0,0,1"]}
 
 
 def figures(size, hit=0.1, also_train=0):
@@ -20,12 +25,17 @@ def run(folder, sets, models=("devise", "conse-10", "conse-7", "softmax", "ridge
         if "unseen+seen" in table:
             table["unseen+seen"]["gzsl_harmonic"] = 0.256
         _write_scores(folder / "scores" / f"{model}.csv", model, table)
+        (folder / "classes").mkdir(exist_ok=True)
+        rows = [",".join(CLASS_COLUMNS), *CLASSES.get(model, [])]
+        (folder / "classes" / f"{model}.csv").write_text("\n".join(rows))
+    write_taxonomy(folder / "taxonomy", NOUNS)
     (folder / "params.yaml").write_text(f"rank_conse: {{t: {t}, threads: 2}}\n")
     with pytest.MonkeyPatch.context() as patch:
         published = make_tables.Path(PUBLISHED).resolve()
         patch.chdir(folder)
-        make_tables.main(make_tables.Params(same_size=0.03), scores=folder / "scores", published=published,
-                         out=folder / "tables", plot=folder / "plots" / "hit.png")
+        make_tables.main(make_tables.Params(same_size=0.03), scores=folder / "scores", classes=folder / "classes",
+                         taxonomy=folder / "taxonomy", published=published, out=folder / "tables",
+                         plot=folder / "plots" / "hit.png")
     return {path.name: path.read_text() for path in (folder / "tables").iterdir()}
 
 
@@ -89,3 +99,12 @@ def test_refusals(tmp_path):
     (tmp_path / "scores" / "x.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="x.csv: columns a, b; expected model"):
         run(tmp_path, {}, models=())
+
+
+def test_classes_stand_side_by_side_with_intervals_and_those_apart_are_summed(tmp_path):
+    """Wilson's interval of 5 of 20 is 11.2 to 46.9 %; of 0 of 20 it ends at 16.1 %."""
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]]
+            for line in run(tmp_path, {"unseen": 2})["classes.md"].splitlines() if line.startswith("| ")]
+    assert rows == [["class", "images", "DeViSE", "ConSE(10)"],
+                    ["Ant (not apart)", "80", "50.0 39–61", "100.0 95–100"], ["zebra", "20", "25.0 11–47", "0.0 0–16"],
+                    ["all 2", "100", "45.0 36–55", "80.0 71–87"], ["the 1 apart", "20", "25.0 11–47", "0.0 0–16"]]

@@ -24,8 +24,10 @@ from tools import ablation_settings as settings
 from tools.ablation_list import Ablation, Row, read_ablation
 from tools.ablation_table import Row as TableRow
 from tools.ablation_table import as_csv, as_markdown, fill
+from tools.ablation_table import figure as figure_of
 from tools.bench import Benches, Found, Job, experiments, why_it_failed
 from tools.keep_results import VERSIONS, hardware
+from tools.published_tables import Line, read_published, write_published
 from tools.stage_deps import PROJECT
 from zeroshot.base.files import atomic_write
 from zeroshot.console.errors import InputError
@@ -53,6 +55,7 @@ def main(name: str, jobs: str = "1", root: Path = PROJECT) -> int:
         raise InputError(f"JOBS is `{jobs}`; expected how many rows run at a time, 1 to 99")
     ablation = read_ablation(name, root)
     commit = settings.git(root, "rev-parse", "HEAD").strip()
+    published = published_of(ablation, root)
     planned = plan(ablation, commit, root)
     with _alone(root):
         done = experiments(root)
@@ -62,6 +65,8 @@ def main(name: str, jobs: str = "1", root: Path = PROJECT) -> int:
             refuse(ablation, missing, commit, root)
         failed = run_all(missing, commit, int(jobs), root)
         path = write_tables(ablation, planned, experiments(root), failed, root)
+        if published:
+            print("\n" + write_beside(ablation, published, planned, root).read_text(encoding="utf-8"))
     print("\n" + path.read_text(encoding="utf-8") + f"\nkept in {path.relative_to(root)} and .csv; each row is an "
           "experiment: `dvc exp show`, `dvc exp apply <name>`")
     return len(failed)
@@ -171,6 +176,20 @@ def write_tables(ablation: Ablation, planned: Sequence[Planned], done: Mapping[s
         with atomic_write(folder / f"{ablation.name}.{suffix}") as file:
             file.write(content)
     return folder / f"{ablation.name}.md"
+
+
+def published_of(ablation: Ablation, root: Path) -> list[Line]:
+    """The figures of the publication that the list names; none if it names none."""
+    return read_published(root / ablation.published, [row.label for row in ablation.rows]) if ablation.published else []
+
+
+def write_beside(ablation: Ablation, published: Sequence[Line], planned: Sequence[Planned], root: Path) -> Path:
+    """The publication's tables with ours, in results/<preset>."""
+    done = experiments(root)
+    commits = {row.label: [done[run.job.name].commit for run in planned if run.row is row and run.job.name in done]
+               for row in ablation.rows}
+    return write_published(root / "results" / ablation.preset, ablation.title, published, commits,
+                           lambda *asked: figure_of(root, *asked), root)
 
 
 def _table_row(row: Row, runs: Sequence[Planned], done: Mapping[str, Found], failed: Mapping[str, str]) -> TableRow:

@@ -5,6 +5,7 @@
     base: [finetune_devise.epochs=0]  # optional: `key=value` of every row, which a row may change again
     seeds: [1, 2, 3]                  # optional: every row is run once a seed ...
     seed_keys: [train_devise.seed]    # ... which these settings get
+    published: presets/papers/x.csv   # optional: a publication's figures beside ours, see tools/published_tables.py
     figures: {models: [devise], columns: [unseen hit@1, unseen+seen harmonic_mean]}
     rows:                             # label: what `dvc exp run -S` takes; the first is what others are compared with
       as it is:
@@ -25,7 +26,7 @@ from zeroshot.console.errors import InputError
 from zeroshot.evaluation.model_names import BESIDE, NAMES
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN
 
-KEYS = ("title", "preset", "base", "seeds", "seed_keys", "figures", "rows")
+KEYS = ("title", "preset", "base", "seeds", "seed_keys", "published", "figures", "rows")
 REQUIRED = ("title", "preset", "rows")
 MODELS = ("devise", "conse-10", "hierse", "ridge", "eszsl", "exemplars")
 COLUMNS = ("seen hit@1", "unseen hit@1", "unseen hit@5", "unseen hp@5", f"unseen+seen {HARMONIC}")
@@ -51,6 +52,7 @@ class Ablation:
     Attributes:
         seeds: (None,) where the settings' own seeds stay.
         columns: label set and metric.
+        published: file of a publication's figures; "" for none.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Ablation:
     models: tuple[str, ...]
     columns: tuple[tuple[str, str], ...]
     rows: tuple[Row, ...]
+    published: str = ""
 
     def overrides(self, row: Row, seed: int | None) -> tuple[str, ...]:
         """Of one run: every row's, the row's, the seed's."""
@@ -85,7 +88,8 @@ def read_ablation(name: str, root: Path) -> Ablation:
     return Ablation(name, document["title"], document["preset"], words(document.get("base")),
                     tuple(document.get("seeds", (None,))), tuple(document.get("seed_keys", ())),
                     tuple(figures.get("models", MODELS)), tuple(map(column, figures.get("columns", COLUMNS))),
-                    tuple(Row(str(label), words(given)) for label, given in document["rows"].items()))
+                    tuple(Row(str(label), words(given)) for label, given in document["rows"].items()),
+                    document.get("published", ""))
 
 
 def words(given: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -105,6 +109,8 @@ def _head_faults(document: Mapping[str, Any], root: Path) -> list[str]:
     faults = []
     if not isinstance(document.get("title", ""), str):
         faults.append(f"`title` is {shown(document['title'])}; expected a line of text")
+    if not isinstance(document.get("published", ""), str):
+        faults.append(f"`published` is {shown(document['published'])}; expected the path of a CSV file")
     known = preset_names(root / "presets")
     if "preset" in document and document["preset"] not in known:
         faults.append(_unknown("preset", str(document["preset"]), known))

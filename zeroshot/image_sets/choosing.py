@@ -72,10 +72,22 @@ def choose_sources(params: ChoosingParams, root: Path, nouns: Taxonomy, names: P
              for role, place in enumerate(places)]
     class_names.refuse()
     truths = Truths(root)
-    train, val, unseen = wanted = [truths.classes(role.sources) for role in roles]
+    wanted = [truths.classes(role.sources) for role in roles]
     for place, classes in zip(places, wanted, strict=True):
         for wnid in sorted(classes - nouns.index.keys()):
             raise InputError(f"{root / place}: {wnid} is no noun synset of WordNet 3.0")
+    wanted, left_out = split_roles(params, root, wanted, unseen_list)
+    return Chosen(roles, wanted, truths, left_out)
+
+
+def split_roles(params: ChoosingParams, root: Path, found: list[set[str]], unseen_list: Path
+                ) -> tuple[list[set[str]], int]:
+    """The classes that train, val and unseen take of those found, and how many unseen ones are left out as seen.
+
+    Raises:
+        InputError: a class both seen and unseen, or a val class that is not in train.
+    """
+    train, val, unseen = found
     held_out = split_off(params, unseen, unseen_list)
     if held_out:
         train, val, unseen = train - held_out, val - held_out, held_out
@@ -88,7 +100,7 @@ def choose_sources(params: ChoosingParams, root: Path, nouns: Taxonomy, names: P
                          f"({len(both)} such classes); remove one, or set index_images.seen_among_unseen to skip")
     if both and not unseen - train:
         raise InputError(f"{root / params.roles.unseen}: every class there is also in {root / params.roles.train}")
-    return Chosen(roles, [train, val, unseen - train], truths, len(both))
+    return [train, val, unseen - train], len(both)
 
 
 def split_off(params: ChoosingParams, unseen: set[str], listed: Path) -> set[str]:

@@ -76,12 +76,14 @@ def plainly(name: str) -> str:
 def read_table(path: Path, nouns: Taxonomy) -> dict[str, str]:
     """Name -> wnid, of lines `name<TAB>wnid`; empty ones and those that begin with # are left out.
 
+    What follows the wnid after another tab is for people.
+
     Raises:
         InputError: missing, no text, a line of another form, a wnid that is no noun, a name with two.
     """
     given: dict[str, str] = {}
     for number, line in text_lines(path, "lines of name, tab and wnid (params.yaml: index_images.names)"):
-        name, _, wnid = (part.strip() for part in line.partition("\t"))
+        name, wnid = (part.strip() for part in (line + "\t").split("\t")[:2])
         wnid = wnid.lower()
         if not WNID.fullmatch(wnid) or wnid not in nouns.index:
             raise InputError(f"{path}: line {number} is {quoted(line)}; expected a name, a tab, and a noun's wnid")

@@ -1,5 +1,6 @@
 """Every image of a set looked at once: is it readable, and with `pack`, its pixels, sealed in one file."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -68,8 +69,19 @@ def read_rows(task: tuple[int, int], reader: ImageFiles, raw: Path, pack: int | 
 
 def write_pixels(path: Path, raw: Path, rows: np.ndarray, side: int) -> str:
     """Copy the pixels of `rows` from the raw file into a sealed one; returns its checksum."""
-    with ArtifactWriter(path, {}, {"pixels": ((len(rows), side, side, 3), np.uint8)}) as writer:
+    def blocks() -> Iterator[np.ndarray]:
         for start in range(0, len(rows), COPY_ROWS):
             images = np.memmap(raw, np.uint8, "r").reshape(-1, side, side, 3)  # anew: pages are let go with the map
-            writer.write("pixels", start, images[rows[start:start + COPY_ROWS]])
+            yield images[rows[start:start + COPY_ROWS]]
+
+    return write_blocks(path, blocks(), len(rows), side)
+
+
+def write_blocks(path: Path, blocks: Iterable[np.ndarray], images: int, side: int) -> str:
+    """Write `images` squares, which come block by block, into a sealed file; returns its checksum."""
+    with ArtifactWriter(path, {}, {"pixels": ((images, side, side, 3), np.uint8)}) as writer:
+        start = 0
+        for block in blocks:
+            writer.write("pixels", start, np.ascontiguousarray(block))
+            start += len(block)
     return Artifact(path, verify=False).sha256

@@ -7,6 +7,7 @@
 Taps, that is what v(image) may be (`extract_features.tap`):
 
     activation   the map, flattened: what the global pooling takes
+    halved       the same with each two neighbouring columns averaged: 8x8x64 becomes 2,048 long
     normalised   output of the last batch norm before that activation, flattened; refused where it is of another shape
     pooled       the map averaged over space
     penultimate  input of the classifier (4096-D for AlexNet, the paper's); averaged over space if it is a map
@@ -17,18 +18,20 @@ from functools import partial
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from zeroshot.console.errors import InputError
+from zeroshot.networks.cifar_networks import build_cifar
 from zeroshot.networks.cifar_resnet import WIDTHS, cifar_resnet_body
 from zeroshot.networks.timm_networks import build_timm, cut_timm
 from zeroshot.networks.torchvision_networks import build_torchvision, cut_torchvision
 
-Tap = Literal["activation", "normalised", "pooled", "penultimate"]
+Tap = Literal["activation", "halved", "normalised", "pooled", "penultimate"]
 Stem = Literal["standard", "small", "strided"]
-KNOWN = "alexnet, resnet20 (any 6n + 2), torchvision/<name>, timm/<name>"
+KNOWN = "alexnet, resnet20 (any 6n + 2), resnet9-<width>, convnet, allcnn, torchvision/<name>, timm/<name>"
 
 
 class VisualModel(nn.Module):
@@ -55,7 +58,8 @@ class VisualModel(nn.Module):
         needs_head = logits or tap == "penultimate"
         penultimate = self.head(final_map) if needs_head else None
         v = {"normalised": lambda: normalised.flatten(1), "activation": lambda: final_map.flatten(1),
-             "pooled": lambda: _average(final_map), "penultimate": lambda: _average(penultimate)}[tap]()
+             "halved": lambda: _halved(final_map), "pooled": lambda: _average(final_map),
+             "penultimate": lambda: _average(penultimate)}[tap]()
         return v, self.classifier(penultimate) if logits else None
 
 
@@ -98,7 +102,8 @@ def build_visual(arch: str, *, classes: int, stem: Stem, dropout: float, pretrai
     """Build an architecture by its name, with random weights, the library's own if `pretrained`, or `state`.
 
     Args:
-        arch: `alexnet`, a CIFAR ResNet `resnet<6n + 2>`, `torchvision/<name>` or `timm/<name>`.
+        arch: `alexnet`, a CIFAR ResNet `resnet<6n + 2>`, `resnet9-<width>`, `convnet`, `allcnn`,
+            `torchvision/<name>` or `timm/<name>`.
         classes: outputs; weights from elsewhere keep their own number.
         stem: `standard`; `small`: first convolution 3x3 of stride 1 and no pooling after it, for images up to 64
             pixels (ResNets of torchvision and timm); `strided`: stride 2 at the start of a CIFAR ResNet.
@@ -133,6 +138,11 @@ def uncut(arch: str, classes: int, stem: Stem, dropout: float, pretrained: bool 
     library, _, name = arch.rpartition("/")
     if library == "" and name.startswith("resnet") and name[6:].isdigit():
         return _cifar_resnet(int(name[6:]), classes, stem, dropout), VisualModel.children
+    if (parts := build_cifar(arch, classes, dropout)) is not None:
+        if stem != "standard":
+            raise InputError(f"params.yaml: `pretrain_cnn.stem` is {stem!r}, which {arch} does not have; take "
+                             "'standard'")
+        return VisualModel(*parts), VisualModel.children
     if library == "timm":
         net, cut = build_timm(name, classes, dropout, pretrained), partial(cut_timm, name)
     elif library == "torchvision" or arch == "alexnet":
@@ -168,6 +178,14 @@ def _average(v: Float[Tensor, "images ..."]) -> Float[Tensor, "images dim"]:
     if v.ndim == 4:
         return v.mean((2, 3))
     return v.mean(1) if v.ndim == 3 else v
+
+
+def _halved(v: Float[Tensor, "images ..."]) -> Float[Tensor, "images dim"]:
+    """Columns 0 and 1 averaged, 2 and 3, and so on; flattened. Raises InputError for what has no two columns."""
+    if v.ndim != 4 or v.shape[3] < 2:
+        raise InputError(f"extract_features.tap is `halved`, but this architecture's final map is {_shape(v)}, without "
+                         "two columns to average; take pooled, activation or penultimate")
+    return F.avg_pool2d(v, (1, 2)).flatten(1)
 
 
 def _shape(v: Tensor) -> str:

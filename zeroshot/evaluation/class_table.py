@@ -1,0 +1,63 @@
+"""The table of hits class by class, all models side by side."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from zeroshot.evaluation.classes import wilson_interval
+from zeroshot.evaluation.model_names import display_name
+
+SETS = ("unseen", "unseen+seen")
+MOST = 60  # classes shown
+ABOUT = ("hit@1 in per cent, and its 95 % interval (Wilson). Apart: classes of which no seen class is a kind and that "
+         "are no kind of a seen one, so that no training image shows them; the candidates stay the same. More: "
+         "data/classes.")
+
+
+def class_tables(scores: Mapping[str, pd.DataFrame], names: Mapping[str, str]) -> str:
+    """Markdown: a section a label set, a row a class, a column a model.
+
+    Args:
+        scores: model -> rows of zeroshot.evaluation.classes.COLUMNS.
+        names: wnid -> name.
+    """
+    lines = ["# Class by class", "", ABOUT]
+    for label_set in SETS:
+        found = {model: frame[frame["label_set"] == label_set].set_index("wnid") for model, frame in scores.items()}
+        found = {model: frame for model, frame in found.items() if len(frame)}
+        if found:
+            lines += ["", f"## {label_set}", "", *_aligned(_rows(found, names))]
+            classes = len(next(iter(found.values())))
+            lines += ["", f"and {classes - MOST:,} more classes"] if classes > MOST else []
+    return "\n".join(lines) + "\n"
+
+
+def _rows(found: Mapping[str, pd.DataFrame], names: Mapping[str, str]) -> list[list[str]]:
+    first = next(iter(found.values()))
+    rows = [["class", "images", *map(display_name, found)]]
+    for wnid in sorted(first.index, key=lambda wnid: (names[wnid].lower(), wnid))[:MOST]:
+        name = names[wnid] + ("" if first.at[wnid, "apart"] else " (not apart)")
+        rows.append(_row(name, [frame.loc[[wnid]] for frame in found.values()]))
+    rows.append(_row(f"all {len(first):,}", list(found.values())))
+    if 0 < first["apart"].sum() < len(first):
+        apart = [frame[frame["apart"] == 1] for frame in found.values()]
+        rows.append(_row(f"the {len(apart[0]):,} apart", apart))
+    return rows
+
+
+def _row(name: str, frames: Sequence[pd.DataFrame]) -> list[str]:
+    """Of several classes, all their images count alike."""
+    cells = []
+    for frame in frames:
+        images = int(frame["images"].sum())
+        hits = round(float((frame["hit@1"] * frame["images"]).sum()))
+        low, high = wilson_interval(hits, images)
+        cells.append(f"{100 * hits / images:.1f} {100 * low:.0f}–{100 * high:.0f}")
+    return [name, f"{int(frames[0]['images'].sum()):,}", *cells]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return lines
