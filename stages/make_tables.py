@@ -1,7 +1,7 @@
 """All models' scores -> the papers' tables, with the papers' own figures beside ours where the label set is the same.
 
 Reads data/scores/*.csv and the 240 cells of Norouzi et al. 2014; writes results.csv (everything), flat_hit.md,
-hierarchical_precision.md, overview.md (the short one, printed at the end of a run) and a plot of hit@k.
+hierarchical_precision.md, per_class.md (Xian et al. 2017's figure), overview.md (the short one, printed at the end of a run) and a plot of hit@k.
 """
 
 import re
@@ -18,6 +18,7 @@ from zeroshot.base.params import StageParams, load_params
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import BESIDE, NAMES, display_name
+from zeroshot.evaluation.per_class import per_class_table
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN
 
 COLUMNS = ["model", "label_set", "metric", "k", "value"]
@@ -41,6 +42,8 @@ def main(params: Params, *, scores: Path, published: Path, out: Path, plot: Path
     _write(out / "flat_hit.md", "Flat hit@k (%)", results, "hit", paper, "flat_hit", params.same_size)
     _write(out / "hierarchical_precision.md", "Hierarchical precision@k", results, "hp", paper,
            "hierarchical_precision", params.same_size)
+    with atomic_write(out / "per_class.md") as file:
+        file.write(per_class_table(results))
     with atomic_write(out / "overview.md") as file:
         file.write(overview(results))
     draw(results, plot)
