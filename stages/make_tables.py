@@ -1,7 +1,8 @@
 """All models' scores -> the papers' tables, with the papers' own figures beside ours where the label set is the same.
 
 Reads data/scores/*.csv and the 240 cells of Norouzi et al. 2014; writes results.csv (everything), flat_hit.md,
-hierarchical_precision.md, per_class.md (Xian et al. 2017's figure), overview.md (the short one, printed at the end of a run) and a plot of hit@k.
+hierarchical_precision.md, per_class.md (Xian et al. 2017's figure), overview.md (the short one, printed at the end of a
+run) and a plot of hit@k.
 """
 
 import re
