@@ -1,6 +1,6 @@
 import pandas as pd
 
-from zeroshot.evaluation.per_class import per_class_table
+from stages.make_tables import per_class_table
 
 
 def test_columns_stand_as_xian_et_al_have_them():
