@@ -11,10 +11,14 @@ branch of all that has none of the eight among its ancestors; and a seen class h
   3-hops = 2-hops, two edges from a seen class, the children of animal if animal is in 2-hops, and all of Misc if a
            seen class is in it (the edges to and from Misc make two).
 
-`tree` counts plain WordNet edges, within `hops` of a seen class. Whatever the convention, the report states the sizes
-of both and every wnid that had to be left out. Seconds on one core.
+`tree` counts plain WordNet edges, within `hops` of a seen class. Beside these, `populated.sizes` asks for the sets of
+Xian et al. 2017: the classes of 21k with the most and with the fewest images, by a list of counts.
+
+Whatever the convention, the report states the sizes of both and every wnid that had to be left out. Seconds on one
+core.
 """
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -27,13 +31,14 @@ from stages import run_stage
 from zeroshot.base.files import atomic_write, write_json
 from zeroshot.base.params import StageParams
 from zeroshot.console.errors import InputError
-from zeroshot.labels.label_sets import LABEL_SETS, read_wnids, write_label_sets
+from zeroshot.labels.label_sets import LABEL_SETS, populated, read_wnids, write_label_sets
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
 ANIMAL = "n00015388"
 BRANCHES = {"n00017222": "plant", "n09287968": "geological formation", "n00019128": "natural object",
             "n00523513": "sport", "n00021939": "artifact", "n12992868": "fungus", "n00007846": "person",
             ANIMAL: "animal"}
+COUNT = re.compile(r"(n\d{8})[\s,]+(\d+)")
 Walk = Literal["any", "up-down", "vertical"]
 
 
@@ -50,28 +55,35 @@ class Tree(StageParams):
         return hops
 
 
+class Populated(StageParams):
+    counts: str
+    sizes: list[pydantic.PositiveInt]
+
+
 class Params(StageParams):
     seen: str
     unseen: str
     universe: str
     convention: Literal["published", "tree"]
     tree: Tree
+    populated: Populated
 
 
-def main(params: Params, *, taxonomy: Path, seen: Path, unseen: Path, universe: Path, out: Path, metrics: Path,
-         report: Path, histogram: Path) -> None:
+def main(params: Params, *, taxonomy: Path, seen: Path, unseen: Path, universe: Path, counts: Path, out: Path,
+         metrics: Path, report: Path, histogram: Path) -> None:
     nouns = read_taxonomy(taxonomy)
     lists = read_lists(nouns, seen, unseen, universe)
     conventions = {"published": published_sets(nouns, lists["seen"], lists["21k"]),
                    "tree": tree_sets(nouns, lists["seen"], lists["21k"], params.tree)}
-    sets = lists | conventions[params.convention]
+    sets = lists | conventions[params.convention] | populated_sets(lists["21k"], counts, params.populated.sizes)
     distances = universe_distances(nouns, lists["seen"], lists["universe"], params.tree.instances)
     write_label_sets(out, sets)
     write_json(metrics, measures(sets, lists, distances))
     write_histogram(histogram, distances)
     with atomic_write(report) as file:
         file.write("\n".join(report_lines(params, nouns, lists, conventions, distances)) + "\n")
-    print(", ".join(f"{name}: {len(sets[name]):,}" for name in LABEL_SETS) + f" ({params.convention} convention)")
+    sizes = ", ".join(f"{name}: {len(sets[name]):,}" for name in (*LABEL_SETS, *populated(sets)))
+    print(f"{sizes} ({params.convention} convention)")
 
 
 def read_lists(nouns: Taxonomy, seen: Path, unseen: Path, universe: Path) -> dict[str, list[str]]:
@@ -157,6 +169,47 @@ def tree_sets(nouns: Taxonomy, seen: list[str], others: list[str], tree: Tree) -
     return _sets(nouns, others, *((distances >= 0) & (distances <= hops) for hops in tree.hops))
 
 
+def populated_sets(others: list[str], path: Path, sizes: list[int]) -> dict[str, list[str]]:
+    """`most-<n>` and `least-<n>` among `others`, for each n of `sizes`; of classes with equally many images by wnid.
+
+    Raises:
+        InputError: `path`, the list of counts, is malformed, or has fewer of `others` than are asked for.
+    """
+    if not sizes:
+        return {}
+    counts = read_counts(path)
+    counted = [wnid for wnid in others if counts.get(wnid)]
+    if max(sizes) > len(counted):
+        raise InputError(f"{path}: has images of {len(counted):,} classes of `21k`; `build_label_sets.populated.sizes` "
+                         f"asks for the {max(sizes):,} most and least populated: give smaller ones, or none")
+    ranked = {"most": sorted(counted, key=lambda wnid: (-counts[wnid], wnid)),
+              "least": sorted(counted, key=lambda wnid: (counts[wnid], wnid))}
+    return {f"{kind}-{size}": wnids[:size] for kind, wnids in ranked.items() for size in sizes}
+
+
+def read_counts(path: Path) -> dict[str, int]:
+    """wnid -> number of images, from lines of a wnid and a number.
+
+    Raises:
+        InputError: no such file, another kind of line, a wnid twice.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error}); expected a wnid and its number of images a line "
+                         "(`build_label_sets.populated.counts`)") from None
+    counts: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        entry = COUNT.fullmatch(line.strip())
+        if not entry or entry[1] in counts:
+            raise InputError(f"{path}: line {number} is {line.strip()[:40]!r}; expected a wnid, once in the list, and "
+                             "its number of images, such as n02119789 1300")
+        counts[entry[1]] = int(entry[2])
+    return counts
+
+
 def _sets(nouns: Taxonomy, others: list[str], near: np.ndarray, middle: np.ndarray) -> dict[str, list[str]]:
     return {name: [wnid for wnid in others if mask[nouns.index[wnid]]]
             for name, mask in (("2-hops", near), ("3-hops", middle))}
@@ -169,7 +222,7 @@ def universe_distances(nouns: Taxonomy, seen: list[str], universe: list[str], in
 
 def measures(sets: dict[str, list[str]], lists: dict[str, list[str]], distances: np.ndarray) -> dict[str, int]:
     """What `dvc metrics` shows: sizes, and how many wnids each decision concerned."""
-    return {name: len(sets[name]) for name in LABEL_SETS} | {
+    return {name: len(sets[name]) for name in (*LABEL_SETS, *populated(sets))} | {
         "universe": len(lists["universe"]),
         "universe_not_in_wordnet": len(lists["unknown"]),
         "seen_not_in_universe": len(set(lists["seen"]) - set(lists["universe"])),

@@ -1,8 +1,8 @@
 """All models' scores -> the papers' tables, with the papers' own figures beside ours where the label set is the same.
 
 Reads data/scores/*.csv, data/classes/*.csv and the 240 cells of Norouzi et al. 2014; writes results.csv (everything),
-flat_hit.md, hierarchical_precision.md, overview.md (the short one, printed at the end of a run), classes.md (class by
-class) and a plot of hit@k.
+flat_hit.md, hierarchical_precision.md, per_class.md (Xian et al. 2017's figure), overview.md (the short one, printed at
+the end of a run), classes.md (class by class) and a plot of hit@k.
 """
 
 import re
@@ -19,7 +19,7 @@ from zeroshot.console.errors import InputError
 from zeroshot.evaluation.class_table import class_tables
 from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import BESIDE, NAMES, display_name
-from zeroshot.labels.label_sets import ALL_LABEL_SETS
+from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN, populated
 from zeroshot.report.cautions import near_chance, trained_on
 from zeroshot.report.papers import as_printed, is_same, lookup, published
 from zeroshot.taxonomy import read_taxonomy
@@ -45,6 +45,8 @@ def main(params: Params, *, scores: Path, classes: Path, taxonomy: Path, publish
     _write(out / "flat_hit.md", "Flat hit@k (%)", results, "hit", paper, "flat_hit", params.same_size)
     _write(out / "hierarchical_precision.md", "Hierarchical precision@k", results, "hp", paper,
            "hierarchical_precision", params.same_size)
+    with atomic_write(out / "per_class.md") as file:
+        file.write(per_class_table(results))
     with atomic_write(out / "overview.md") as file:
         file.write(overview(results))
     nouns = read_taxonomy(taxonomy)
@@ -124,6 +126,25 @@ def table(title: str, results: pd.DataFrame, metric: str, paper: pd.DataFrame, s
 
 def blank_before(paragraphs: list[str]) -> list[str]:
     return [line for paragraph in paragraphs for line in ("", paragraph)]
+
+
+def per_class_table(results: pd.DataFrame) -> str:
+    """Markdown: mean per-class hit@1, a row per model and kind of candidates, a column per label set; per cent."""
+    rows = results[(results["metric"] == "macro_hit") & (results["k"] == 1)]
+    figures = {(row.model, row.label_set): row.value for row in rows.itertuples()}
+    tested = {name for _, name in figures}
+    sets = [name for name in ("2-hops", "3-hops", *populated(tested), "21k") if name in tested]
+    lines = ["# Mean per-class hit@1 (%)", "",
+             "Mean over classes of the share of a class's images whose first label is the true one (Xian et al. 2017); "
+             "their names: 2H, 3H, M500 ... for the most populated classes, L500 ... for the least, All for 21k.", "",
+             "| model | candidates | " + " | ".join(sets) + " |", "|---|---|" + "--:|" * len(sets)]
+    for model in results["model"].unique():
+        for plus, candidates in (("", "unseen"), (PLUS_SEEN, "and seen")):
+            cells = [figures.get((model, name + plus)) for name in sets]
+            if any(cell is not None for cell in cells):
+                lines.append(f"| {display_name(model)} | {candidates} | "
+                             + " | ".join("–" if cell is None else f"{100 * cell:.1f}" for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def overview(results: pd.DataFrame) -> str:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from stages.build_label_sets import (
     ANIMAL,
     Params,
+    Populated,
     Tree,
     below,
     distance_counts,
@@ -192,11 +193,13 @@ def small(tmp_path):
     return tmp_path
 
 
-def run(folder: Path, convention: str = "tree", unseen: str = "unseen.txt") -> dict[str, int]:
-    params = Params(seen="s", unseen="u", universe="all", convention=convention, tree=PLAIN)
+def run(folder: Path, convention: str = "tree", unseen: str = "unseen.txt", sizes: tuple[int, ...] = ()
+        ) -> dict[str, int]:
+    params = Params(seen="s", unseen="u", universe="all", convention=convention, tree=PLAIN,
+                    populated=Populated(counts="c", sizes=list(sizes)))
     main(params, taxonomy=folder / "taxonomy", seen=folder / "seen.txt", unseen=folder / unseen,
-         universe=folder / "universe.txt", out=folder / "label_sets", metrics=folder / "m.json", report=folder / "r.md",
-         histogram=folder / "h.csv")
+         universe=folder / "universe.txt", counts=folder / "counts.txt", out=folder / "label_sets",
+         metrics=folder / "m.json", report=folder / "r.md", histogram=folder / "h.csv")
     return json.loads((folder / "m.json").read_text())
 
 
@@ -224,6 +227,30 @@ def test_there_may_be_no_unseen_class(small):
     """As where index_images.roles.unseen is null."""
     write_wnids(small / "unseen.txt", [])
     assert run(small)["unseen"] == 0 and read_label_sets(small / "label_sets")["unseen+seen"] == [wnid(4)]
+
+
+def test_populated_sets_by_hand(small):
+    """Of 21k (1, 2, 3, 9); class 3 has no image, 4 is seen, 5 is not in the universe; 2 and 9 have equally many."""
+    (small / "counts.txt").write_text("n00000002 7\nn00000009\t7\nn00000001,3\n\nn00000003 0\nn00000004 99\n"
+                                      "n00000005 9\n")
+    assert run(small, sizes=(1, 2))["most-2"] == 2
+    sets = read_label_sets(small / "label_sets")
+    assert list(sets)[9:] == ["most-1", "most-2", "least-1", "least-2", "most-1+seen", "most-2+seen", "least-1+seen",
+                              "least-2+seen"]
+    assert [sets[name] for name in ("most-1", "most-2", "least-1", "least-2", "least-1+seen")] == [
+        [wnid(2)], [wnid(2), wnid(9)], [wnid(1)], [wnid(1), wnid(2)], [wnid(1), wnid(4)]]
+    with pytest.raises(InputError, match=r"counts.txt: has images of 3 classes.*asks for the 4"):
+        run(small, sizes=(1, 4))
+
+
+@pytest.mark.parametrize("line", ["n00000002", "n2 5", "n00000002 many", "n00000002 -1", "n00000001 4"])
+def test_counts_that_are_none(small, line):
+    (small / "counts.txt").write_text(f"n00000001 3\n{line}\n")
+    with pytest.raises(InputError, match=r"counts.txt: line 2 is .*; expected a wnid"):
+        run(small, sizes=(1,))
+    (small / "counts.txt").unlink()
+    with pytest.raises(InputError, match=r"cannot be read as text.*populated.counts"):
+        run(small, sizes=(1,))
 
 
 def test_refusals(small):

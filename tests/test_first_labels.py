@@ -83,7 +83,8 @@ def test_a_shared_term_ties_exactly_whatever_its_slot():
                      np.isin(np.arange(700), row_label))
     points = torch.tensor(rng.normal(size=(256, 50)), dtype=torch.float32)
     products = CosineScores(vectors, row_label, layout)._product(points)
-    used, inverse = np.unique(CosineScores(vectors, row_label, layout)._product(torch.eye(50)), axis=0, return_inverse=True)
+    rows = CosineScores(vectors, row_label, layout)._product(torch.eye(50))
+    used, inverse = np.unique(rows, axis=0, return_inverse=True)
     for group in range(len(used)):
         same = products[np.flatnonzero(inverse == group)]
         assert (same == same[0]).all()

@@ -151,7 +151,8 @@ def test_whatever_takes_long_comes_back_from_the_run_cache():
         return isinstance(out, dict) and not next(iter(out.values())).get("cache", True)
 
     assert {name for name, body in STAGES.items() if any(map(uncached, body.get("outs", [])))} == {
-        "build_label_sets", "evaluate_terms", "embed_labels", "evaluate", "evaluate_conse", "make_tables"}
+        "build_label_sets", "evaluate_terms", "embed_labels", "evaluate", "evaluate_conse", "make_tables",
+        "explain_failures"}
 
 
 def test_nothing_loads_pickles_or_extracts_archives():

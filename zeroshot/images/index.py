@@ -11,6 +11,7 @@
     data/index/pixels.safetensors   only where small sets are packed
         pixels     uint8 [images, height, width, 3]   RGB, row i belongs to row i of the index
     data/index/seen.txt unseen.txt  wnids with training images, wnids with unseen images
+    data/index/unseen_counts.txt    wnid and how many unseen images it has, a line each
     data/index/skipped.tsv          images left out: role, wnid, file, reason
 
 No Python object is held per image: 14 M rows are some 700 MB on disk, mapped rather than loaded.
@@ -95,7 +96,7 @@ class ImageIndex:
 
 def write_index(folder: Path, wnids: list[str], arrays: Mapping[str, np.ndarray], *, pixels: str | None,
                 containers: list[str], made_from: Mapping[str, Any]) -> None:
-    """Write images.safetensors, seen.txt and unseen.txt; see this module's docstring for `arrays`.
+    """Write images.safetensors, seen.txt, unseen.txt and unseen_counts.txt; see this module's docstring for `arrays`.
 
     Args:
         pixels: checksum of pixels.safetensors, or None where the images stay in their files.
@@ -107,3 +108,6 @@ def write_index(folder: Path, wnids: list[str], arrays: Mapping[str, np.ndarray]
         labels = np.unique(arrays["label"][arrays["role"] == role])
         with atomic_write(folder / name) as file:
             file.writelines(wnids[label] + "\n" for label in labels)
+    labels, images = np.unique(arrays["label"][arrays["role"] == UNSEEN], return_counts=True)
+    with atomic_write(folder / "unseen_counts.txt") as file:
+        file.writelines(f"{wnids[label]} {count}\n" for label, count in zip(labels, images, strict=True))

@@ -2,10 +2,13 @@
 
 `seen` are the training classes, `unseen` those that have unseen test images, `2-hops`, `3-hops` and `21k` the
 papers' zero-shot sets; `<set>+seen` adds the seen classes as candidates (the papers' "+1K"). The test images of `seen`
-are the validation images; those of any other set are the unseen classes' images whose wnid is in its base set.
+are the validation images; those of any other set are the unseen classes' images whose wnid is in its base set. Where
+they are asked for, `most-<n>` and `least-<n>` are the n classes of 21k with the most and the fewest images (Xian et al.
+2017), each with its `+seen` too.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -18,7 +21,8 @@ from zeroshot.base.lists import read_wnid_list
 LABEL_SETS = ("seen", "unseen", "2-hops", "3-hops", "21k")
 ZERO_SHOT = LABEL_SETS[1:]
 PLUS_SEEN = "+seen"
-ALL_LABEL_SETS = LABEL_SETS + tuple(name + PLUS_SEEN for name in ZERO_SHOT)
+ALL_LABEL_SETS = LABEL_SETS + tuple(name + PLUS_SEEN for name in ZERO_SHOT)  # that every run has
+POPULATED = re.compile(r"(most|least)-([1-9]\d*)")
 
 
 def read_wnids(path: Path, *, may_be_empty: bool = False) -> list[str]:
@@ -37,16 +41,24 @@ def write_wnids(path: Path, wnids: Iterable[str]) -> None:
 
 
 def write_label_sets(folder: Path, sets: dict[str, Iterable[str]]) -> None:
-    """Write the five base sets and, for each zero-shot one, itself with the seen classes."""
-    for name in LABEL_SETS:
+    """Write the five base sets, the populated ones and, for each but `seen`, itself with the seen classes."""
+    for name in (*LABEL_SETS, *populated(sets)):
         write_wnids(folder / f"{name}.txt", sets[name])
-        if name in ZERO_SHOT:
+        if name != "seen":
             write_wnids(folder / f"{name}{PLUS_SEEN}.txt", {*sets[name], *sets["seen"]})
 
 
 def read_label_sets(folder: Path) -> dict[str, list[str]]:
-    """Name -> sorted wnids, of all nine sets. A zero-shot set may be empty; `seen` may not."""
-    return {name: read_wnids(folder / f"{name}.txt", may_be_empty=name != "seen") for name in ALL_LABEL_SETS}
+    """Name -> sorted wnids, of the nine sets and then the populated ones. A zero-shot set may be empty; not `seen`."""
+    more = populated(path.stem for path in folder.glob("*.txt"))
+    names = (*ALL_LABEL_SETS, *more, *(name + PLUS_SEEN for name in more))
+    return {name: read_wnids(folder / f"{name}.txt", may_be_empty=name != "seen") for name in names}
+
+
+def populated(names: Iterable[str]) -> list[str]:
+    """Those of `names` that are sets of the most or the least populated classes, the most first, by size."""
+    found = [match for name in names if (match := POPULATED.fullmatch(name))]
+    return [match[0] for match in sorted(found, key=lambda match: (match[1] == "least", int(match[2])))]
 
 
 def all_labels(sets: Mapping[str, list[str]]) -> list[str]:
