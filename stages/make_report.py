@@ -71,13 +71,13 @@ def main(params: Params, *, results: Path, published: Path, rankings: Path, inde
     ours, models, labels = lookup(scores), models_in(scores), read_label_vectors(label_vectors)
     ranked = read_models(models, rankings, sets)
     shown, seen, known = shown_sets(params.label_set, ranked), set(sets["seen"]), counts.read_counts(counted)
-    drawn = pd.read_csv(places)
+    drawn, same_size = pd.read_csv(places), load_params("make_tables", SizeParams, settings).same_size
     by_class, data = classes(params, ranked, shown, models, seen, nouns)
     context = {
         "models": [display_name(model) for model in models],
         "facts": facts(ours, models, params.label_set),
         "cautions": cautions.trained_on(ours) + cautions.near_chance(ours),
-        "tables": tables(ours, models, pd.read_csv(published), load_params("make_tables", SizeParams).same_size),
+        "tables": tables(ours, models, pd.read_csv(published), same_size),
         "panels": curves.panels(ours, models), "panel": (curves.WIDTH, curves.HEIGHT), "params": params,
         "pictures": pictures(params, ranked, shown, seen, nouns, open_pixels(index, images, verify=False)),
         "shown": shown, "bands": BANDS, "by_class": by_class,

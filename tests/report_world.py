@@ -1,6 +1,5 @@
 """The page of a little world: tests/ranking_world.py's, ranked, scored, and all that make_report reads beside it."""
 
-import contextlib
 import json
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from tests.ranking_world import SEEN, SETS, build
 from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, write_index
 
-PAPERS = Path("presets/papers/conse_tables.csv").resolve()
+PAPERS = Path("presets/papers/conse_tables.csv")
 PARAMS = dict(label_set="unseen", images=5, side=48, answers=3, classes=100, confusions=20, seed=0)
 MODELS = ("softmax", "conse-1", "conse-2", "hierse")
 
@@ -68,10 +67,9 @@ def score(world: Path) -> None:
 
 def make_page(world: Path, out: Path, **changed) -> str:
     """Run the stage; the page."""
-    with contextlib.chdir(world):
-        make_report.main(make_report.Params(**{**PARAMS, **changed}), results=world / "tables" / "results.csv",
-                         published=PAPERS, rankings=world / "rankings", index=world / "index", images=world,
-                         label_vectors=world / "lemmas.safetensors", places=world / "places.csv",
-                         taxonomy=world / "taxonomy", label_sets=world / "label_sets", counted=world / "metrics",
-                         settings=world / "params.yaml", out=out)
+    make_report.main(make_report.Params(**{**PARAMS, **changed}), results=world / "tables" / "results.csv",
+                     published=PAPERS, rankings=world / "rankings", index=world / "index", images=world,
+                     label_vectors=world / "lemmas.safetensors", places=world / "places.csv",
+                     taxonomy=world / "taxonomy", label_sets=world / "label_sets", counted=world / "metrics",
+                     settings=world / "params.yaml", out=out)
     return out.read_text(encoding="utf-8")

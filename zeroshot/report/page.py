@@ -10,7 +10,7 @@ import jinja2
 from markupsafe import Markup
 from PIL import Image
 
-HERE = Path(__file__).parent
+TEMPLATES = Path(__file__).parent / "templates"
 LOSSLESS = 64  # pixels; images no larger are kept as they are
 QUALITY = 82  # of JPEG, of the others
 
@@ -22,9 +22,9 @@ def render(context: dict[str, Any], data: dict[str, Any]) -> str:
         context: what its text shows; everything is escaped.
         data: what its script shows, JSON-able.
     """
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True,
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True,
                                      lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    own = {name: Markup((HERE / file).read_text(encoding="utf-8"))  # noqa: S704  these two files are ours
+    own = {name: Markup((TEMPLATES / file).read_text(encoding="utf-8"))  # noqa: S704  these two files are ours
            for name, file in (("style", "style.css"), ("script", "script.js"))}
     return environment.get_template("page.html").render(context, data=as_json(data), **own) + "\n"
 
