@@ -23,7 +23,8 @@ TESTS = {  # how a row begins -> its test
     "HEIC, JPEG XL": "test_decoding.test_reasons_name_the_format_and_hold_no_raw_bytes",
     "weights under the library's names": "test_pretrained.test_every_wrapping_of_a_state_dict_is_taken_off",
     "weights whose outputs": "test_pretrained.test_outputs_are_found_by_a_list_in_output_order",
-    "weights that learnt": "test_pretrained.test_weights_from_a_file_must_be_normalised_as_published_or_said_to_be_ones_own",
+    "weights that learnt": "test_pretrained."
+    "test_weights_from_a_file_must_be_normalised_as_published_or_said_to_be_ones_own",
     "ImageNet weights without": "test_pretrained.test_a_package_is_fetched_by_pip_once_and_known_by_its_checksum",
     "plain text": "test_text_layouts.test_text_is_unpacked_whatever_it_is_called",
     "WikiExtractor's output": "test_text_layouts.test_wikiextractors_documents_as_they_come",
