@@ -32,7 +32,8 @@ def test_a_long_stage_refuses_to_start_while_a_later_stages_section_or_input_is_
     for right, wrong in (("  csls_neighbours:", "  csls_neighbors:"), ("weights: data/weights", "weights: data/w")):
         text = text.replace(right, wrong)
     (project / "params.yaml").write_text(text)
-    ended = run(project, "stages.prepare_corpus", "--text", "x", "--taxonomy", "x", "--out", "out", "--metrics", "m")
+    flags = [part for flag in ("text", "also", "taxonomy", "out", "metrics") for part in (f"--{flag}", "out")]
+    ended = run(project, "stages.prepare_corpus", *flags)
     assert ended.returncode == 1 and "Traceback" not in ended.stderr and not (project / "out").exists()
     assert "unknown key `fit_closed_form.csls_neighbors`" in ended.stderr
     assert "data/w: no such file or folder (params.yaml: pretrain_cnn.weights)" in ended.stderr

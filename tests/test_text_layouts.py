@@ -110,11 +110,12 @@ def test_a_text_that_is_itself_a_link_is_read(tmp_path, taxonomy):
 
 
 @pytest.mark.parametrize(("data", "found"), [
-    (b"PK\3\4\24\0\0\0\10\0", "zip file"), (b"PAR1\25\4\25", "Parquet file"), (b"%PDF-1.5\n%\xe2\xe3\xcf\xd3", "PDF file"),
-    ("shark".encode("utf-16"), "UTF-16 text file"), (b"\x80\4\x95", "Python pickle file"), (b"7z\xbc\xaf\x27", "7-Zip"),
-    (b"<!DOCTYPE html><p>shark", "HTML file; take the text out"), (b"\0\1\2\3shark", "file of an unknown format"),
-    (b"<mediawiki version='0.10'>", "is its `source` mediawiki?"), (b"<doc id='1'>\nx\n</doc>", "`source` wikiextractor?"),
-    (b'{"id": "1", "text": "x"}\n', "`source` wikiextractor?"), (b"version https://git-lfs.github.com/spec/v1", "Git LFS")])
+    (b"PK\3\4\24\0\0\0\10\0", "zip file"), (b"PAR1\25\4\25", "Parquet file"),
+    (b"%PDF-1.5\n%\xe2\xe3\xcf\xd3", "PDF file"), ("shark".encode("utf-16"), "UTF-16 text file"),
+    (b"\x80\4\x95", "Python pickle file"), (b"7z\xbc\xaf", "7-Zip"), (b"\0\1\2\3shark", "file of an unknown"),
+    (b"<!DOCTYPE html><p>shark", "HTML file; take the text out"), (b"version https://git-lfs.github.com/", "Git LFS"),
+    (b"<mediawiki version='0.10'>", "is its `source` mediawiki?"), (b"<doc id='1'>x</doc>", "`source` wikiextractor?"),
+    (b'{"id": "1", "text": "x"}\n', "`source` wikiextractor?")])
 def test_what_is_no_plain_text_is_named_by_its_signature(read, data, found):
     with pytest.raises(InputError, match=rf"a.txt: .*found .*{found.replace('?', '.')}") as told:
         read({"a.txt": data})

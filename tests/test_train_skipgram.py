@@ -248,6 +248,8 @@ def test_the_export_is_what_other_tools_read(corpus, form):
     file = corpus / "terms" / {"word2vec-text": "word2vec.txt", "word2vec-binary": "word2vec.bin"}[form]
     exported = KeyedVectors.load_word2vec_format(str(file), binary=form.endswith("binary"))
     assert exported.index_to_key == terms.terms and np.allclose(exported.vectors, terms.vectors, atol=1e-6)
+    again = read_term_vectors(file)
+    assert again.terms == terms.terms and np.allclose(again.vectors, terms.vectors, atol=1e-6)
 
 
 def test_more_workers_work(corpus):
