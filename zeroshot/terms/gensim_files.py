@@ -30,8 +30,8 @@ def read_gensim(path: Path, rows: Rows) -> ReadVectors:
         raise InputError(f"{path}: a Python pickle, but holds no terms as gensim's KeyedVectors or Word2Vec do; "
                          f"{_export(unpickler.first_inert)}")
     if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or len(vectors) != len(terms):
-        raise InputError(f"{path}: gensim's {unpickler.first_inert}, but it holds no vectors: gensim keeps large ones in "
-                         "a file of their own (...vectors.npy) and FastText's only as parts of words; one file with a "
+        raise InputError(f"{path}: gensim's {unpickler.first_inert}, but it holds no vectors: gensim keeps large ones "
+                         "in a file of their own (...vectors.npy) and FastText's only as parts of words; one file with a "
                          f"vector a term is expected here; {_export(unpickler.first_inert)}")
     rows.dim = vectors.shape[1]
     for term, row in zip(terms, vectors, strict=True):
