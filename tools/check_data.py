@@ -90,7 +90,8 @@ def look_at_images(params: dict[str, dict], text: Text) -> Found:
         classes = {"train": len(seen), "val": len(seen), "unseen": len(unseen)}
         each = settings.demo.model_dump(include=set(ROLES))
         return Found(classes, {role: classes[role] * each[role] for role in ROLES}, DRAWN, DRAWN, 0, text)
-    chosen = choose_sources(settings, root, read_taxonomy(taxonomy), Path(settings.names), Path(settings.split.list))
+    chosen = choose_sources(settings, root, read_taxonomy(taxonomy), Path(settings.names), Path(settings.seen),
+                            Path(settings.split.list))
     classes, images = {}, {}
     listed = listing = decoded = decoding = size = 0.0
     for role, name in enumerate(ROLES):
@@ -123,13 +124,14 @@ def look_at_weights(params: dict[str, dict]) -> list[str]:
 
 
 def seen_classes(params: dict[str, dict]) -> list[str]:
-    """Sorted wnids of the training classes; none where they cannot be known, which another fault says."""
+    """Sorted wnids of the seen classes; none where they cannot be known, which another fault says."""
     settings, taxonomy = Params.model_validate(params["index_images"]), Path("data/taxonomy")
     try:
         if settings.source == "demo":
             return sorted(read_demo_classes(Path(settings.demo.classes), read_taxonomy(taxonomy))[0])
-        return sorted(choose_sources(settings, Path(settings.images), read_taxonomy(taxonomy), Path(settings.names),
-                                     Path(settings.split.list)).wanted[0])
+        chosen = choose_sources(settings, Path(settings.images), read_taxonomy(taxonomy), Path(settings.names),
+                                Path(settings.seen), Path(settings.split.list))
+        return sorted(chosen.wanted[0].union(chosen.listed))
     except InputError:
         return []
 
