@@ -8,28 +8,24 @@ vector has its hypernyms' mixed in, which the papers do not; random.safetensors,
 DeViSE's random-embedding baseline. Seconds, plus reading the term vectors.
 """
 
-import functools
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import pydantic
-from jaxtyping import Float32
 
 from stages import run_stage
 from zeroshot.base.files import atomic_write, sha256_of, write_json
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.console.errors import InputError
+from zeroshot.labels.embedding import Embedded, UnitVectors, centered, embed, unit, wanted_terms, with_hypernyms
 from zeroshot.labels.label_sets import LABEL_SETS, read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, write_label_vectors
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
-from zeroshot.terms.spelling import JOINER, term_of, words_of
-from zeroshot.terms.vectors import TermVectors, read_term_vectors
+from zeroshot.terms.vectors import read_term_vectors
 
 WAYS = ("term", "words", "hypernym", "without")  # how a label came by its vector
-SHORTEST = 1e-6  # a mean of unit vectors shorter than this points nowhere
 LISTED = 200  # ambiguous terms in the report
 
 
@@ -40,14 +36,6 @@ class Params(StageParams):
     hypernyms: float = pydantic.Field(ge=0)
     center: bool
     seed: Seed
-
-
-class Embedded(NamedTuple):
-    """A label's vectors, one a row; how it came by them; the terms that they are made of."""
-
-    vectors: Float32[np.ndarray, "rows dim"]
-    way: str
-    terms: list[str]
 
 
 def main(params: Params, *, taxonomy: Path, label_sets: Path, term_vectors: Path, out: Path, metrics: Path,
@@ -74,117 +62,6 @@ def main(params: Params, *, taxonomy: Path, label_sets: Path, term_vectors: Path
         file.write("\n".join(ambiguous_lines(nouns, shared)) + "\n")
     print(f"{int(found.has_vector.sum()):,} of {len(wnids):,} labels have a vector, {len(found.vectors):,} vectors in "
           f"all; {len(shared):,} terms stand for several labels")
-
-
-class UnitVectors:
-    """Unit vectors by term.
-
-    Users' files spell terms in their own way ("New_York"): a term that is spelt as ours wins, else the first in the
-    file, which is the most frequent.
-    """
-
-    def __init__(self, terms: TermVectors, wanted: set[str]):
-        self._vectors = terms.vectors
-        self._row: dict[str, int] = {name: row for row, name in enumerate(terms.terms) if name in wanted}
-        for row, name in enumerate(terms.terms):
-            if (term := term_of(name)) in wanted:
-                self._row.setdefault(term, row)
-        self.dim = terms.vectors.shape[1]
-
-    def __contains__(self, term: str) -> bool:
-        return term in self._row
-
-    def __getitem__(self, term: str) -> Float32[np.ndarray, "dim"]:
-        vector = self._vectors[self._row[term]]
-        return unit(vector / np.abs(vector).max())
-
-
-def wanted_terms(nouns: Taxonomy) -> set[str]:
-    """Every noun's lemmas as terms, and the words of these."""
-    lemmas = {term_of(lemma) for names in nouns.lemmas for lemma in names}
-    return lemmas | {word for lemma in lemmas for word in lemma.split(JOINER)} - {""}
-
-
-def unit(vector: np.ndarray) -> Float32[np.ndarray, "dim"]:
-    """The vector at length 1, computed in float64; all zero if it is shorter than SHORTEST."""
-    vector = vector.astype(np.float64)
-    length = np.linalg.norm(vector)
-    return (vector / length if length > SHORTEST else 0 * vector).astype(np.float32)
-
-
-def embed(nouns: Taxonomy, terms: UnitVectors, wnid: str, synonyms: str, fallback: str) -> Embedded:
-    """A label's vectors: its own terms', else by the fallback, else none.
-
-    Args:
-        synonyms: `first` lemma that has a vector; `mean` of all that have; `best`: every one is a row of its own, and
-            whoever ranks takes the best.
-        fallback: `words`: as `synonyms`, a lemma's vector being the mean of its words', where all have one;
-            `hypernym`: the vectors of the nearest ancestor that has any (the smallest wnid of several as near).
-    """
-    def own(noun: str) -> tuple[list[np.ndarray], list[str]]:
-        return chosen(nouns.lemmas[nouns.index[noun]], lambda term: [term] if term in terms else [], terms, synonyms)
-
-    vectors, used = own(wnid)
-    way = "term"
-    if not vectors and fallback == "words":
-        vectors, used = chosen(nouns.lemmas[nouns.index[wnid]], lambda term: known_words(term, terms), terms, synonyms)
-        way = "words"
-    if not vectors and fallback == "hypernym":
-        vectors, used = next((found for ancestor in nouns.ancestors(wnid) if (found := own(ancestor))[0]), ([], []))
-        way = "hypernym"
-    return embedded(vectors, way, used, terms.dim)
-
-
-def embedded(vectors: list[np.ndarray], way: str, used: list[str], dim: int) -> Embedded:
-    """Pack a label's vectors; those that point nowhere (all zero) are none."""
-    rows = np.array(vectors, np.float32).reshape(-1, dim)
-    rows = rows[rows.any(axis=1)]
-    return Embedded(rows, way if len(rows) else "without", used if len(rows) else [])
-
-
-def known_words(term: str, terms: UnitVectors) -> list[str]:
-    """The words of a term if all have a vector, else []."""
-    words = words_of(term)
-    return words if all(word in terms for word in words) else []
-
-
-def chosen(lemmas: Iterable[str], parts_of: Callable[[str], list[str]], terms: UnitVectors,
-           synonyms: str) -> tuple[list[np.ndarray], list[str]]:
-    """Vectors for a synset's lemmas, and the terms used; `parts_of(term)` are the terms whose mean stands for it."""
-    pieces = [parts for lemma in dict.fromkeys(map(term_of, lemmas)) if (parts := parts_of(lemma))]
-    if synonyms == "first":
-        pieces = pieces[:1]
-    vectors = [unit(np.mean([terms[part] for part in parts], axis=0)) for parts in pieces]
-    if synonyms == "mean" and vectors:
-        vectors = [unit(np.mean(vectors, axis=0))]
-    return vectors, [part for parts in pieces for part in parts]
-
-
-def with_hypernyms(nouns: Taxonomy, terms: UnitVectors, wnids: list[str], labels: list[Embedded], synonyms: str,
-                   weight: float) -> list[Embedded]:
-    """Every vector t with its hypernyms' mixed in: t'(y) = t(y) + weight * mean of t'(h) over y's hypernyms h.
-
-    All, the mean too, are taken at unit length, so that at weight 1 an ancestor's say halves with every edge (after
-    HierSE, Li et al. 2015). A hypernym that no text names passes on what its own hypernyms say.
-    """
-    def above(noun: str) -> np.ndarray:
-        return unit(np.mean([mixed(parent) for parent in nouns.parents[noun]] or [np.zeros(terms.dim)], axis=0))
-
-    @functools.cache
-    def mixed(noun: str) -> np.ndarray:
-        own = embed(nouns, terms, noun, synonyms, "none").vectors
-        return unit((unit(own.mean(0)) if len(own) else 0) + weight * above(noun))
-
-    return [embedded([unit(vector + weight * above(wnid)) for vector in label.vectors], label.way, label.terms,
-                     terms.dim) for wnid, label in zip(wnids, labels, strict=True)]
-
-
-def centered(labels: list[Embedded], seen: list[bool]) -> list[Embedded]:
-    """Every vector less the mean of the seen labels' (first) ones, at unit length; unseen labels move nothing."""
-    mean = np.mean([label.vectors[0] for label, is_seen in zip(labels, seen, strict=True)
-                    if is_seen and len(label.vectors)] or [0.0], axis=0)
-    return [embedded([unit(vector - mean) for vector in label.vectors], label.way, label.terms, label.vectors.shape[1])
-            for label in labels]
 
 
 def check_some_have_vectors(sets: dict[str, list[str]], ways: dict[str, str], vectors: Path) -> None:

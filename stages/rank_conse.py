@@ -9,14 +9,10 @@ labels' cosines are lowered by what suits best where the labels of a fold are ke
 """
 
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pydantic
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float32, Int
-from torch import Tensor
 
 from stages import run_stage
 from zeroshot.base.artifacts import Artifact
@@ -28,10 +24,9 @@ from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
 from zeroshot.images.index import VAL, ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
-from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
-from zeroshot.ranking.nearest import nearest_labels
+from zeroshot.ranking.conse import Mixer
 from zeroshot.ranking.questions import Questions
-from zeroshot.ranking.rank_images import ImageValues, Scorer, rank_images
+from zeroshot.ranking.rank_images import ImageValues, rank_images
 from zeroshot.ranking.stacking import HANDICAPS, folds_of, harmonic_means, right_by_handicap
 
 CHUNK = 1024  # images at a time; fixed, for the same bits in every run
@@ -70,50 +65,6 @@ def main(params: Params, *, features: Path, lemmas: Path, hypernyms: Path, index
         write_json(metrics, {"hierse": chosen})
 
 
-class Mixer(NamedTuple):
-    """The seen labels that have a vector, and how many of them are mixed.
-
-    Attributes:
-        labels: all label vectors.
-        vectors: the seen labels' s(y), those that there are.
-        columns: which of the classifier's `outputs` they belong to.
-        t: T.
-    """
-
-    labels: LabelVectors
-    vectors: Float32[Tensor, "mixed dim"]
-    columns: Int[Tensor, "mixed"]
-    outputs: int
-    t: int
-
-    @classmethod
-    def of(cls, path: Path, wnids: list[str], t: int, device: torch.device) -> "Mixer":
-        """Raises InputError if none of the classifier's labels, `wnids`, has a vector."""
-        labels = read_label_vectors(path)
-        seen, has = labels.of(wnids)
-        if not has.any():
-            raise InputError(f"{path}: none of the {len(has)} seen labels has a vector, so there is nothing to mix; "
-                             "expected at least one: does the text hold their names?")
-        columns = torch.tensor(np.flatnonzero(has), device=device)
-        return cls(labels, torch.tensor(seen[has], device=device), columns, len(has), t)
-
-    def __call__(self, logits: Float32[Tensor, "images outputs"], without: Bool[Tensor, "mixed"] | None = None
-                 ) -> Float32[Tensor, "images dim"]:
-        """f(x) of images; labels in `without` are kept out."""
-        # Z divides by the labels taken, so that leaving columns out before the softmax or after it is the same.
-        logits = logits[:, self.columns]
-        if without is not None:
-            logits = logits.masked_fill(without, -torch.inf)
-        return conse_mixture(logits.softmax(dim=1), self.vectors, self.t)
-
-    def scorer(self, questions: Questions, handicap: float = 0.0) -> Scorer:
-        """Names images by the labels nearest to f(x); seen labels' cosines are lowered by `handicap`."""
-        seen = np.isin(self.labels.wnids, questions.index.seen)
-        bias = -handicap * seen.astype(np.float32) if handicap else None
-        scorer = nearest_labels(self.labels, questions, self.vectors.device, points=self, bias=bias)
-        return scorer._replace(counts={"seen_labels_not_mixed": self.outputs - len(self.columns)})
-
-
 def choose_handicap(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex) -> dict[str, float]:
     """The handicap that is best for seen labels when other seen ones play unseen; what it gives there."""
     device, classes = mixer.vectors.device, len(mixer.columns)
@@ -138,20 +89,6 @@ def choose_handicap(params: Params, values: ImageValues, mixer: Mixer, index: Im
     curve = torch.stack([harmonic_means(sums, images, fold == f) for f, sums in enumerate(right)]).mean(0)
     best = int(curve.argmax())
     return {"held_out_harmonic": curve[best].item(), "seen_handicap": HANDICAPS[best].item()}
-
-
-def conse_mixture(probabilities: Float32[Tensor, "images seen"], vectors: Float32[Tensor, "seen dim"], t: int
-                  ) -> Float32[Tensor, "images dim"]:
-    """f(x) = 1/Z sum_{t=1..T} p0(y0(x,t)|x) s(y0(x,t)), Z = sum_{t=1..T} p0(y0(x,t)|x).
-
-    Args:
-        probabilities: p0(y|x) of the seen labels.
-        vectors: s(y), their label vectors.
-        t: T, how many of the likeliest labels y0(x,1), ..., y0(x,T) are mixed; more than there are means all.
-    """
-    likeliest = probabilities.topk(min(t, probabilities.shape[1]), dim=1)
-    weights = torch.zeros_like(probabilities).scatter(1, likeliest.indices, likeliest.values)
-    return weights @ vectors / likeliest.values.sum(dim=1, keepdim=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.console.errors import InputError
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors, write_label_vectors
+from zeroshot.ranking.conse import conse_mixture
 from zeroshot.ranking.rankings import Rankings
 from zeroshot.ranking.stacking import folds_of
 
@@ -33,7 +34,7 @@ def rank(world, t, **changed):
 def test_mixture_by_hand():
     probabilities = torch.tensor([[0.5, 0.3, 0.2]])
     vectors = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    mixed = [rank_conse.conse_mixture(probabilities, vectors, t) for t in (1, 2, 3, 1000)]
+    mixed = [conse_mixture(probabilities, vectors, t) for t in (1, 2, 3, 1000)]
     torch.testing.assert_close(torch.cat(mixed), torch.tensor([[1, 0], [0.625, 0.375], [0.3, 0.3], [0.3, 0.3]]))
 
 
@@ -43,7 +44,7 @@ def test_mixture_against_a_plain_loop(seed, t):
     rng = np.random.default_rng(seed)
     probabilities = rng.dirichlet(np.ones(8), size=3).astype(np.float32)
     vectors = rng.normal(size=(8, 5)).astype(np.float32)
-    for image, mixed in enumerate(rank_conse.conse_mixture(torch.tensor(probabilities), torch.tensor(vectors), t)):
+    for image, mixed in enumerate(conse_mixture(torch.tensor(probabilities), torch.tensor(vectors), t)):
         likeliest = np.argsort(-probabilities[image])[:t]
         total = sum(probabilities[image, y] * vectors[y] for y in likeliest)
         np.testing.assert_allclose(mixed, total / probabilities[image, likeliest].sum(), rtol=1e-4, atol=1e-6)

@@ -22,7 +22,6 @@ from gensim.models.word2vec_corpusfile import CythonVocab
 from stages.draw_figures import Params as FigureParams
 from stages.draw_figures import place_labels
 from stages.evaluate_terms import cosines, solved
-from stages.rank_conse import conse_mixture
 from stages.train_devise import measure_scaling
 from stages.train_skipgram import Params as SkipgramParams
 from stages.train_skipgram import new_model, slices_of, train_slice, weights
@@ -32,6 +31,7 @@ from zeroshot.devise.hinge import rank_loss
 from zeroshot.evaluation.metrics import bootstrap_interval
 from zeroshot.image_sets.renderer import class_looks, draw_images, random_of
 from zeroshot.networks.visual_model import build_visual
+from zeroshot.ranking.conse import conse_mixture
 from zeroshot.ranking.first_labels import CosineScores, lay_out, rank_chunk
 from zeroshot.training.loop import make_optimiser, set_rate
 

@@ -51,8 +51,7 @@ def decode_rgb(data: bytes, *, least_side: int | None = None) -> Image.Image:
             image.load()
             if halved:
                 _refuse_dark(np.asarray(image)[..., :4 if image.mode == "CMYK" else 3], 255)
-            ImageOps.exif_transpose(image, in_place=True)
-            return _to_rgb(image)
+            return upright_rgb(image)
     except UnreadableImage:
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on broken bytes
@@ -64,7 +63,11 @@ def decode_square(data: bytes, side: int) -> np.ndarray:
 
     JPEGs of at least four times the size are decoded at a reduced scale that keeps at least twice `side`.
     """
-    image = decode_rgb(data, least_side=2 * side)
+    return square_of(decode_rgb(data, least_side=2 * side), side)
+
+
+def square_of(image: Image.Image, side: int) -> np.ndarray:
+    """The same of an image that is decoded already, mode RGB: uint8 [side, side, 3]."""
     width, height = image.size
     shorter = min(width, height)
     left, top = (width - shorter) / 2, (height - shorter) / 2
@@ -81,7 +84,13 @@ def check_header(data: bytes) -> None:
         raise UnreadableImage(_reason(error, data)) from None
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def upright_rgb(image: Image.Image) -> Image.Image:
+    """A loaded image of any mode as RGB, turned as its EXIF data say; that may happen in place.
+
+    Raises:
+        UnreadableImage: values on a scale whose white nobody knows.
+    """
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode in SIXTEEN_BIT:  # Pillow would clip at 255 instead of scaling
         return Image.fromarray(_of_sixteen_bits(image)).convert("RGB")
     if image.mode == "F":

@@ -8,7 +8,7 @@ from PIL import Image
 
 from zeroshot.base.artifacts import Artifact
 from zeroshot.console.errors import InputError
-from zeroshot.images.decoding import UnreadableImage, check_header, decode_rgb
+from zeroshot.images.decoding import UnreadableImage, check_header, decode_rgb, decode_square
 
 HEAD = 8192  # bytes; holds the header of nearly every image
 MAX_OPEN = 64  # tars held open at once, per process
@@ -18,6 +18,7 @@ class ImageFiles:
     """Reads the images of an index made from files. Cheap to send to a worker process: it takes paths along only."""
 
     packed = False
+    first_side = None
 
     def __init__(self, index: Path, images_root: Path):
         self._index, self._root = index, images_root
@@ -79,6 +80,10 @@ class ImageFiles:
             UnreadableImage: the bytes are no image; the caller may count and skip it.
         """
         return decode_rgb(self.jpeg_bytes(row))
+
+    def square(self, row: int, side: int) -> np.ndarray:
+        """The same as `decode_square` makes it: uint8 [side, side, 3]. Raises as `image` does."""
+        return decode_square(self.jpeg_bytes(row), side)
 
     def _read_at(self, container: int, offset: int, size: int) -> bytes:
         if (file := self._open.pop(container, None)) is None:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ import zeroshot.networks.torchvision_guard  # noqa: F401
 from zeroshot.base.parent import die_with_parent
 from zeroshot.base.processes import marked_by_any
 from zeroshot.console.errors import InputError
-from zeroshot.images.decoding import UnreadableImage, decode_square
+from zeroshot.images.decoding import UnreadableImage
 from zeroshot.images.files import ImageFiles
 from zeroshot.images.pixels import PackedPixels, open_pixels
 
@@ -41,16 +41,17 @@ class SquareSource:
     """
 
     def __init__(self, index: Path, images_root: Path, *, side: int, device: torch.device, workers: int,
-                 max_unreadable: float):
+                 max_unreadable: float, reader: "Squares | None" = None):
         """
         Args:
             index: folder of the image index.
             images_root: where the image files lie, for sets that are not packed.
+            reader: other images than those of an index, which is not looked at then.
             side: of the squares, pixels.
             workers: processes that decode; 0 decodes in this one. Not used for packed sets.
             max_unreadable: share of the index's images that may turn out to be unreadable.
         """
-        self._reader = open_pixels(index, images_root)
+        self._reader = open_pixels(index, images_root) if reader is None else reader
         self._side, self.device, self._workers = side, device, workers
         self._allowed = int(max_unreadable * len(self._reader))
         self._resident = _to_gpu(self._reader, device)
@@ -63,11 +64,12 @@ class SquareSource:
             InputError: more images are unreadable than may be, of those that this process has come across; or a file
                 is gone, or has changed since it was indexed.
         """
-        if not self._reader.packed:
-            yield from self._decoded(batches)
-            return
-        for pixels in self._packed(batches):
+        for pixels in self._packed(batches) if self._reader.packed else self._decoded(batches):
             yield _resized(pixels, self._side)
+
+    def tell(self, row: int, message: str) -> None:
+        """Say that an image cannot be decoded, once for each."""
+        print(f"{self._reader.where(row)}: {message}; a grey image stands in for it", file=sys.stderr, flush=True)
 
     def merge_unreadable(self) -> None:
         """Make `unreadable` what any of the processes found; every process must call it.
@@ -96,8 +98,9 @@ class SquareSource:
         return torch.from_numpy(self._reader.read(rows)).pin_memory()  # from other memory a copy waits for the GPU
 
     def _decoded(self, batches: Sequence[Int[np.ndarray, "batch"]]) -> Iterator[UInt8[Tensor, "batch side side 3"]]:
-        loader = DataLoader(_Decoder(self._reader, self._side), batch_sampler=batches, num_workers=self._workers,
-                            collate_fn=_collate, pin_memory=self.device.type == "cuda",
+        decoder = _Decoder(self._reader, self._reader.first_side or self._side)
+        loader = DataLoader(decoder, batch_sampler=batches, num_workers=self._workers, collate_fn=_collate,
+                            pin_memory=self.device.type == "cuda",
                             prefetch_factor=4 if self._workers else None, worker_init_fn=_start_worker)
         for collated in loader:
             if isinstance(collated, InputError):
@@ -105,7 +108,7 @@ class SquareSource:
             squares, unreadable = collated
             for row, message in unreadable:
                 if row not in self.unreadable:  # a later epoch, or the filling of a batch
-                    print(message, file=sys.stderr, flush=True)
+                    self.tell(row, message)
                 self.unreadable.add(row)
             self._check_unreadable()
             yield squares.to(self.device, non_blocking=True)
@@ -141,19 +144,40 @@ def padded_batches(rows: Int[np.ndarray, "images"], batch: int) -> list[Int[np.n
     return list(filled.reshape(-1, batch))
 
 
+class Squares(Protocol):
+    """Images that are decoded one by one, by worker processes, to which it is sent.
+
+    Attributes:
+        packed: False.
+        first_side: the side that every image is decoded to before it gets the network's, as packed ones are; None: at
+            once.
+    """
+
+    packed: bool
+    first_side: int | None
+
+    def __len__(self) -> int: ...
+
+    def where(self, row: int) -> str:
+        """Its name, for messages."""
+
+    def square(self, row: int, side: int) -> np.ndarray:
+        """uint8 [side, side, 3]. Raises UnreadableImage."""
+
+
 Decoded = tuple[np.ndarray, tuple[int, str] | None]  # square; row and fault of an unreadable image
 
 
 class _Decoder(Dataset):
-    def __init__(self, reader: ImageFiles, side: int):
+    def __init__(self, reader: Squares, side: int):
         self._reader, self._side = reader, side
 
     def __getitem__(self, row: int) -> Decoded | InputError:
         try:
-            return decode_square(self._reader.jpeg_bytes(int(row)), self._side), None
+            return self._reader.square(int(row), self._side), None
         except UnreadableImage as error:
             grey = np.full((self._side, self._side, 3), GREY, np.uint8)
-            return grey, (int(row), f"{self._reader.where(int(row))}: {error}; a grey image stands in for it")
+            return grey, (int(row), str(error))
         except InputError as error:
             return error  # raised in a worker, it would come out wrapped into the worker's traceback
 

@@ -33,7 +33,7 @@ class Passes(NamedTuple):
 @torch.no_grad()
 def over_images(network: Callable[[Float[Tensor, "batch 3 size size"]], tuple[Tensor, ...]],
                 rows: Int[np.ndarray, "images"], source: SquareSource, preprocessing: Preprocessing, how: Passes,
-                desc: str) -> Iterator[tuple[int, tuple[Float[Tensor, "some ..."], ...]]]:
+                desc: str | None) -> Iterator[tuple[int, tuple[Float[Tensor, "some ..."], ...]]]:
     """Yield (place of the batch's first image in `rows`, the network's outputs as float32), batch by batch in order.
 
     Under torchrun the processes share the batches out; rank 0 yields them all, the others none. What comes out is the
@@ -41,7 +41,7 @@ def over_images(network: Callable[[Float[Tensor, "batch 3 size size"]], tuple[Te
 
     Args:
         network: in evaluation mode and on the source's device; central crops -> one or more tensors [batch, ...].
-        desc: what is being done, for the progress bar.
+        desc: what is being done, for the progress bar; None: no bar.
 
     Raises:
         InputError: more images are unreadable than may be.

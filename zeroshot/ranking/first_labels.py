@@ -137,13 +137,14 @@ class OutputScores:
         return scores
 
 
-def rank_chunk(scores: Float32[Tensor, "slots images"], true: Int[Tensor, "images"], layout: Layout
-               ) -> dict[str, tuple[Int[Tensor, "images 20"], Int[Tensor, "images"]]]:
-    """Set name -> (first 20 labels, rank of the true label).
+def rank_chunk(scores: Float32[Tensor, "slots images"], true: Int[Tensor, "images"], layout: Layout, top: int = TOP
+               ) -> dict[str, tuple[Int[Tensor, "images top"], Int[Tensor, "images"]]]:
+    """Set name -> (first labels, rank of the true label).
 
     Args:
         scores: finite but in empty slots; overwritten. The number of images is a multiple of 8.
         true: label of each image, -1 if it is none of ours.
+        top: how many first labels.
 
     Returns:
         Labels best first, -1 where the set has fewer candidates; rank from 1, 0 where the true label is no candidate.
@@ -153,7 +154,7 @@ def rank_chunk(scores: Float32[Tensor, "slots images"], true: Int[Tensor, "image
     own = torch.where(slot >= 0, scores[slot.clamp(min=0), image], torch.inf)
     not_below = _count_not_below(scores, own, layout)
     scores[slot[slot >= 0], image[slot >= 0]] = NO_SCORE  # the others in their order; the true one goes in by its rank
-    tops = _first_of_atoms(scores, layout)
+    tops = _first_of_atoms(scores, layout, top)
     own_atom = torch.bucketize(slot // BLOCK, torch.tensor([stop for _, stop in layout.atoms], device=true.device),
                                right=True)
     ranked = {}
@@ -162,7 +163,7 @@ def rank_chunk(scores: Float32[Tensor, "slots images"], true: Int[Tensor, "image
             continue
         among = (slot >= 0) & torch.isin(own_atom, torch.tensor(atoms, device=true.device))
         rank = torch.where(among, not_below[atoms].sum(0), 0)
-        ranked[name] = _insert(_merge([tops[atom] for atom in atoms]), true, rank), rank
+        ranked[name] = _insert(_merge([tops[atom] for atom in atoms], top), true, rank), rank
     return ranked
 
 
@@ -173,37 +174,37 @@ def _count_not_below(scores: Tensor, own: Tensor, layout: Layout) -> Int[Tensor,
     return torch.stack([in_block[start:stop].sum(0) for start, stop in layout.atoms])
 
 
-def _first_of_atoms(scores: Tensor, layout: Layout) -> list[Int[Tensor, "images first"]]:
-    """Sort keys of each atom's first 20, best first.
+def _first_of_atoms(scores: Tensor, layout: Layout, top: int) -> list[Int[Tensor, "images first"]]:
+    """Sort keys of each atom's `top` first, best first.
 
-    They lie in the 20 blocks with the highest maxima (of equal ones the first): each of these blocks holds a label that
-    comes before all labels of any other block.
+    They lie in as many blocks, those with the highest maxima (of equal ones the first): each of these blocks holds a
+    label that comes before all labels of any other block.
     """
     images = scores.shape[1]
     highest = scores.view(-1, BLOCK, images).amax(1).T.contiguous()
     within = torch.arange(BLOCK, device=scores.device)
     tops = []
     for start, stop in layout.atoms:
-        if stop - start > TOP:
-            blocks = start + _first(highest[:, start:stop]).sort().values
+        if stop - start > top:
+            blocks = start + _first(highest[:, start:stop], top).sort().values
             slots = (blocks[:, :, None] * BLOCK + within).view(images, -1)
         else:
             slots = torch.arange(start * BLOCK, stop * BLOCK, device=scores.device).expand(images, -1)
         values = scores.T.gather(1, slots)
-        best = _first(values)
+        best = _first(values, top)
         tops.append(_sort_keys(values.gather(1, best), layout.label_of[slots.gather(1, best)]))
     return tops
 
 
-def _first(scores: Float32[Tensor, "images n"]) -> Int[Tensor, "images first"]:
-    """Positions of each image's 20 highest scores (all, if fewer), best first, of equals the first."""
+def _first(scores: Float32[Tensor, "images n"], top: int) -> Int[Tensor, "images first"]:
+    """Positions of each image's `top` highest scores (all, if fewer), best first, of equals the first."""
     n = scores.shape[1]
-    values, position = scores.topk(min(TOP + 1, n))
-    keys = _sort_keys(values[:, :TOP], position[:, :TOP])
-    if n > TOP:  # topk picks any of equals: choose again where the 20th and the 21st are
-        tied = torch.nonzero(values[:, TOP - 1] == values[:, TOP])[:, 0]
+    values, position = scores.topk(min(top + 1, n))
+    keys = _sort_keys(values[:, :top], position[:, :top])
+    if n > top:  # topk picks any of equals: choose again where the last of them and the next are
+        tied = torch.nonzero(values[:, top - 1] == values[:, top])[:, 0]
         if len(tied):
-            keys[tied] = _sort_keys(scores[tied], torch.arange(n, device=scores.device)).topk(TOP).values
+            keys[tied] = _sort_keys(scores[tied], torch.arange(n, device=scores.device)).topk(top).values
     return _order(keys.sort(descending=True).values)
 
 
@@ -219,16 +220,16 @@ def _order(keys: Tensor) -> Tensor:
     return LAST_LABEL - (keys & 0xFFFFFFFF)
 
 
-def _merge(tops: list[Int[Tensor, "images first"]]) -> Int[Tensor, "images 20"]:
-    """First 20 labels of a set from the sort keys of its atoms' first 20; -1 where there are fewer."""
+def _merge(tops: list[Int[Tensor, "images first"]], top: int) -> Int[Tensor, "images top"]:
+    """First labels of a set from the sort keys of its atoms' first; -1 where there are fewer."""
     keys = torch.cat(tops, dim=1)
-    best = keys.topk(min(TOP, keys.shape[1])).values
+    best = keys.topk(min(top, keys.shape[1])).values
     labels = torch.where(best >> 32 == NO_SCORE_KEY, -1, _order(best))
-    return torch.nn.functional.pad(labels, (0, TOP - labels.shape[1]), value=-1)
+    return torch.nn.functional.pad(labels, (0, top - labels.shape[1]), value=-1)
 
 
 def _insert(others: Tensor, true: Tensor, rank: Tensor) -> Tensor:
-    """`others` [images, 20] with the true label put in at its rank, where it has one."""
-    place = torch.arange(TOP, device=others.device)
-    at = torch.where(rank > 0, rank - 1, TOP)[:, None]
+    """`others` [images, top] with the true label put in at its rank, where it has one."""
+    place = torch.arange(others.shape[1], device=others.device)
+    at = torch.where(rank > 0, rank - 1, others.shape[1])[:, None]
     return torch.where(place < at, others, torch.where(place == at, true[:, None], others.roll(1, dims=1)))

@@ -1,10 +1,10 @@
 """Naming by the nearest label vectors: points in the label space in, scores of every label set's labels out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from zeroshot.console.errors import InputError
@@ -32,9 +32,17 @@ def nearest_labels(labels: LabelVectors, questions: Questions, device: torch.dev
     """
     if labels.wnids != questions.wnids:
         raise InputError("the label vectors were made for other label sets than data/label_sets holds; `dvc repro`")
-    layout = lay_out(memberships(questions.sets), labels.has_vector, device)
+    return nearest_of_sets(labels, memberships(questions.sets), device, points=points, places=places, bias=bias)
+
+
+def nearest_of_sets(labels: LabelVectors, members: Mapping[str, Bool[np.ndarray, "labels"]], device: torch.device, *,
+                    points: Callable[[Tensor], Tensor] = lambda values: values,
+                    places: Float32[np.ndarray, "rows space"] | None = None,
+                    bias: Float32[np.ndarray, "labels"] | None = None) -> Scorer:
+    """The same for any sets: name -> whether each label is in it."""
+    layout = lay_out(members, labels.has_vector, device)
     cosine = CosineScores(labels.vectors if places is None else places, labels.row_label, layout, bias)
-    return Scorer(lambda values: cosine(points(values)), layout, {"labels": labels.sha256}, {})
+    return Scorer(lambda values: cosine(points(values)), layout, {"labels": labels.sha256}, {}, bias=bias)
 
 
 def check_made_for(values: ImageValues, labels: LabelVectors) -> None:

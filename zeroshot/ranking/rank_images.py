@@ -63,12 +63,16 @@ class Scorer(NamedTuple):
         layout: which label each slot is.
         made_from: checksums of what the model was made from.
         counts: what it left out, to be published beside its metrics.
+        bias: what was added to each label's score, if anything was; order as in `Questions.wnids`.
+        settings: of the model, beside its weights, for whoever names other images by it.
     """
 
     score: Callable[[Tensor], Tensor]
     layout: Layout
     made_from: Mapping[str, str]
     counts: Mapping[str, int]
+    bias: Float32[np.ndarray, "labels"] | None = None
+    settings: Mapping[str, int] = {}
 
 
 def rank_images(out: Path, values: ImageValues, scorer: Scorer, questions: Questions) -> None:
@@ -85,12 +89,13 @@ def rank_images(out: Path, values: ImageValues, scorer: Scorer, questions: Quest
     meta = {"model": out.stem, "wnids": questions.wnids,
             "counts": {**scorer.counts, "images_in_no_label_set": outside,
                        "val_images_also_train": index.val_also_train()},
+            "settings": dict(scorer.settings),
             "made_from": {values.array: values.source.sha256, "index": index.sha256, **scorer.made_from},
             "label_sets": questions.described(images, candidates)}
     images = {name: count for name, count in images.items() if count and candidates[name]}
     ranked = _ranked(values, scorer, list(images), questions)
     if is_first():
-        write_rankings(out, meta, images, ranked, questions)
+        write_rankings(out, meta, images, ranked, questions, scorer.bias)
     else:
         for _ in ranked:  # its chunks go to the first
             pass

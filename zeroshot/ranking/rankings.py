@@ -8,6 +8,8 @@ A sealed artifact data/rankings/<model>.safetensors. Labels are indices into met
     <set>/rank      int32 [images]      the true label's rank, from 1; 0 if it is no candidate
     <set>/val_rank  int32 [val images]  `+seen` sets only: rank of the images of `seen/row` among these candidates
 
+    bias            float32 [labels]    what was added to each label's score, if anything was
+
 questions.py says which images are tested on which set.
 """
 
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from zeroshot.base.artifacts import Artifact, ArtifactWriter
 from zeroshot.console.errors import InputError
@@ -28,15 +31,19 @@ Ranked = tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]  # rows of 
 
 
 def write_rankings(out: Path, meta: Mapping[str, Any], images: Mapping[str, int], ranked: Iterable[Ranked],
-                   questions: Questions) -> None:
+                   questions: Questions, bias: Float32[np.ndarray, "labels"] | None = None) -> None:
     """Write the artifact, chunk by chunk.
 
     Args:
         images: label set -> how many of all rows are its test images; sets without any are left out.
         ranked: the test images in the order of their rows.
+        bias: see above.
     """
     done = dict.fromkeys(images, 0)
-    with ArtifactWriter(out, meta, _shapes(images)) as writer:
+    biased = {} if bias is None else {"bias": (bias.shape, np.float32)}
+    with ArtifactWriter(out, meta, _shapes(images) | biased) as writer:
+        if bias is not None:
+            writer.write("bias", 0, bias)
         for rows, by_set in ranked:
             true = questions.true_labels(rows)
             of_seen = questions.are_of("seen", rows)
