@@ -2,9 +2,9 @@
 
 Reads a role's images (train, val: seen classes; unseen: the zero-shot classes) where they lie: tars by member
 offset, never extracted, never copied. A list can name seen classes without training images too, for a network that is
-trained already; any role may be null, all of them too. Writes data/index (see zeroshot/images/index.py): the index, seen.txt,
-unseen.txt, skipped.tsv, and with `pack` the pixels of every image, decoded once. Unreadable images are skipped, listed
-and capped; everything else that is wrong ends the stage before any image is decoded.
+trained already; any role may be null, all of them too. Writes data/index (see zeroshot/images/index.py): the index,
+seen.txt, unseen.txt, skipped.tsv, and with `pack` the pixels of every image, decoded once. Unreadable images are
+skipped, listed and capped; everything else that is wrong ends the stage before any image is decoded.
 
 Cost: a core draws 3,000 images/s of the demo, lists 30,000/s in tars, checks 40,000 headers/s, and packs 9,000 images/s
 of 64x64, or 2,000 photographs/s to 64x64. Memory while listing: 200 bytes an image (14 M: 2.9 GB).
@@ -34,7 +34,6 @@ from zeroshot.image_sets.renderer import class_looks, draw_images, random_of
 from zeroshot.images.files import ImageFiles
 from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, ROLES, TRAIN, UNSEEN, VAL, ImageIndex, write_index
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
-
 
 COLUMNS = {"role": np.uint8, "label": np.int32, "container": np.int32, "offset": np.int64, "size": np.int64,
            "names": np.uint8, "name_end": np.int64}  # of the index of files, see zeroshot/images/index.py

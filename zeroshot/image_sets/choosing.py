@@ -88,8 +88,8 @@ def choose_sources(params: ChoosingParams, root: Path, nouns: Taxonomy, names: P
         raise InputError(f"params.yaml: no seen class: index_images.roles.train is null and {seen_list} "
                          "(index_images.seen) names none; set one of them, presets/lists/imagenet-1k.txt for example")
     for wnid in sorted(val - seen):
-        raise InputError(f"{root / params.roles.val}: class {wnid} is not seen, neither in training nor by list: not "
-                         f"in {place}; remove it, or add it there")
+        raise InputError(f"{root / params.roles.val}: class {wnid} has no training images and is in no list of seen "
+                         f"classes; remove it, or add it to {place}")
     both = sorted(unseen & seen)
     if both and params.seen_among_unseen == "error":
         raise InputError(f"{root / params.roles.unseen}: {both[0]} is also in {place} ({len(both)} such classes); "

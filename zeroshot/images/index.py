@@ -66,6 +66,10 @@ class ImageIndex:
         """int64 [images of that role]: row numbers, ascending (and contiguous)."""
         return np.flatnonzero(self.roles == role)
 
+    def test_rows(self) -> np.ndarray:
+        """int64 [test images]: the validation images' rows, then the unseen classes'."""
+        return np.concatenate([self.rows(VAL), self.rows(UNSEEN)])
+
     def numbered(self, wnids: Sequence[str], rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """int64 [rows]: the place of each row's class in `wnids`, -1 where it is not among them.
 
