@@ -61,7 +61,7 @@ def read_scores(folder: Path, conse_t: list[int]) -> tuple[pd.DataFrame, dict[st
     for path in sorted(folder.glob("*.csv"), key=lambda path: _place(path.stem)):
         with open(path, encoding="utf-8") as file:
             first = file.readline().rstrip("\n")
-        frame = pd.read_csv(path, skiprows=first.startswith(NOT_MEASURED))
+        frame = pd.read_csv(path, skiprows=int(first.startswith(NOT_MEASURED)))
         if list(frame.columns) != COLUMNS:
             raise InputError(f"{path}: columns {', '.join(frame.columns)}; expected {', '.join(COLUMNS)}; "
                              "delete it and `dvc repro`")
