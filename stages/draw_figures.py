@@ -19,11 +19,13 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import IdentityTransform
 
 from stages import run_stage
+from zeroshot.base.artifacts import why_not_made
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import display_name
+from zeroshot.images.index import ImageIndex
 from zeroshot.images.pixels import open_pixels
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
@@ -66,12 +68,17 @@ def main(params: Params, *, rankings: Path, index: Path, images: Path, label_vec
          label_sets: Path, answers: Path, label_map: Path, places: Path) -> None:
     sets, nouns = read_label_sets(label_sets), read_taxonomy(taxonomy)
     seen = set(sets["seen"])
-    label_set, models = tested_on(params, read_models(params, rankings, sets))
-    rows = pick_images(models[0], label_set, params.images, params.seed)
-    reader = open_pixels(index, images, verify=False)
-    true = [name_of(wnid, nouns, LONGEST) for wnid in true_wnids(models[0], label_set, rows)]
-    given = {model.model: answers_of(model, label_set, rows, params.answers, seen) for model in models}
-    save(draw_answers([np.asarray(small(reader, row, SIDE)) for row in rows], true, given, nouns), answers)
+    ranked = read_models(params, rankings, sets)
+    if len(ImageIndex.read(index).test_rows()):
+        label_set, models = tested_on(params, ranked)
+        rows = pick_images(models[0], label_set, params.images, params.seed)
+        reader = open_pixels(index, images, verify=False)
+        true = [name_of(wnid, nouns, LONGEST) for wnid in true_wnids(models[0], label_set, rows)]
+        given = {model.model: answers_of(model, label_set, rows, params.answers, seen) for model in models}
+        save(draw_answers([np.asarray(small(reader, row, SIDE)) for row in rows], true, given, nouns), answers)
+    else:
+        print("draw_figures: no test images, so there are no answers to show", flush=True)
+        save(draw_nothing("No test images"), answers)
     labels = read_label_vectors(label_vectors)
     wnids = pick_labels(labels, sets, params)
     placed = place_labels(labels.of(wnids)[0], params)
@@ -84,9 +91,10 @@ def main(params: Params, *, rankings: Path, index: Path, images: Path, label_vec
 def read_models(params: Params, folder: Path, label_sets: Mapping[str, list[str]]) -> list[Rankings]:
     """Rankings of the models that were asked for and are there."""
     place = {model: rankings_path(folder, model) for model in params.models}
-    if missing := [model for model, path in place.items() if not path.exists()]:
+    there = {model: path for model, path in place.items() if path.exists() and not why_not_made(path)}
+    if missing := [model for model in place if model not in there]:
         print(f"draw_figures.models: not ranked, so left out: {', '.join(missing)}", flush=True)
-    return [Rankings(path, label_sets) for path in place.values() if path.exists()]
+    return [Rankings(path, label_sets) for path in there.values()]
 
 
 def tested_on(params: Params, ranked: list[Rankings]) -> tuple[str, list[Rankings]]:
@@ -121,6 +129,12 @@ def draw_answers(pixels: list[np.ndarray], true: list[str], answers: Mapping[str
         axes[row, 0].set_title(true[row], fontsize=10, color="green")
         for axis, (model, given) in zip(axes[row, 1:], answers.items(), strict=True):
             write_answers(axis, given[row], nouns, title=display_name(model) if row == 0 else "")
+    return figure
+
+
+def draw_nothing(why: str) -> Figure:
+    figure = Figure(figsize=(4, 1))
+    figure.text(0.5, 0.5, why, ha="center", va="center")
     return figure
 
 

@@ -70,12 +70,13 @@ def run(tmp_path):
     write_taxonomy(tmp_path / "taxonomy", make_taxonomy({wnid: ([wnid], [], [], "") for wnid in wnids}))
     (tmp_path / "names.tsv").write_text("".join(f"{name}\t{wnid}\tremark\n" for name, wnid in
                                                 zip(SEEN + UNSEEN, wnids, strict=True)))
-    (tmp_path / "unseen.txt").touch()
+    for name in ("seen.txt", "unseen.txt"):
+        (tmp_path / name).touch()
 
     def run(images, **changes) -> ImageIndex:
         index_images.main(Params.model_validate({**CIFAR, **changes}), images=images, names=tmp_path / "names.tsv",
-                          unseen_list=tmp_path / "unseen.txt", demo_classes=images, taxonomy=tmp_path / "taxonomy",
-                          out=tmp_path / "index", metrics=tmp_path / "index.json")
+                          seen_list=tmp_path / "seen.txt", unseen_list=tmp_path / "unseen.txt", demo_classes=images,
+                          taxonomy=tmp_path / "taxonomy", out=tmp_path / "index", metrics=tmp_path / "index.json")
         return ImageIndex.read(tmp_path / "index")
 
     return run

@@ -21,7 +21,7 @@ from hypothesis import given
 from safetensors.numpy import save
 
 from tests.damage import damaged, fuzzed, read_or_refused
-from zeroshot.image_sets.choosing import read_split_list
+from zeroshot.image_sets.choosing import read_list
 from zeroshot.labels.label_sets import read_wnids
 from zeroshot.networks.outputs import read_outputs
 from zeroshot.terms.foreign_vectors import read_foreign_vectors
@@ -200,7 +200,7 @@ def test_our_own_folder_is_sealed(tmp_path, name):
 LIST = "\ufeff# mine\r\nn02119789 kit fox\r\nN01482330\r\n\r\nn00015388,animal\r\n"
 
 
-@pytest.mark.parametrize("read", [read_wnids, read_split_list, read_outputs])
+@pytest.mark.parametrize("read", [read_wnids, lambda path: read_list(path, "a.list"), read_outputs])
 def test_every_line_of_a_list_is_a_wnid_or_refused(tmp_path, read):
     def right(found, data):
         lines = [line.strip() for line in data.decode("utf-8-sig").splitlines()]

@@ -4,12 +4,12 @@ import pytest
 
 from zeroshot.base.lists import read_wnid_list, text_lines
 from zeroshot.console.errors import InputError
-from zeroshot.image_sets.choosing import read_split_list
+from zeroshot.image_sets.choosing import read_list
 from zeroshot.labels.label_sets import read_wnids
 from zeroshot.networks.outputs import read_outputs
 
 DOG, CAT = "n02084071", "n02121620"
-READERS = [read_wnids, read_split_list, read_outputs, lambda path: read_wnid_list(path, "wnids")]
+READERS = [read_wnids, lambda path: read_list(path, "a.list"), read_outputs, lambda path: read_wnid_list(path, "wnids")]
 FORMS = {"plain": f"{DOG}\n{CAT}\n", "without a last line end": f"{DOG}\n{CAT}", "CRLF": f"{DOG}\r\n{CAT}\r\n",
          "a Mac's of old": f"{DOG}\r{CAT}\r", "BOM": f"\ufeff{DOG}\n{CAT}\n", "capitals": f"{DOG.upper()}\n{CAT}\n",
          "comments": f"# mine\n{DOG}\n  # more\n\n{CAT}  # cats\n", "space": f"{DOG} dog, domestic dog\n {CAT} cat\n",
@@ -55,7 +55,7 @@ def test_gaps_count_in_a_list_of_outputs_alone(tmp_path):
 
 def test_an_empty_list_is_none_but_for_a_split(tmp_path):
     (tmp_path / "list.txt").write_text("# nothing yet\n")
-    assert read_split_list(tmp_path / "list.txt") == []
+    assert read_list(tmp_path / "list.txt", "a.list") == []
     with pytest.raises(InputError, match="holds no wnid"):
         read_wnids(tmp_path / "list.txt")
 

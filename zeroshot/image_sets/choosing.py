@@ -16,8 +16,8 @@ from zeroshot.taxonomy import Taxonomy
 
 
 class Roles(StageParams):
-    train: str
-    val: str
+    train: str | None
+    val: str | None
     unseen: str | None
 
 
@@ -31,6 +31,7 @@ class ChoosingParams(StageParams):
     """Settings that say what lies where; see params.yaml, index_images."""
 
     roles: Roles
+    seen: str
     ground_truth: str | None
     names: str
     split: Split
@@ -45,12 +46,14 @@ class Chosen:
         roles: train, val, unseen, as they were found.
         wanted: the classes of each that are taken.
         truths: which class an image shows.
+        listed: seen classes by `seen`, with training images or without.
         left_out: unseen classes left out because they are seen.
     """
 
     roles: list[Role]
     wanted: list[set[str]]
     truths: Truths
+    listed: list[str]
     left_out: int
 
     @property
@@ -59,12 +62,13 @@ class Chosen:
                 if source.wnid is None or source.wnid in wanted]
 
 
-def choose_sources(params: ChoosingParams, root: Path, nouns: Taxonomy, names: Path, unseen_list: Path) -> Chosen:
+def choose_sources(params: ChoosingParams, root: Path, nouns: Taxonomy, names: Path, seen_list: Path,
+                   unseen_list: Path) -> Chosen:
     """Every class of every role, checked against WordNet and against each other.
 
     Raises:
         InputError: a missing role, a name without wnid, a wnid that is no noun synset, a class both seen and unseen, a
-            val class that is not in train.
+            val class that is not seen, no seen class at all.
     """
     places = (params.roles.train, params.roles.val, params.roles.unseen)
     class_names = ClassNames(nouns, names)
@@ -76,31 +80,55 @@ def choose_sources(params: ChoosingParams, root: Path, nouns: Taxonomy, names: P
     for place, classes in zip(places, wanted, strict=True):
         for wnid in sorted(classes - nouns.index.keys()):
             raise InputError(f"{root / place}: {wnid} is no noun synset of WordNet 3.0")
-    wanted, left_out = split_roles(params, root, wanted, unseen_list)
-    return Chosen(roles, wanted, truths, left_out)
+    wanted, listed, left_out = split_roles(params, root, nouns, wanted, seen_list, unseen_list)
+    return Chosen(roles, wanted, truths, listed, left_out)
 
 
-def split_roles(params: ChoosingParams, root: Path, found: list[set[str]], unseen_list: Path
-                ) -> tuple[list[set[str]], int]:
-    """The classes that train, val and unseen take of those found, and how many unseen ones are left out as seen.
+def split_roles(params: ChoosingParams, root: Path, nouns: Taxonomy, found: list[set[str]], seen_list: Path,
+                unseen_list: Path) -> tuple[list[set[str]], list[str], int]:
+    """Of the classes found, those that train, val and unseen take; the listed seen ones; how many are left out as seen.
 
     Raises:
-        InputError: a class both seen and unseen, or a val class that is not in train.
+        InputError: a class both seen and unseen, a val class that is not seen, no seen class at all.
     """
     train, val, unseen = found
     held_out = split_off(params, unseen, unseen_list)
     if held_out:
         train, val, unseen = train - held_out, val - held_out, held_out
-    for wnid in sorted(val - train):
-        raise InputError(f"{root / params.roles.val}: class {wnid} has no training images in "
-                         f"{root / params.roles.train}; remove it, or add them")
-    both = sorted(unseen & train)
+    listed = read_seen(seen_list, nouns, held_out)
+    seen, place = train.union(listed), seen_place(params, root, seen_list, listed)
+    if not seen:
+        raise InputError(f"params.yaml: no seen class: index_images.roles.train is null and {seen_list} "
+                         "(index_images.seen) names none; set one of them, presets/lists/imagenet-1k.txt for example")
+    for wnid in sorted(val - seen):
+        raise InputError(f"{root / params.roles.val}: class {wnid} has no training images and is in no list of seen "
+                         f"classes; remove it, or add it to {place}")
+    both = sorted(unseen & seen)
     if both and params.seen_among_unseen == "error":
-        raise InputError(f"{root / params.roles.unseen}: {both[0]} is also in {root / params.roles.train} "
-                         f"({len(both)} such classes); remove one, or set index_images.seen_among_unseen to skip")
-    if both and not unseen - train:
-        raise InputError(f"{root / params.roles.unseen}: every class there is also in {root / params.roles.train}")
-    return [train, val, unseen - train], len(both)
+        raise InputError(f"{root / params.roles.unseen}: {both[0]} is also in {place} ({len(both)} such classes); "
+                         "remove one, or set index_images.seen_among_unseen to skip")
+    if both and not unseen - seen:
+        raise InputError(f"{root / params.roles.unseen}: every class there is also in {place}")
+    return [train, val, unseen - seen], listed, len(both)
+
+
+def read_seen(path: Path, nouns: Taxonomy, held_out: set[str]) -> list[str]:
+    """The seen classes that the list names, sorted; those in `held_out` are not.
+
+    Raises:
+        InputError: as `read_wnid_list`, or a wnid that is no noun.
+    """
+    wnids = read_list(path, "index_images.seen")
+    if unknown := [wnid for wnid in wnids if wnid not in nouns.index]:
+        raise InputError(f"{path}: {unknown[0]} is no noun synset of WordNet 3.0 ({len(unknown)} of its {len(wnids)} "
+                         "wnids are none; params.yaml: index_images.seen)")
+    return sorted(set(wnids) - held_out)
+
+
+def seen_place(params: ChoosingParams, root: Path, seen_list: Path, listed: list[str]) -> str:
+    """Where the seen classes are named, for messages."""
+    places = [str(root / params.roles.train)] if params.roles.train is not None else []
+    return " or ".join([*places, str(seen_list)] if listed else places)
 
 
 def split_off(params: ChoosingParams, unseen: set[str], listed: Path) -> set[str]:
@@ -109,7 +137,7 @@ def split_off(params: ChoosingParams, unseen: set[str], listed: Path) -> set[str
     Raises:
         InputError: both a list and a number, a listed class that is not there, or too many to draw.
     """
-    wnids = read_split_list(listed)
+    wnids = read_list(listed, "index_images.split.list")
     if wnids and params.split.drawn:
         raise InputError(f"{listed}: names classes, but params.yaml also has index_images.split.drawn: "
                          f"{params.split.drawn}; use one of them")
@@ -123,6 +151,6 @@ def split_off(params: ChoosingParams, unseen: set[str], listed: Path) -> set[str
     return {*wnids, *drawn.tolist()}
 
 
-def read_split_list(path: Path) -> list[str]:
-    """The wnids of a split's list, which may be none; raises InputError as `read_wnid_list`."""
-    return read_wnid_list(path, "wnids, one a line (params.yaml: index_images.split.list)", may_be_empty=True)
+def read_list(path: Path, key: str) -> list[str]:
+    """The wnids of the list that a setting names, which may be none; raises InputError as `read_wnid_list`."""
+    return read_wnid_list(path, f"wnids, one a line (params.yaml: {key})", may_be_empty=True)

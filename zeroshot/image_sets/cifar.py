@@ -53,14 +53,15 @@ class CifarRole:
 
 @dataclass(frozen=True)
 class Cifar:
-    """What `choose_cifar` found; `left_out`: unseen classes left out because they are seen."""
+    """What `choose_cifar` found; `listed` and `left_out` as in `Chosen`."""
 
     roles: list[CifarRole]
+    listed: list[str]
     left_out: int
 
     @property
     def wnids(self) -> list[str]:
-        return sorted(set().union(*(role.wanted for role in self.roles)))
+        return sorted(set(self.listed).union(*(role.wanted for role in self.roles)))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The index's columns `role` and `label`."""
@@ -85,14 +86,14 @@ def datasets_of(params: ChoosingParams) -> list[str]:
         if place is not None and place not in PLACES:
             raise InputError(f"params.yaml: index_images.roles.{name} is {quoted(place)}; where `source` is cifar, "
                              f"expected one of {', '.join(PLACES)}")
-    if shared := set(PLACES[roles["train"]]) & set(PLACES[roles["val"]]):
+    if shared := set(PLACES.get(roles["train"], ())) & set(PLACES.get(roles["val"], ())):
         raise InputError(f"params.yaml: index_images.roles: train and val both take {'/'.join(sorted(shared)[0])}; "
                          "expected other images to validate on")
     return list(dict.fromkeys(dataset for place in roles.values() if place for dataset, _ in PLACES[place]))
 
 
-def choose_cifar(params: ChoosingParams, root: Path, nouns: Taxonomy, names: Path, unseen_list: Path, *,
-                 published: bool) -> Cifar:
+def choose_cifar(params: ChoosingParams, root: Path, nouns: Taxonomy, names: Path, seen_list: Path, unseen_list: Path,
+                 *, published: bool) -> Cifar:
     """Every role's images, their classes checked as `choose_sources` does.
 
     Args:
@@ -110,8 +111,9 @@ def choose_cifar(params: ChoosingParams, root: Path, nouns: Taxonomy, names: Pat
     wnids = {one: [table.wnid(name, part.where) for name in part.names] for one, part in parts.items()}
     table.refuse()
     found = [_role(place, parts, wnids) for place in places]
-    wanted, left_out = split_roles(params, root, [set(classes) for _, _, classes in found], unseen_list)
-    return Cifar([CifarRole(*role, classes) for role, classes in zip(found, wanted, strict=True)], left_out)
+    wanted, listed, left_out = split_roles(params, root, nouns, [set(classes) for _, _, classes in found], seen_list,
+                                           unseen_list)
+    return Cifar([CifarRole(*role, classes) for role, classes in zip(found, wanted, strict=True)], listed, left_out)
 
 
 def _role(place: str | None, parts: dict[tuple[str, str], Part], wnids: dict[tuple[str, str], list[str]]

@@ -31,8 +31,8 @@ def read_gensim(path: Path, rows: Rows) -> ReadVectors:
                          f"{_export(unpickler.first_inert)}")
     if not isinstance(vectors, np.ndarray) or vectors.ndim != 2 or len(vectors) != len(terms):
         raise InputError(f"{path}: gensim's {unpickler.first_inert}, but it holds no vectors: gensim keeps large ones "
-                         "in a file of their own (...vectors.npy) and FastText's only as parts of words; one file with a "
-                         f"vector a term is expected here; {_export(unpickler.first_inert)}")
+                         "in a file of their own (...vectors.npy) and FastText's only as parts of words; one file with "
+                         f"a vector a term is expected here; {_export(unpickler.first_inert)}")
     rows.dim = vectors.shape[1]
     for term, row in zip(terms, vectors, strict=True):
         if (wanted := rows.wants(str(term))) is not None:
