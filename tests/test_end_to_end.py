@@ -7,8 +7,10 @@ import importlib
 import io
 import json
 import os
+import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -21,6 +23,8 @@ import pytest
 from PIL import Image
 
 from stages import run_stage
+from tests.serving_world import ask, post
+from zeroshot import load_model
 from zeroshot.base.files import sha256_of
 from zeroshot.base.params import read_yaml
 from zeroshot.labels.label_sets import read_wnids
@@ -170,3 +174,28 @@ def test_the_tables_hold_what_the_metrics_hold(runs):
 def test_two_runs_give_the_same_bytes_everywhere(runs):
     first, second = ({str(path.relative_to(folder)): sha256_of(path) for path in made(folder)} for folder in runs[:2])
     assert first == second and len(first) > 60
+
+
+def test_the_model_is_served_as_a_page(runs):
+    """The command as it is typed, from its address on standard output to Ctrl-C."""
+    folder = runs[0]
+    image = folder / "pictures" / "unseen" / UNSEEN[1] / "1.img"
+    command = [sys.executable, "-m", "zeroshot", "serve", "--photographs", "pictures/unseen", "--port", "0"]
+    with subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env={**os.environ, "ZEROSHOT_SCRATCH": str(folder / "points")}) as server:
+        try:
+            about, opened = server.stdout.readline(), server.stdout.readline()
+            assert about.endswith(" labels of WordNet, 6 of them trained on with images.\n")
+            port = int(re.fullmatch(r"Open http://127\.0\.0\.1:(\d+)/ in a browser; Ctrl-C ends it\.\n", opened)[1])
+            named = load_model(folder / "data" / "model").name(image, "unseen+seen", 3, "hierse,devise")[0]
+            status, _, page = post(port, (image.name, image.read_bytes()), model=["hierse", "devise"],
+                                   set="unseen+seen", top="3")
+            wnids = re.findall(r'seen</span> (n\d{8})', page)
+            assert status == 200 and sorted(wnids) == sorted(
+                answer.wnid for answers in named.answers.values() for answer in answers)
+            _, _, found = ask(port, "/search?words=lion")
+            row = re.search(r'<img src="/photographs/(\d+)"', found)[1]
+            assert ask(port, f"/photographs/{row}")[1]["Content-Type"] == "image/jpeg"
+        finally:
+            server.send_signal(signal.SIGINT)
+        assert server.wait(30) == 0 and server.stdout.read() == "\nEnded.\n"
