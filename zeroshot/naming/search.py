@@ -14,7 +14,7 @@ from zeroshot.naming.pictures import Picture
 from zeroshot.naming.points_cache import PointsCache
 from zeroshot.naming.words import Words, unknown
 from zeroshot.taxonomy import WNID
-from zeroshot.terms.spelling import words_of
+from zeroshot.terms.spelling import term_of, words_of
 
 LONGEST = 6  # words of a term
 
@@ -97,7 +97,7 @@ def _known(words: Words, part: str) -> tuple[str, str | None] | None:
     for wnid in words.senses(part)[:1]:
         if len(words.vectors("lemmas", "", wnid)):
             return part, wnid
-    return (part, None) if part.replace(" ", "_") in words.terms else None
+    return (part, None) if term_of(part) in words.terms else None
 
 
 def search(model: Model, words: str, pictures: Sequence[Picture], top: int, model_name: str | None) -> list[Found]:
