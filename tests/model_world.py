@@ -100,8 +100,9 @@ def write_models(folder, seal, wnids):
         write_closed_form(folder / "closed_form" / f"{name}.safetensors", model,
                           {"labels": seal["hypernyms"], "seen_handicap": HANDICAP, "csls_neighbours": 0})
     bias = {"bias": np.where(np.isin(wnids, SEEN), -HANDICAP, 0).astype(np.float32)}
-    for path, kind, arrays, settings in (("conse/conse-2", "lemmas", {}, {"t": 2}), ("hierse", "hypernyms", bias, {"t": 2}),
-                                         ("ridge", "hypernyms", bias, {}), ("exemplars", "hypernyms", bias, {})):
+    for path, kind, arrays, settings in (
+            ("conse/conse-2", "lemmas", {}, {"t": 2}), ("hierse", "hypernyms", bias, {"t": 2}),
+            ("ridge", "hypernyms", bias, {}), ("exemplars", "hypernyms", bias, {})):
         write_artifact(folder / "rankings" / f"{path}.safetensors",
                        {"wnids": wnids, "settings": settings, "made_from": {"labels": seal[kind]}}, arrays)
 

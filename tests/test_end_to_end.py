@@ -20,8 +20,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from stages import run_stage
 import zeroshot
+from stages import run_stage
 from zeroshot.base.artifacts import Artifact
 from zeroshot.base.files import sha256_of
 from zeroshot.base.params import read_yaml
@@ -197,7 +197,8 @@ def test_naming_gives_the_pipelines_answers_to_the_label(runs):
             if label_set not in ranked.names:
                 continue
             wnids = np.array([*ranked.wnids, ""])  # "" where there are fewer than 20
-            for row, true, top in zip(*(ranked[f"{label_set}/{array}"] for array in ("row", "true", "top")), strict=True):
+            arrays = (ranked[f"{label_set}/{array}"] for array in ("row", "true", "top"))
+            for row, true, top in zip(*arrays, strict=True):
                 found = against_us(named[row].answers[name], ranked.wnids[true])[:20]
                 assert found == [wnid for wnid in wnids[top] if wnid], (name, label_set, row)
                 compared += 1

@@ -23,9 +23,9 @@ def files_of(folder):
 
 def test_the_folder_holds_what_naming_needs_and_the_same_bits_each_time(model_parts, model_folder, tmp_path):
     assert sorted(path.name for path in model_folder.iterdir()) == sorted([
-        "README.md", "model.json", "cnn.safetensors", "devise.safetensors", "ridge.safetensors", "exemplars.safetensors",
-        "lemmas.safetensors", "hypernyms.safetensors", "labels.safetensors", "terms.safetensors", "nouns.tsv",
-        "senses.tsv"])
+        "README.md", "model.json", "cnn.safetensors", "devise.safetensors", "ridge.safetensors",
+        "exemplars.safetensors", "lemmas.safetensors", "hypernyms.safetensors", "labels.safetensors",
+        "terms.safetensors", "nouns.tsv", "senses.tsv"])
     assert files_of(export(model_parts, tmp_path / "again")) == files_of(model_folder)
     about = ModelFolder(model_folder).about
     assert about["models"] == {

@@ -16,6 +16,7 @@ from zeroshot.naming.words import Words, unknown
 from zeroshot.taxonomy import WNID
 from zeroshot.terms.spelling import term_of, words_of
 
+CHUNK = 1 << 14  # pictures at a time
 LONGEST = 6  # words of a term
 
 
@@ -62,12 +63,19 @@ class Search:
             return np.concatenate(placed)
 
         points = self._cache.points(pictures, place) if len(pictures) else np.zeros((0, len(self.query)), np.float32)
-        scores = np.nan_to_num(points @ self.query, nan=-np.inf)
+        scores = np.nan_to_num(_products(points, self.query), nan=-np.inf)
         for number in np.flatnonzero(np.isneginf(scores)):
             faults.setdefault(pictures[number].name, pictures[number].fault or "could not be read in an earlier search")
         order = np.argsort(-scores, kind="stable")[:top]
         return [Found(pictures[number].name, float(scores[number]), int(number)) for number in order
                 if np.isfinite(scores[number])], faults
+
+
+def _products(points: Float32[np.ndarray, "pictures dim"], query: Float32[np.ndarray, "dim"]
+              ) -> Float32[np.ndarray, "pictures"]:
+    """A matrix product, but for the last bit, which does not depend on where a picture stands."""
+    parts = [(points[start:start + CHUNK] * query).sum(axis=1) for start in range(0, len(points), CHUNK)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
 def parts_of(words: Words, phrase: str) -> list[tuple[str, str | None]]:
