@@ -189,7 +189,7 @@ def test_naming_gives_the_pipelines_answers_to_the_label(runs):
     pixels = Artifact(data / "index" / "pixels.safetensors")["pixels"]
     compared = 0
     for label_set in model.label_sets:
-        able = [name for name in model.models if name != "softmax" or "seen" in label_set]
+        able = [name for name in model.models if name != "softmax" or label_set.split("+")[-1] == "seen"]
         named = model.name(list(pixels), label_set, 21, able)
         for name in able:
             folder = data / "rankings" / ("conse" if name.startswith("conse") else "")
