@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stages import run_stage
+from zeroshot.base.artifacts import why_not_made
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.console.errors import InputError
@@ -24,6 +25,7 @@ from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import display_name
 from zeroshot.images.decoding import UnreadableImage
 from zeroshot.images.files import ImageFiles
+from zeroshot.images.index import ImageIndex
 from zeroshot.images.pixels import PackedPixels, open_pixels
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
@@ -63,12 +65,17 @@ class Params(StageParams):
 def main(params: Params, *, rankings: Path, index: Path, images: Path, label_vectors: Path, taxonomy: Path,
          label_sets: Path, answers: Path, label_map: Path) -> None:
     sets, nouns = read_label_sets(label_sets), read_taxonomy(taxonomy)
-    label_set, models = tested_on(params, read_models(params, rankings, sets))
-    rows = pick_images(models[0], label_set, params)
-    reader = open_pixels(index, images, verify=False)
-    true = true_names(models[0], label_set, rows, nouns)
-    given = {model.model: answers_of(model, label_set, rows, params.answers, nouns) for model in models}
-    save(draw_answers([small(reader, row) for row in rows], true, given), answers)
+    ranked = read_models(params, rankings, sets)
+    if len(ImageIndex.read(index).test_rows()):
+        label_set, models = tested_on(params, ranked)
+        rows = pick_images(models[0], label_set, params)
+        reader = open_pixels(index, images, verify=False)
+        true = true_names(models[0], label_set, rows, nouns)
+        given = {model.model: answers_of(model, label_set, rows, params.answers, nouns) for model in models}
+        save(draw_answers([small(reader, row) for row in rows], true, given), answers)
+    else:
+        print("draw_figures: no test images, so there are no answers to show", flush=True)
+        save(draw_nothing("No test images"), answers)
     labels = read_label_vectors(label_vectors)
     wnids = pick_labels(labels, sets, params)
     save(draw_map(place_labels(labels.of(wnids)[0], params), wnids, set(sets["seen"]), nouns), label_map)
@@ -78,9 +85,10 @@ def read_models(params: Params, folder: Path, label_sets: Mapping[str, list[str]
     """Rankings of the models that were asked for and are there."""
     place = {model: folder / ("conse" if model.startswith("conse-") else ".") / f"{model}.safetensors"
              for model in params.models}
-    if missing := [model for model, path in place.items() if not path.exists()]:
+    there = {model: path for model, path in place.items() if path.exists() and not why_not_made(path)}
+    if missing := [model for model in place if model not in there]:
         print(f"draw_figures.models: not ranked, so left out: {', '.join(missing)}", flush=True)
-    return [Rankings(path, label_sets) for path in place.values() if path.exists()]
+    return [Rankings(path, label_sets) for path in there.values()]
 
 
 def tested_on(params: Params, ranked: list[Rankings]) -> tuple[str, list[Rankings]]:
@@ -152,6 +160,12 @@ def draw_answers(pixels: list[np.ndarray], true: list[str], answers: Mapping[str
         axes[row, 0].set_title(true[row], fontsize=9, color="green")
         for axis, (model, given) in zip(axes[row, 1:], answers.items(), strict=True):
             write_answers(axis, given[row], title=display_name(model) if row == 0 else "")
+    return figure
+
+
+def draw_nothing(why: str) -> Figure:
+    figure = Figure(figsize=(4, 1))
+    figure.text(0.5, 0.5, why, ha="center", va="center")
     return figure
 
 

@@ -14,12 +14,12 @@ import pydantic
 import torch
 
 from stages import run_stage
-from zeroshot.base.artifacts import Artifact, ArtifactWriter
+from zeroshot.base.artifacts import Artifact, ArtifactWriter, why_not_made, write_not_made
 from zeroshot.base.compute import set_up
 from zeroshot.base.params import StageParams
 from zeroshot.base.processes import is_first
 from zeroshot.console.errors import InputError
-from zeroshot.images.index import UNSEEN, VAL, ImageIndex
+from zeroshot.images.index import ImageIndex
 from zeroshot.networks.batches import SquareSource
 from zeroshot.networks.inference import Passes, Precision, memory_layout, over_images
 from zeroshot.networks.saved import Devise, read_devise
@@ -37,9 +37,13 @@ class Params(StageParams):
 
 
 def main(params: Params, *, index: Path, images: Path, network: Path, features: Path, out: Path) -> None:
+    if why := why_not_made(network):
+        if is_first():
+            write_not_made(out, why)
+        return
     device = set_up(threads=params.threads, deterministic=params.deterministic, any_processor=params.any_processor)
     image_index, devise = ImageIndex.read(index), read_devise(network)
-    rows = np.concatenate([image_index.rows(VAL), image_index.rows(UNSEEN)])
+    rows = image_index.test_rows()
     if devise.network is None:
         if not is_first():  # there is little to share
             return

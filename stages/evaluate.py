@@ -2,7 +2,8 @@
 
 ConSE section 4, DeViSE section 4. Reads data/rankings/<model>.safetensors, the taxonomy and the label sets; writes
 metrics/<model>/<set>.json, flat, fractions, the same figures as rows of data/scores/<model>.csv, and the few that DVC
-compares as metrics/headline/<model>.json. A set without test images or candidates gets no file. For all of ImageNet
+compares as metrics/headline/<model>.json. A set without test images or candidates gets no file; where there is none at
+all, or no model, metrics/<model>/not_measured.json and the scores' first line say why. For all of ImageNet
 under a minute and 2 GB, mostly distances in WordNet.
 """
 
@@ -14,6 +15,7 @@ import numpy as np
 import pydantic
 
 from stages import run_stage
+from zeroshot.base.artifacts import why_not_made
 from zeroshot.base.files import atomic_write, write_json
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.console.errors import InputError
@@ -21,6 +23,7 @@ from zeroshot.console.progress import progress
 from zeroshot.evaluation import metrics
 from zeroshot.evaluation.hierarchy import FAR, hops_and_radii
 from zeroshot.evaluation.metrics import KS
+from zeroshot.evaluation.model_names import NOT_MEASURED, display_name
 from zeroshot.labels.label_sets import PLUS_SEEN, memberships, read_label_sets
 from zeroshot.ranking.harmonic import harmonic_mean
 from zeroshot.ranking.rankings import Rankings
@@ -43,20 +46,43 @@ class Params(StageParams):
 
 def main(params: Params, *, model: str, rankings: Path, taxonomy: Path, label_sets: Path, out: Path,
          headline: Path, scores: Path) -> None:
-    sets = read_label_sets(label_sets)
-    ranked = Rankings(rankings, sets)
-    if ranked.model != model:
-        raise InputError(f"{rankings}: holds rankings of `{ranked.model}`; expected those of `{model}`")
-    if not ranked.names:
-        raise InputError(f"{rankings}: no label set has both test images and candidates, so there is nothing to score; "
-                         "expected `val` images of seen classes or `unseen` images of classes in a label set")
+    sets, table = read_label_sets(label_sets), {}
+    if why := why_not_made(rankings) or nothing_to_score(ranked := read_rankings(rankings, model, sets)):
+        print(f"{display_name(model)} is not measured: {why}", flush=True)
+        write_json(out / "not_measured.json", {"why": why})
+        write_json(headline, {})
+        _write_scores(scores, model, {}, why)
+        return
     hierarchy = Hierarchy(read_taxonomy(taxonomy), ranked, sets)
-    table = {}
     for name in progress(ranked.names, unit="sets", desc=f"scoring {model}"):
         table[name] = score_set(ranked, name, hierarchy, params)
         write_json(out / f"{name}.json", table[name])
     write_json(headline, headline_of(table))
     _write_scores(scores, model, table)
+
+
+def read_rankings(path: Path, model: str, sets: Mapping[str, list[str]]) -> Rankings:
+    """Raises InputError if they are another model's."""
+    ranked = Rankings(path, sets)
+    if ranked.model != model:
+        raise InputError(f"{path}: holds rankings of `{ranked.model}`; expected those of `{model}`")
+    return ranked
+
+
+def nothing_to_score(ranked: Rankings) -> str:
+    """Why there is none, where there are no test images at all; else "".
+
+    Raises:
+        InputError: there are, but of no label set that has candidates.
+    """
+    if ranked.names:
+        return ""
+    if not (outside := ranked.counts["images_in_no_label_set"]) and not any(
+            about["images"] for about in ranked.about.values()):
+        return "no test images"
+    raise InputError(f"no label set has both test images and candidates ({outside:,} images are of no set), so there "
+                     "is nothing to score; expected `val` images of seen classes or `unseen` images of classes in a "
+                     "label set")
 
 
 class Hierarchy:
@@ -134,9 +160,13 @@ def _generalised(ranked: Rankings, name: str, unseen: float) -> dict[str, float]
     return {"gzsl_seen": seen, "gzsl_unseen": unseen, "gzsl_harmonic": harmonic_mean(seen, unseen)}
 
 
-def _write_scores(path: Path, model: str, table: Mapping[str, Mapping[str, float | int]]) -> None:
-    """Rows model, label_set, metric, k, value; "hit@1_low" is metric hit_low at k = 1."""
+def _write_scores(path: Path, model: str, table: Mapping[str, Mapping[str, float | int]], why: str = "") -> None:
+    """Rows model, label_set, metric, k, value; "hit@1_low" is metric hit_low at k = 1.
+
+    A comment at the beginning says `why` there are none.
+    """
     with atomic_write(path) as file:
+        file.write(f"{NOT_MEASURED}{why}\n" if why else "")
         file.write("model,label_set,metric,k,value\n")
         for name, figures in table.items():
             for key, value in figures.items():

@@ -184,14 +184,13 @@ def shortened(nouns: Taxonomy) -> Taxonomy:
 
 
 def write_senses(path: Path, wordnet: Path, nouns: Taxonomy) -> None:
-    """The meanings of each word that has several, in WordNet's order, which is that of their frequency."""
+    """The synsets of each noun, a line a term, sorted; in WordNet's order, which is that of their frequency."""
     senses: dict[str, list[str]] = {}
     for lemma, wnids in sorted(index_of(wordnet), key=lambda entry: entry[0] != term_of(entry[0])):  # as spelt, first
         senses.setdefault(term_of(lemma), []).extend(wnid for wnid in wnids if wnid in nouns.index)
     with atomic_write(path) as file:
-        for word, wnids in sorted(senses.items()):
-            if len(wnids := list(dict.fromkeys(wnids))) > 1:
-                file.write(f"{word}\t{' '.join(wnids)}\n")
+        file.writelines(sorted(f"{word}\t{' '.join(dict.fromkeys(wnids))}\n" for word, wnids in senses.items()
+                               if word and wnids))
 
 
 def index_of(wordnet: Path) -> Iterator[tuple[str, list[str]]]:

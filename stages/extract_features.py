@@ -23,7 +23,7 @@ from zeroshot.base.files import write_json
 from zeroshot.base.params import StageParams
 from zeroshot.base.processes import is_first
 from zeroshot.console.errors import InputError
-from zeroshot.images.index import UNSEEN, VAL, ImageIndex
+from zeroshot.images.index import ImageIndex
 from zeroshot.networks.batches import SquareSource
 from zeroshot.networks.inference import Passes, Precision, memory_layout, over_images
 from zeroshot.networks.saved import Cnn, read_cnn
@@ -64,7 +64,7 @@ def main(params: Params, *, index: Path, images: Path, cnn: Path, out: Path, met
 
 
 def _write(params: Params, out: Path, index: ImageIndex, cnn: Cnn, passes: Iterator) -> None:
-    test = np.concatenate([index.rows(VAL), index.rows(UNSEEN)])
+    test = index.test_rows()
     place = np.full(len(index), -1)
     place[test] = np.arange(len(test))
     with ExitStack() as stack:

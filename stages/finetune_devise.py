@@ -1,9 +1,9 @@
 """Train DeViSE's whole network, trunk and map, with the same loss (DeViSE section 3.3, phase 2).
 
 In: image index, images, data/cnn.safetensors, the map of phase 1, label vectors.  Out: network.safetensors; the map
-alone, with meta trunk "frozen", if `epochs` is 0, and then the cached features go on serving. Metrics and curve as in
-train_devise.  No unseen class is read; the last epoch counts.  Cost: a training pass of the CNN an epoch. Processes
-that torchrun starts share each batch.
+alone, with meta trunk "frozen", if `epochs` is 0, and then the cached features go on serving; why there is none, if
+there is no map. Metrics and curve as in train_devise.  No unseen class is read; the last epoch counts.  Cost: a
+training pass of the CNN an epoch. Processes that torchrun starts share each batch.
 """
 
 from pathlib import Path
@@ -15,6 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from stages import run_stage
+from zeroshot.base.artifacts import why_not_made, write_not_made
 from zeroshot.base.compute import set_up
 from zeroshot.base.files import write_json
 from zeroshot.base.processes import is_first
@@ -43,8 +44,14 @@ def main(params: Params, *, index: Path, images: Path, cnn: Path, map: Path, lab
     device = set_up(threads=params.threads, seed=params.seed, deterministic=params.deterministic,
                     any_processor=params.any_processor)
     image_index, trained = ImageIndex.read(index), read_cnn(cnn)
-    linear, map_file = read_map(map)
     seen = SeenLabels.of(image_index, read_label_vectors(label_vectors), device)
+    if why := why_not_made(map):
+        if is_first():
+            write_not_made(out, why)
+            write_curve(curve, [])
+            write_json(metrics, {"epochs": 0, **seen.counts(image_index)})
+        return
+    linear, map_file = read_map(map)
     if map_file.meta["labels"] != seen.sha256:
         raise InputError(f"{map}: was trained with other label vectors than {label_vectors}; `dvc repro train_devise`")
     network = DeviseNetwork(trained.model, linear, map_file.meta["tap"], params.dropout)

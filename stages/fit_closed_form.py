@@ -3,8 +3,10 @@
 One pass over the training features gathers their class sums and Gram matrices; the rest is linear algebra on those (see
 zeroshot/closed_form/models.py). Each model's settings, and the handicap of seen labels that `+seen` sets ask for
 (zeroshot/ranking/stacking.py), are chosen on seen classes alone: these are split into folds, and each fold plays
-"unseen" once for a model that was fitted on the others. Judged are validation images. Features of more dimensions than
-`width` are folded into so many (zeroshot/closed_form/sketch.py), since the decomposition's cost grows with their cube.
+"unseen" once for a model that was fitted on the others. Judged are validation images. Seen classes without training
+images take no part; where none has any, or there are no validation images, the models' files say why there are none.
+Features of more dimensions than `width` are folded into so many (zeroshot/closed_form/sketch.py), since the
+decomposition's cost grows with their cube.
 
 In: features of training and validation images, image index, seen label vectors.  Out: data/closed_form, one file per
 model; metrics: what was chosen, and how it did on the held-out classes.  Cost: one read of the features, a
@@ -25,7 +27,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from stages import run_stage
-from zeroshot.base.artifacts import Artifact
+from zeroshot.base.artifacts import Artifact, write_not_made
 from zeroshot.base.compute import set_up
 from zeroshot.base.files import write_json
 from zeroshot.base.params import Seed, StageParams
@@ -35,7 +37,7 @@ from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
 from zeroshot.images.index import TRAIN, VAL, ImageIndex
 from zeroshot.labels.label_vectors import read_label_vectors
-from zeroshot.labels.seen_labels import SeenLabels
+from zeroshot.labels.seen_labels import NO_TRAINING_IMAGES, SeenLabels
 from zeroshot.ranking.csls import hubness
 from zeroshot.ranking.stacking import HANDICAPS, folds_of, harmonic_means, right_by_handicap
 
@@ -67,7 +69,12 @@ class Params(StageParams):
 def main(params: Params, *, features: Path, index: Path, label_vectors: Path, out: Path, metrics: Path) -> None:
     set_up(threads=params.threads, any_processor=params.any_processor)
     images, packed = ImageIndex.read(index), Artifact(features / "features.safetensors")
-    seen = SeenLabels.of(images, read_label_vectors(label_vectors), torch.device("cpu"))
+    seen = SeenLabels.of(images, read_label_vectors(label_vectors), torch.device("cpu")).with_images(images)
+    if why := nothing_to_fit(images, seen):
+        for name in MODELS:
+            write_not_made(out / f"{name}.safetensors", why)
+        write_json(metrics, seen.counts(images))
+        return
     vectors, classes = seen.vectors.double(), seen.targets(images)
     if len(vectors) < 2 * params.folds:
         raise InputError(f"params.yaml: `fit_closed_form.folds` is {params.folds}, for which {2 * params.folds} seen "
@@ -102,6 +109,13 @@ def main(params: Params, *, features: Path, index: Path, label_vectors: Path, ou
         report[name] = {**dict(zip(asked, best, strict=True)), "held_out_hit@1": max(held_out),
                         "held_out_harmonic": float(curve.max()), "seen_handicap": handicap}
     write_json(metrics, {**report, **seen.counts(images), "dimensions": min(dim, params.width)})
+
+
+def nothing_to_fit(images: ImageIndex, seen: SeenLabels) -> str:
+    """Why no model can be fitted or its settings chosen, where that is no fault; else ""."""
+    if not len(seen.wnids):
+        return NO_TRAINING_IMAGES
+    return "" if len(images.rows(VAL)) else "no validation images to choose settings by"
 
 
 def gather(packed: Artifact, rows: Int[np.ndarray, "images"], classes: Int[np.ndarray, "all"],

@@ -1,9 +1,10 @@
 """Folders, tars or the demo's renderer -> image index, and pixels for small sets.
 
 Reads a role's images (train, val: seen classes; unseen: the zero-shot classes) where they lie: tars by member
-offset, never extracted, never copied. Writes data/index (see zeroshot/images/index.py): the index, seen.txt,
-unseen.txt, skipped.tsv, and with `pack` the pixels of every image, decoded once. Unreadable images are skipped, listed
-and capped; everything else that is wrong ends the stage before any image is decoded.
+offset, never extracted, never copied. A list can name seen classes without training images too, for a network that is
+trained already; any role may be null, all of them too. Writes data/index (see zeroshot/images/index.py): the index,
+seen.txt, unseen.txt, skipped.tsv, and with `pack` the pixels of every image, decoded once. Unreadable images are
+skipped, listed and capped; everything else that is wrong ends the stage before any image is decoded.
 
 Cost: a core draws 3,000 images/s of the demo, lists 30,000/s in tars, checks 40,000 headers/s, and packs 9,000 images/s
 of 64x64, or 2,000 photographs/s to 64x64. Memory while listing: 200 bytes an image (14 M: 2.9 GB).
@@ -26,13 +27,16 @@ from zeroshot.base.params import Seed, StageParams
 from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
 from zeroshot.image_sets.archives import Listing, in_words, list_folder, list_tar
-from zeroshot.image_sets.choosing import ChoosingParams, Chosen, choose_sources
+from zeroshot.image_sets.choosing import ChoosingParams, Chosen, choose_sources, read_seen
 from zeroshot.image_sets.layouts import Source
 from zeroshot.image_sets.packing import find_unreadable, write_pixels
 from zeroshot.image_sets.renderer import class_looks, draw_images, random_of
 from zeroshot.images.files import ImageFiles
 from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, ROLES, TRAIN, UNSEEN, VAL, ImageIndex, write_index
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
+
+COLUMNS = {"role": np.uint8, "label": np.int32, "container": np.int32, "offset": np.int64, "size": np.int64,
+           "names": np.uint8, "name_end": np.int64}  # of the index of files, see zeroshot/images/index.py
 
 
 class Demo(StageParams):
@@ -61,15 +65,19 @@ class Params(ChoosingParams):
         return self
 
 
-def main(params: Params, *, images: Path, names: Path, unseen_list: Path, demo_classes: Path, taxonomy: Path, out: Path,
-         metrics: Path) -> None:
+def main(params: Params, *, images: Path, names: Path, seen_list: Path, unseen_list: Path, demo_classes: Path,
+         taxonomy: Path, out: Path, metrics: Path) -> None:
     nouns = read_taxonomy(taxonomy)
     out.mkdir(parents=True, exist_ok=True)
     skipped, counts = [], {"entries_ignored": 0, "unseen_classes_left_out_as_seen": 0}
     if params.source == "demo":
+        if listed := read_seen(seen_list, nouns, set()):
+            raise InputError(f"{seen_list}: names {len(listed)} seen classes, but all those of the demo are drawn; set "
+                             "index_images.seen to presets/lists/seen.txt, or index_images.source to folders")
         draw_demo(params, demo_classes, nouns, out)
     else:
-        skipped, counts = index_files(params, images, nouns, names, unseen_list, out)
+        chosen = choose_sources(params, images, nouns, names, seen_list, unseen_list)
+        skipped, counts = index_files(params, images, chosen, out)
     with atomic_write(out / "skipped.tsv") as file:
         file.write("role\twnid\tfile\treason\n")
         file.writelines("\t".join(" ".join(printable(cell).split()) for cell in row) + "\n" for row in skipped)
@@ -85,9 +93,11 @@ def count_images(out: Path) -> dict[str, int]:
     """How many images and classes the index in `out` holds."""
     index = ImageIndex.read(out)
     images = {f"{name}_images": len(index.rows(role)) for role, name in enumerate(ROLES)}
-    without_val = set(index.seen) - {index.wnids[label] for label in np.unique(index.labels[index.rows(VAL)])}
+    without_train, without_val = (set(index.seen) - {index.wnids[label] for label in np.unique(
+        index.labels[index.rows(role)])} for role in (TRAIN, VAL))
     return {**images, "seen_classes": len(index.seen), "unseen_classes": len(index.unseen),
-            "seen_classes_without_val": len(without_val), "val_images_also_train": index.val_also_train()}
+            "seen_classes_without_train": len(without_train), "seen_classes_without_val": len(without_val),
+            "val_images_also_train": index.val_also_train()}
 
 
 # --- the demo's drawn images
@@ -150,10 +160,8 @@ def read_demo_classes(path: Path, nouns: Taxonomy) -> tuple[list[str], list[str]
 
 # --- images in files
 
-def index_files(params: Params, root: Path, nouns: Taxonomy, names: Path, unseen_list: Path, out: Path
-                ) -> tuple[list[tuple[str, ...]], dict[str, int]]:
+def index_files(params: Params, root: Path, chosen: Chosen, out: Path) -> tuple[list[tuple[str, ...]], dict[str, int]]:
     """Index the images under `root`; returns the skipped ones (role, wnid, file, reason) and what else to publish."""
-    chosen = choose_sources(params, root, nouns, names, unseen_list)
     wnids, containers, arrays, ignored, skipped = list_images(params, root, chosen)
     report_found(chosen, ignored)
     with tempfile.TemporaryDirectory(dir=out, prefix=".candidates-") as folder:
@@ -168,7 +176,7 @@ def index_files(params: Params, root: Path, nouns: Taxonomy, names: Path, unseen
         check_classes(root, wnids, arrays, rows)
         sha256 = write_pixels(out / PIXELS_FILE, raw, rows, params.pack) if params.pack else None
     write_index(out, wnids, take_rows(arrays, rows), pixels=sha256, containers=containers,
-                made_from={"source": params.source, "pack": params.pack})
+                made_from={"source": params.source, "pack": params.pack}, listed=chosen.listed)
     links = sum(len(role.links) for role in chosen.roles)
     return skipped, {"entries_ignored": ignored.total(), "unseen_classes_left_out_as_seen": chosen.left_out,
                      **({"linked_folders": links} if links else {})}
@@ -177,11 +185,14 @@ def index_files(params: Params, root: Path, nouns: Taxonomy, names: Path, unseen
 def report_found(chosen: Chosen, ignored: Counter[str]) -> None:
     """Say which layouts were recognised, and what was passed over."""
     for name, role in zip(ROLES, chosen.roles, strict=True):
-        if role.sources:
-            print(f"index_images: {name}: {role.said()}")
+        print(f"index_images: {name}: {role.said() or 'no images (its role is null)'}")
         if role.links:
             print(f"index_images: {name}: {len(role.links)} links to folders ({printable(role.links[0])}); DVC does "
                   "not see changes behind them: after one, `dvc repro -f index_images`")
+    if chosen.listed:
+        print(f"index_images: {len(chosen.listed):,} seen classes by list")
+    if chosen.left_out:
+        print(f"index_images: unseen: {chosen.left_out} classes are left out, since they are seen")
     if ignored:
         print(f"index_images: passed over {ignored.total():,} entries that are no images: {in_words(ignored)}")
 
@@ -194,23 +205,22 @@ def list_images(params: Params, root: Path, chosen: Chosen):
             than may be.
     """
     sources = chosen.sources
-    wnids = sorted(set().union(*chosen.wanted))
+    wnids = sorted(set().union(chosen.listed, *chosen.wanted))
     label_of = {wnid: label for label, wnid in enumerate(wnids)}
     containers = list(dict.fromkeys(source.container for source in sources))
     number_of = {container: number for number, container in enumerate(containers)}
-    blocks: list[dict[str, np.ndarray]] = []
+    blocks = [{name: np.zeros(0, dtype) for name, dtype in COLUMNS.items()}]  # for where there is no image
     ignored, lost = sum((role.ignored for role in chosen.roles), Counter()), []
     with progress(total=len(sources), unit="classes", desc="listing images") as bar:
         for source, listing in in_order(list_source, sources, params.workers, root):
             shown = chosen.truths.wnids(source, listing.names)
             kept = np.flatnonzero([wnid in chosen.wanted[source.role] for wnid in shown])
             names = [listing.names[row] for row in kept]
-            blocks.append({"role": np.full(len(kept), source.role, np.uint8),
-                           "label": np.array([label_of[shown[row]] for row in kept], np.int32),
-                           "container": np.full(len(kept), number_of[source.container], np.int32),
-                           "offset": listing.offsets[kept], "size": listing.sizes[kept],
-                           "names": np.frombuffer(b"".join(names), np.uint8),
-                           "name_end": np.fromiter(map(len, names), np.int64, len(names))})
+            block = {"role": np.full(len(kept), source.role), "label": [label_of[shown[row]] for row in kept],
+                     "container": np.full(len(kept), number_of[source.container]),
+                     "offset": listing.offsets[kept], "size": listing.sizes[kept],
+                     "names": np.frombuffer(b"".join(names), np.uint8), "name_end": list(map(len, names))}
+            blocks.append({name: np.asarray(block[name], dtype) for name, dtype in COLUMNS.items()})
             ignored += listing.ignored
             lost += [(ROLES[source.role], source.wnid or "-", f"{root / source.container}/{os.fsdecode(name)}", reason)
                      for name, reason in listing.lost]

@@ -17,7 +17,7 @@ from zeroshot.base.files import atomic_write
 from zeroshot.base.params import StageParams, load_params
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.metrics import KS
-from zeroshot.evaluation.model_names import BESIDE, NAMES, display_name
+from zeroshot.evaluation.model_names import BESIDE, NAMES, NOT_MEASURED, display_name
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN
 
 COLUMNS = ["model", "label_set", "metric", "k", "value"]
@@ -34,40 +34,53 @@ class ConseParams(StageParams, extra="ignore"):
 
 
 def main(params: Params, *, scores: Path, published: Path, out: Path, plot: Path) -> None:
-    results = read_scores(scores, load_params("rank_conse", ConseParams).t)
+    results, unmeasured = read_scores(scores, load_params("rank_conse", ConseParams).t)
     paper = pd.read_csv(published)
     with atomic_write(out / "results.csv") as file:
         results.to_csv(file, index=False, lineterminator="\n")
     _write(out / "flat_hit.md", "Flat hit@k (%)", results, "hit", paper, "flat_hit", params.same_size)
     _write(out / "hierarchical_precision.md", "Hierarchical precision@k", results, "hp", paper,
            "hierarchical_precision", params.same_size)
+    if unmeasured:
+        print("\n".join(not_measured(unmeasured)), flush=True)
     with atomic_write(out / "overview.md") as file:
-        file.write(overview(results))
+        file.write(overview(results, unmeasured))
     draw(results, plot)
 
 
-def read_scores(folder: Path, conse_t: list[int]) -> pd.DataFrame:
-    """Scores of the current models, in the order in which they are shown; k is NaN where a metric has none.
+def read_scores(folder: Path, conse_t: list[int]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Scores of the current models, in the order in which they are shown; why models without any were not measured.
 
-    A ConSE(T) that params.yaml no longer asks for may still lie in `folder`; it is passed over.
+    k is NaN where a metric has none. A ConSE(T) that params.yaml no longer asks for may still lie in `folder`; it is
+    passed over.
 
     Raises:
         InputError: no scores, or a file with other columns.
     """
-    shown = []
-    for path in sorted(folder.glob("*.csv")):
-        frame = pd.read_csv(path)
+    shown, unmeasured = [], {}
+    for path in sorted(folder.glob("*.csv"), key=lambda path: _place(path.stem)):
+        with open(path, encoding="utf-8") as file:
+            first = file.readline().rstrip("\n")
+        frame = pd.read_csv(path, skiprows=int(first.startswith(NOT_MEASURED)))
         if list(frame.columns) != COLUMNS:
             raise InputError(f"{path}: columns {', '.join(frame.columns)}; expected {', '.join(COLUMNS)}; "
                              "delete it and `dvc repro`")
         conse = re.fullmatch(r"conse-(\d+)", path.stem)
         if conse is None or int(conse[1]) in conse_t:
-            shown.append((_place(path.stem), frame))
+            shown.append(frame)
+            if first.startswith(NOT_MEASURED):
+                unmeasured[path.stem] = first.removeprefix(NOT_MEASURED)
     if not shown:
         raise InputError(f"{folder}: holds no scores; expected a .csv file a model: `dvc repro`")
-    results = pd.concat([frame for _, frame in sorted(shown, key=lambda pair: pair[0])], ignore_index=True)
+    results = pd.concat([frame for frame in shown if len(frame)] or shown, ignore_index=True)
     results["k"] = results["k"].astype("Int64")
-    return results
+    return results, unmeasured
+
+
+def not_measured(unmeasured: dict[str, str]) -> list[str]:
+    """Lines that say which models have no figures, and why, those of one reason together."""
+    return [f"Not measured, {why}: {', '.join(display_name(model) for model, its in unmeasured.items() if its == why)}."
+            for why in dict.fromkeys(unmeasured.values())]
 
 
 def _place(model: str) -> tuple:
@@ -146,9 +159,11 @@ def _figure(metric: str, value: float | None) -> str:
     return f"{value:.3f}" if metric == "hp" else f"{100 * value:.1f}"
 
 
-def overview(results: pd.DataFrame) -> str:
+def overview(results: pd.DataFrame, unmeasured: dict[str, str]) -> str:
     """The short table: flat hit@k in per cent, and generalised zero-shot's harmonic mean."""
     ours = _lookup(results)
+    if results.empty:
+        return "\n".join(["Nothing was measured.", "", *not_measured(unmeasured)]) + "\n"
     titles = [f"{name} hit@{'/'.join(map(str, ks))}" for name, ks in OVERVIEW.items()]
     rows = [["model", *titles, "unseen hp@5", "harmonic mean"]]
     for model in results["model"].unique():
@@ -168,6 +183,7 @@ def overview(results: pd.DataFrame) -> str:
             lines += ["", f"{name}: {images:,} images, {labels:,} labels, {candidates:,} of them candidates; "
                       f"chance at 1: {100 / candidates:.2g} %"]
     lines += trained_on(ours, results) + near_chance(ours)
+    lines += ["", *not_measured(unmeasured)] if unmeasured else []
     return "\n".join(lines) + "\n"
 
 
@@ -189,9 +205,9 @@ def draw(results: pd.DataFrame, path: Path) -> None:
 
     hits = results[results["metric"] == "hit"]
     names = [name for name in ALL_LABEL_SETS if name in set(hits["label_set"])]
-    columns = min(3, len(names))
-    figure, axes = plt.subplots(-(-len(names) // columns), columns, squeeze=False, layout="constrained",
-                                figsize=(4.2 * columns, 3.2 * -(-len(names) // columns)))
+    columns = min(3, max(1, len(names)))
+    figure, axes = plt.subplots(max(1, -(-len(names) // columns)), columns, squeeze=False, layout="constrained",
+                                figsize=(4.2 * columns, 3.2 * max(1, -(-len(names) // columns))))
     models = list(hits["model"].unique())
     for number, axis in enumerate(axes.flat):
         axis.set_visible(number < len(names))
@@ -206,7 +222,9 @@ def draw(results: pd.DataFrame, path: Path) -> None:
         axis.minorticks_off()
     handles = [plt.Line2D([], [], color=f"C{number % 10}", marker="o", markersize=3, label=display_name(model))
                for number, model in enumerate(models)]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(models), 6), frameon=False)
+    if not names:
+        figure.suptitle("Nothing was measured")
+    figure.legend(handles=handles, loc="outside lower center", ncols=max(1, min(len(models), 6)), frameon=False)
     with atomic_write(path, "wb") as file:
         figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
     plt.close(figure)

@@ -21,9 +21,10 @@ from jaxtyping import Float, Float32, Int
 from torch import Tensor
 
 from stages import run_stage
-from zeroshot.base.artifacts import Artifact
+from zeroshot.base.artifacts import Artifact, why_not_made, write_not_made
 from zeroshot.base.compute import set_up
 from zeroshot.base.params import StageParams
+from zeroshot.base.processes import is_first
 from zeroshot.closed_form.models import ClosedForm, read_closed_form
 from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
@@ -34,12 +35,13 @@ from zeroshot.ranking.csls import hubness
 from zeroshot.ranking.nearest import nearest_labels
 from zeroshot.ranking.questions import Questions
 from zeroshot.ranking.rank_images import ImageValues, rank_images
+from zeroshot.ranking.stacking import Handicap
 
 CHUNK = 1024  # images at a time; fixed, for the same bits in every run
 
 
 class Params(StageParams):
-    handicap: bool
+    handicap: Handicap
     threads: int = pydantic.Field(ge=1)
     any_processor: bool
 
@@ -51,14 +53,18 @@ def main(params: Params, *, models: Path, features: Path, label_vectors: Path, i
     questions = Questions(ImageIndex.read(index), read_label_sets(label_sets))
     values = ImageValues.of_all(source, "features", questions.index)
     for path in sorted(models.glob("*.safetensors")):
+        if why := why_not_made(path):
+            if is_first():
+                write_not_made(out / path.name, why)
+            continue
         model, file = read_closed_form(path)
         if (file.meta["features"], file.meta["labels"]) != (source.sha256, labels.sha256):
             raise InputError(f"{path}: fitted to other features or label vectors than the ones given; `dvc repro`")
         model = model.to(device)
         places = model.places(torch.from_numpy(labels.vectors).to(device))
         bias = np.zeros(len(labels.wnids), np.float32)
-        if params.handicap:
-            bias[np.isin(labels.wnids, questions.index.seen)] -= file.meta["seen_handicap"]
+        handicap = file.meta["seen_handicap"] if params.handicap == "auto" else params.handicap
+        bias[np.isin(labels.wnids, questions.index.seen)] -= handicap
         if neighbours := file.meta["csls_neighbours"]:  # the handicap was chosen with it
             bias -= hubness_of(labels, places, val_points(model, values, questions.index, device), neighbours) / 2
         scorer = nearest_labels(labels, questions, device, points=model.points, places=places.cpu().numpy(), bias=bias)

@@ -3,9 +3,10 @@
 Norouzi et al. 2014, section 3. Nothing is trained: it takes the softmax classifier's logits and the label vectors.
 A seen label that has no vector cannot be mixed: it is left out of the classifier's choice, and counted. Writes
 data/rankings/conse/conse-<T>.safetensors, a model for each T, and beside the paper's data/rankings/hierse.safetensors:
-HierSE (Li et al. 2015) is ConSE in a space where a label's vector holds its hypernyms' too. With `handicap`, its seen
-labels' cosines are lowered by what suits best where the labels of a fold are kept out of the mixture and so play
-"unseen" (zeroshot/ranking/stacking.py), judged on seen classes' validation images.
+HierSE (Li et al. 2015) is ConSE in a space where a label's vector holds its hypernyms' too. With `handicap: auto`, its
+seen labels' cosines are lowered by what suits best where the labels of a fold are kept out of the mixture and so play
+"unseen" (zeroshot/ranking/stacking.py), judged on seen classes' validation images; without these, by
+`handicap_without_val`.
 """
 
 from pathlib import Path
@@ -27,7 +28,7 @@ from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.ranking.conse import Mixer
 from zeroshot.ranking.questions import Questions
 from zeroshot.ranking.rank_images import ImageValues, rank_images
-from zeroshot.ranking.stacking import HANDICAPS, folds_of, harmonic_means, right_by_handicap
+from zeroshot.ranking.stacking import HANDICAPS, Handicap, folds_of, harmonic_means, right_by_handicap
 
 CHUNK = 1024  # images at a time; fixed, for the same bits in every run
 
@@ -35,7 +36,8 @@ CHUNK = 1024  # images at a time; fixed, for the same bits in every run
 class Params(StageParams):
     t: list[pydantic.PositiveInt] = pydantic.Field(min_length=1)  # a model each, which dvc.yaml evaluates
     hierse_t: pydantic.PositiveInt
-    handicap: bool
+    handicap: Handicap
+    handicap_without_val: float = pydantic.Field(ge=0, le=2)
     folds: int = pydantic.Field(ge=2)
     seed: Seed
     threads: int = pydantic.Field(ge=1)
@@ -59,10 +61,21 @@ def main(params: Params, *, features: Path, lemmas: Path, hypernyms: Path, index
         mixer = Mixer.of(lemmas, outputs, t, device)
         rank_images(out / f"conse-{t}.safetensors", values, mixer.scorer(questions), questions)
     mixer = Mixer.of(hypernyms, outputs, params.hierse_t, device)
-    chosen = choose_handicap(params, values, mixer, questions.index) if params.handicap else {"seen_handicap": 0.0}
+    chosen = handicap_of(params, values, mixer, questions.index)
     rank_images(hierse, values, mixer.scorer(questions, chosen["seen_handicap"]), questions)
     if is_first():
         write_json(metrics, {"hierse": chosen})
+
+
+def handicap_of(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex) -> dict[str, float]:
+    """The handicap by the settings, and what it gives on held-out classes, if it was chosen there."""
+    if params.handicap != "auto":
+        return {"seen_handicap": params.handicap}
+    if len(index.rows(VAL)):
+        return choose_handicap(params, values, mixer, index)
+    print("rank_conse: no validation images to choose HierSE's handicap by; it is "
+          f"{params.handicap_without_val:g} (rank_conse.handicap_without_val)", flush=True)
+    return {"seen_handicap": params.handicap_without_val}
 
 
 def choose_handicap(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex) -> dict[str, float]:
@@ -70,7 +83,7 @@ def choose_handicap(params: Params, values: ImageValues, mixer: Mixer, index: Im
     device, classes = mixer.vectors.device, len(mixer.columns)
     if classes < 2 * params.folds:
         raise InputError(f"params.yaml: `rank_conse.folds` is {params.folds}, for which {2 * params.folds} seen "
-                         f"classes with a vector are needed; found {classes}; lower it, or set `handicap` to false")
+                         f"classes with a vector are needed; found {classes}; lower it, or set `handicap` to a number")
     fold = folds_of(classes, params.folds, params.seed).to(device)
     number = torch.full((mixer.outputs,), -1, device=device)
     number[mixer.columns] = torch.arange(classes, device=device)

@@ -10,9 +10,10 @@ from pathlib import Path
 import pydantic
 
 from stages import run_stage
-from zeroshot.base.artifacts import Artifact
+from zeroshot.base.artifacts import Artifact, why_not_made, write_not_made
 from zeroshot.base.compute import set_up
 from zeroshot.base.params import StageParams
+from zeroshot.base.processes import is_first
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
@@ -28,6 +29,10 @@ class Params(StageParams):
 
 
 def main(params: Params, *, points: Path, label_vectors: Path, index: Path, label_sets: Path, out: Path) -> None:
+    if why := why_not_made(points):
+        if is_first():
+            write_not_made(out, why)
+        return
     device = set_up(threads=params.threads, any_processor=params.any_processor)
     source, labels = Artifact(points), read_label_vectors(label_vectors)
     if source.shape("points")[1] != labels.vectors.shape[1]:

@@ -2,8 +2,9 @@
 
 In: data/features (rows of training images, and of the seen classes' validation images for the reported figures), the
 image index, label vectors (the language model's, or random ones for the random embedding).
-Out: map.safetensors (weight, bias); metrics (train_loss; val_hit@1, val_hit@5 among the seen labels, by cosine) and
-their curve.  No unseen class is read; nothing is selected: the last epoch counts.  Cost: seconds for the demo.
+Out: map.safetensors (weight, bias), which without training images says why there is none; metrics (train_loss;
+val_hit@1, val_hit@5 among the seen labels, by cosine) and their curve.  No unseen class is read; nothing is selected:
+the last epoch counts.  Cost: seconds for the demo.
 """
 
 from pathlib import Path
@@ -16,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from stages import run_stage
-from zeroshot.base.artifacts import Artifact
+from zeroshot.base.artifacts import Artifact, write_not_made
 from zeroshot.base.compute import set_up
 from zeroshot.base.files import write_json
 from zeroshot.base.tensors import root
@@ -24,7 +25,7 @@ from zeroshot.devise.hinge import HingeParams, mean_rank_loss
 from zeroshot.devise.map import write_map
 from zeroshot.images.index import TRAIN, VAL, ImageIndex
 from zeroshot.labels.label_vectors import read_label_vectors
-from zeroshot.labels.seen_labels import SeenLabels
+from zeroshot.labels.seen_labels import NO_TRAINING_IMAGES, SeenLabels
 from zeroshot.training.hits import nearest_hits
 from zeroshot.training.loop import (
     TrainingParams,
@@ -54,6 +55,11 @@ def main(params: Params, *, features: Path, index: Path, label_vectors: Path, ou
     device = set_up(threads=params.threads, seed=params.seed, any_processor=params.any_processor)
     image_index, cached = ImageIndex.read(index), Artifact(features / "features.safetensors")
     seen = SeenLabels.of(image_index, read_label_vectors(label_vectors), device)
+    if not len(seen.with_vector(image_index, TRAIN)):
+        write_not_made(out, NO_TRAINING_IMAGES)
+        write_curve(curve, [])
+        write_json(metrics, {"epochs": 0, **seen.counts(image_index)})
+        return
     trainer = Trainer(params, cached.memmap("features"), image_index, seen, device)
     with checkpoint_of("train_devise", params=params, features=cached.sha256, labels=seen.sha256) as checkpoint:
         history = run_epochs(params.epochs, trainer.train_epoch,

@@ -152,7 +152,8 @@ def test_a_network_that_cannot_work_is_a_fault_beside_the_others(project, arch, 
 
 
 IMAGES = {"train": 1000, "val": 100, "unseen": 200}
-FOUND = Found({"train": 5, "val": 5, "unseen": 2}, IMAGES, listed=500.0, decoded=65.0, bytes=300_000_000, text=TEXT)
+FOUND = Found({"train": 5, "val": 5, "unseen": 2, "seen": 5}, IMAGES, listed=500.0, decoded=65.0, bytes=300_000_000,
+              text=TEXT)
 TRAINING = Training(rate=10.0, width=64, weights=1000, memory=10**9)
 
 

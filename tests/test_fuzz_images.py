@@ -119,7 +119,7 @@ SOLUTION = f"ImageId,PredictionString\nILSVRC2012_val_00000002,{CAT} 1 2 3 4\nx,
 @pytest.mark.parametrize(("name", "sound", "read"), [
     ("val_annotations.txt", ANNOTATIONS, read_truth), ("LOC_val_solution.csv", SOLUTION, read_truth),
     ("names.tsv", f"# mine\ndog\t{DOG}\ncat\t{CAT}\n".encode(), lambda path: read_table(path, NOUNS)),
-    ("unseen.txt", f"# mine\n{DOG}\n{CAT}\n".encode(), lambda path: dict.fromkeys(read_wnids(path), DOG)),
+    ("unseen.txt", f"# mine\n{DOG}\n{CAT}\n".encode(), lambda path: dict.fromkeys(read_wnids(path, "a.list"), DOG)),
     ("outputs.txt", f"{DOG}\n-\n{CAT} cat\n".encode(), lambda path: dict.fromkeys(read_outputs(path), DOG))])
 def test_damaged_tables_give_wnids_or_are_refused(tmp_path, name, sound, read):
     @given(damaged(sound))

@@ -20,7 +20,7 @@ from zeroshot.taxonomy import make_taxonomy, read_taxonomy, write_taxonomy
 
 SETTINGS = {
     "source": "folders", "images": "unused", "roles": {"train": "train", "val": "val", "unseen": "unseen"},
-    "ground_truth": None, "names": "unused", "split": {"list": "unused", "drawn": 0, "seed": 1},
+    "seen": "unused", "ground_truth": None, "names": "unused", "split": {"list": "unused", "drawn": 0, "seed": 1},
     "seen_among_unseen": "error", "pack": 8, "check": "header",
     "max_unreadable": 0.0, "workers": 1,
     "demo": {"classes": "unused", "seed": 1, "train": 4, "val": 2, "unseen": 3, "likeness": 0.8, "variation": 0.3},
@@ -41,9 +41,10 @@ def run(tmp_path, taxonomy):
         params = Params.model_validate({**SETTINGS, **changes})
         (tmp_path / "names.tsv").touch()
         (tmp_path / "unseen.txt").touch()
-        index_images.main(params, images=images, names=tmp_path / "names.tsv", unseen_list=tmp_path / "unseen.txt",
-                          demo_classes=images, taxonomy=taxonomy, out=tmp_path / name,
-                          metrics=tmp_path / f"{name}.json")
+        (tmp_path / "seen.txt").touch()
+        index_images.main(params, images=images, names=tmp_path / "names.tsv", seen_list=tmp_path / "seen.txt",
+                          unseen_list=tmp_path / "unseen.txt", demo_classes=images, taxonomy=taxonomy,
+                          out=tmp_path / name, metrics=tmp_path / f"{name}.json")
         return ImageIndex.read(tmp_path / name)
     return run
 

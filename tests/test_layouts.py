@@ -24,14 +24,16 @@ NOUNS = {ENTITY: (["entity"], [], [], "that which is"), DOG: (["dog", "domestic 
 def run(tmp_path):
     write_taxonomy(tmp_path / "taxonomy", make_taxonomy(NOUNS))
 
-    def run(images, *, train="train", val="val", unseen="unseen", names="", listed="", drawn=0, **changes):
+    def run(images, *, train="train", val="val", unseen="unseen", names="", listed="", seen="", drawn=0, **changes):
         settings = {**SETTINGS, "roles": {"train": train, "val": val, "unseen": unseen}, **changes,
                     "split": {"list": "unused", "drawn": drawn, "seed": 1}}
         (tmp_path / "names.tsv").write_text(names)
         (tmp_path / "unseen.txt").write_text(listed)
+        (tmp_path / "seen.txt").write_text(seen)
         index_images.main(index_images.Params.model_validate(settings), images=images, names=tmp_path / "names.tsv",
-                          unseen_list=tmp_path / "unseen.txt", demo_classes=images, taxonomy=tmp_path / "taxonomy",
-                          out=tmp_path / "index", metrics=tmp_path / "metrics.json")
+                          seen_list=tmp_path / "seen.txt", unseen_list=tmp_path / "unseen.txt",
+                          demo_classes=images, taxonomy=tmp_path / "taxonomy", out=tmp_path / "index",
+                          metrics=tmp_path / "metrics.json")
         return ImageIndex.read(tmp_path / "index")
     return run
 

@@ -51,13 +51,13 @@ def plain(world):
 
 
 def test_without_corrections_it_is_the_plain_ranking(world):
-    ours, theirs = run(world, handicap=False, cosine=5.0), plain(world)
+    ours, theirs = run(world, handicap=0, cosine=5.0), plain(world)
     for name in theirs.names:
         np.testing.assert_array_equal(ours[f"{name}/top"], theirs[f"{name}/top"])
 
 
 def test_a_large_handicap_puts_every_seen_label_last_and_leaves_each_kind_in_its_order(world):
-    ours, theirs = run(world, handicap=True, cosine=5.0), plain(world)
+    ours, theirs = run(world, handicap="auto", cosine=5.0), plain(world)
     sets = read_label_sets(world / "label_sets")
     np.testing.assert_array_equal(ours["unseen/top"], theirs["unseen/top"])
     np.testing.assert_array_equal(ours["seen/top"], theirs["seen/top"])
@@ -85,7 +85,7 @@ def test_labels_are_ranked_where_the_model_places_them(world):
     labels = read_label_vectors(world / "lemmas.safetensors")
     anchors = torch.from_numpy(labels.vectors[:4])
     model = ClosedForm(MAP, CENTRE, anchors, torch.from_numpy(labels.vectors[[2, 0, 3, 1]]), 4.0)
-    ranked, source = run(world, handicap=False, model=model), Artifact(world / "points.safetensors")
+    ranked, source = run(world, handicap=0, model=model), Artifact(world / "points.safetensors")
     sets = read_label_sets(world / "label_sets")
     places = F.normalize(torch.exp(4 * (torch.from_numpy(labels.vectors) @ anchors.T - 1)) @ model.weights).numpy()
     for row, point in zip(source["row"], source["points"], strict=True):
@@ -98,9 +98,9 @@ def test_labels_are_ranked_where_the_model_places_them(world):
 
 def test_a_model_of_other_label_vectors_is_refused(world):
     with pytest.raises(InputError, match="other features or label vectors"):
-        run(world, handicap=False, labels="0" * 64)
+        run(world, handicap=0, labels="0" * 64)
 
 
 def test_csls_lowers_a_hub(world):
-    before, after = plain(world), run(world, handicap=False, neighbours=3)
+    before, after = plain(world), run(world, handicap=0, neighbours=3)
     assert (before["21k+seen/top"] != after["21k+seen/top"]).any()

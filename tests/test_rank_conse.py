@@ -16,7 +16,7 @@ from zeroshot.ranking.conse import conse_mixture
 from zeroshot.ranking.rankings import Rankings
 from zeroshot.ranking.stacking import folds_of
 
-PARAMS = dict(t=[1], hierse_t=1, handicap=False, folds=2, seed=0, threads=1, any_processor=True)
+PARAMS = dict(t=[1], hierse_t=1, handicap=0, handicap_without_val=0.0, folds=2, seed=0, threads=1, any_processor=True)
 
 
 def run(world, t=2):
@@ -148,7 +148,7 @@ def test_a_handicap_moves_hierses_seen_labels_only_where_unseen_ones_compete(tmp
     run(world)
     free = Rankings(world / "hierse.safetensors", read_label_sets(world / "label_sets"))
     monkeypatch.setattr(rank_conse, "choose_handicap", lambda *_: {"seen_handicap": 1.5})
-    rank(world, 2, handicap=True)
+    rank(world, 2, handicap="auto")
     held = Rankings(world / "hierse.safetensors", read_label_sets(world / "label_sets"))
     assert np.array_equal(held["seen/top"], free["seen/top"]) and np.array_equal(held["unseen/top"], free["unseen/top"])
     assert held["unseen+seen/rank"].max() <= free["unseen+seen/rank"].min() + 1

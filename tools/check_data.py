@@ -31,7 +31,7 @@ from zeroshot.image_sets.archives import Listing
 from zeroshot.image_sets.choosing import choose_sources
 from zeroshot.image_sets.layouts import Source
 from zeroshot.images.decoding import UnreadableImage, decode_square
-from zeroshot.images.index import ROLES
+from zeroshot.images.index import ROLES, TRAIN
 from zeroshot.networks.visual_model import build_visual, check_size, feature_dim
 from zeroshot.running.scratch import scratch_root
 from zeroshot.taxonomy import read_taxonomy
@@ -87,11 +87,12 @@ def look_at_images(params: dict[str, dict], text: Text) -> Found:
                          "`dvc repro build_taxonomy` (a minute)")
     if settings.source == "demo":
         seen, unseen = read_demo_classes(Path(settings.demo.classes), read_taxonomy(taxonomy))
-        classes = {"train": len(seen), "val": len(seen), "unseen": len(unseen)}
+        classes = {"train": len(seen), "val": len(seen), "unseen": len(unseen), "seen": len(seen)}
         each = settings.demo.model_dump(include=set(ROLES))
         return Found(classes, {role: classes[role] * each[role] for role in ROLES}, DRAWN, DRAWN, 0, text)
-    chosen = choose_sources(settings, root, read_taxonomy(taxonomy), Path(settings.names), Path(settings.split.list))
-    classes, images = {}, {}
+    chosen = choose_sources(settings, root, read_taxonomy(taxonomy), Path(settings.names), Path(settings.seen),
+                            Path(settings.split.list))
+    classes, images = {"seen": len(chosen.wanted[TRAIN].union(chosen.listed))}, {}
     listed = listing = decoded = decoding = size = 0.0
     for role, name in enumerate(ROLES):
         of_role = [source for source in chosen.sources if source.role == role]
@@ -123,13 +124,14 @@ def look_at_weights(params: dict[str, dict]) -> list[str]:
 
 
 def seen_classes(params: dict[str, dict]) -> list[str]:
-    """Sorted wnids of the training classes; none where they cannot be known, which another fault says."""
+    """Sorted wnids of the seen classes; none where they cannot be known, which another fault says."""
     settings, taxonomy = Params.model_validate(params["index_images"]), Path("data/taxonomy")
     try:
         if settings.source == "demo":
             return sorted(read_demo_classes(Path(settings.demo.classes), read_taxonomy(taxonomy))[0])
-        return sorted(choose_sources(settings, Path(settings.images), read_taxonomy(taxonomy), Path(settings.names),
-                                     Path(settings.split.list)).wanted[0])
+        chosen = choose_sources(settings, Path(settings.images), read_taxonomy(taxonomy), Path(settings.names),
+                                Path(settings.seen), Path(settings.split.list))
+        return sorted(chosen.wanted[TRAIN].union(chosen.listed))
     except InputError:
         return []
 
@@ -235,7 +237,10 @@ def print_costs(params: dict[str, dict], found: Found, width: int) -> None:
     for role in ROLES:
         scaled = "about " if found.classes[role] > LISTED and params["index_images"]["source"] != "demo" else ""
         print(f"  {role:<8} {found.classes[role]:>7,} classes, {scaled}{found.images[role]:,} images")
-    training = measure_training(params["pretrain_cnn"], found.classes["train"], width)
+    if found.classes["seen"] > found.classes["train"]:
+        print(f"  {'seen':<8} {found.classes['seen']:>7,} classes, "
+              f"{found.classes['seen'] - found.classes['train']:,} of them by list alone")
+    training = measure_training(params["pretrain_cnn"], found.classes["seen"], width)
     disk, seconds = disk_bytes(params, found, training), run_seconds(params, found, training)
     memory = memory_bytes(params, found, training)
     most = max(memory, key=memory.get)

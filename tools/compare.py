@@ -67,7 +67,7 @@ def compare(before: Run, after: Run, models: Sequence[str] | None, label_sets: S
     common = common_models(before, after)
     shown = models if must and models else [model for model in common if models is None or model in models] or common
     figures = differences(before, after, shown, label_sets)
-    if not figures:
+    if not figures and not any(untested(run, shown) for run in (before, after)):
         raise InputError(f"{', '.join(shown)}: not tested on {', '.join(label_sets or ALL_LABEL_SETS)} in both runs; "
                          "`--all` shows what there is")
     tested = list(dict.fromkeys(row.label_set for row in figures))
@@ -76,6 +76,11 @@ def compare(before: Run, after: Run, models: Sequence[str] | None, label_sets: S
                for model in dict.fromkeys(row.model for row in figures)}
     return Comparison(before, after, figures, changed_params(before, after), changed_stages(before, after), class_set,
                       classes, _notes(before, after, common, figures, class_set, classes))
+
+
+def untested(run: Run, models: Sequence[str]) -> bool:
+    """Whether the run had no test images for any of these models."""
+    return not any(run.rankings(model).names for model in models)
 
 
 def as_json(compared: Comparison) -> dict:
@@ -93,13 +98,16 @@ def as_json(compared: Comparison) -> dict:
 def as_markdown(compared: Comparison) -> str:
     """At most 160 columns; some 45 lines for the headline models and sets."""
     parts = [f"# {compared.before} → {compared.after}", figures_table(compared.figures), _wrap(METHOD)]
+    parts = parts if compared.figures else parts[:1]
     parts += ["\n".join(_wrap(f"- {note}", "  ") for note in compared.notes)] if compared.notes else []
     parts += [f"{_params(compared.params)}\n{_stages(compared.stages)}", classes_table(compared)]
     return "\n\n".join(filter(None, parts))
 
 
 def figures_table(figures: Sequence[Difference]) -> str:
-    """A row a model and label set: hits and harmonic mean in per cent, hp@5 as a fraction."""
+    """A row a model and label set: hits and harmonic mean in per cent, hp@5 as a fraction; "" if there are none."""
+    if not figures:
+        return ""
     metrics = [metric for metric in (*METRICS, HARMONIC) if any(row.metric == metric for row in figures)]
     at = {(row.model, row.label_set, row.metric): row for row in figures}
     rows = [["model", "label set", *(metric.replace("_", " ") for metric in metrics)]]
@@ -189,6 +197,7 @@ def _notes(before: Run, after: Run, common: Sequence[str], figures: Sequence[Dif
     """All that a reader could take for granted and that is not so."""
     notes = [f"{run.rev} is stale, its figures are those of the run in its dvc.lock: {_some(found)} changed since"
              for run in (before, after) if (found := stale(run))]
+    notes += [f"{run.rev} measured nothing: no test images" for run in (before, after) if untested(run, common)]
     reasons: dict[str, list[str]] = {}
     for row in figures:
         if row.unpaired and row.label_set not in reasons.setdefault(row.unpaired, []):
@@ -211,10 +220,10 @@ def _notes(before: Run, after: Run, common: Sequence[str], figures: Sequence[Dif
 def _left_out(common: Sequence[str], figures: Sequence[Difference], before: Run, after: Run) -> list[str]:
     shown = {(row.model, row.label_set) for row in figures}
     models, sets = ({pair[at] for pair in shown} for at in (0, 1))
-    tested = [{name for model in models for name in run.rankings(model).names} for run in (before, after)]
+    tested = [{name for model in models or common for name in run.rankings(model).names} for run in (before, after)]
     notes = [f"only {run.rev} was tested on {', '.join(name for name in ALL_LABEL_SETS if name in alone)}"
              for run, alone in ((before, tested[0] - tested[1]), (after, tested[1] - tested[0])) if alone]
-    if len(models) < len(common) or sets < tested[0] & tested[1]:
+    if shown and len(models) < len(common) or sets < tested[0] & tested[1]:
         notes.append(f"shown: {len(models)} of {len(common)} models, {len(sets)} of {len(tested[0] & tested[1])} label "
                      "sets; `--all` shows all, `--model` and `--label-set` pick some")
     return notes

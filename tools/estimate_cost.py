@@ -54,7 +54,7 @@ class Found:
     """The data, as measured or scaled up from a sample.
 
     Attributes:
-        classes, images: by role (train, val, unseen).
+        classes, images: by role (train, val, unseen); classes also of `seen`, by list or with training images.
         listed, decoded: images/s of one core, for listing and for decoding at the wanted size.
         bytes: of the image files.
     """
@@ -70,6 +70,11 @@ class Found:
     def test(self) -> int:
         """Images that every model is tested on."""
         return self.images["val"] + self.images["unseen"]
+
+    @property
+    def fits_closed_form(self) -> bool:
+        """Whether there are images to fit the closed-form models to, and to choose their settings by."""
+        return bool(self.images["train"] and self.images["val"])
 
     @property
     def total(self) -> int:
@@ -104,7 +109,7 @@ def disk_bytes(params: Params, found: Found, training: Training) -> dict[str, fl
 
 def outs_bytes(params: Params, found: Found, training: Training) -> dict[str, float]:
     """Bytes that the stages leave in data/."""
-    seen, dim, width = found.classes["train"], params["train_skipgram"]["dim"], training.width
+    seen, dim, width = found.classes["seen"], params["train_skipgram"]["dim"], training.width
     terms, written = params["prepare_corpus"]["lexicon_size"], 1 if params["finetune_devise"]["epochs"] else 0
     per_number = {"none": 4, "word2vec-binary": 8, "word2vec-text": 15}[params["train_skipgram"]["export"]]
     synonyms = 1.8 if params["embed_labels"]["synonyms"] == "best" else 1  # lemmas of a label, each with a vector
@@ -206,13 +211,15 @@ def indexing_seconds(index: Mapping, found: Found) -> float:
 
 def map_seconds(params: Params, found: Found, width: int) -> float:
     """Of train_devise for one model, on CPU cores."""
-    section, dim, seen = params["train_devise"], params["train_skipgram"]["dim"], found.classes["train"]
+    section, dim, seen = params["train_devise"], params["train_skipgram"]["dim"], found.classes["seen"]
     return section["epochs"] * found.images["train"] * 6 * dim * (width + seen) / PRODUCTS / section["threads"]
 
 
 def closed_form_seconds(params: Params, found: Found, width: int) -> float:
     """Of fit_closed_form: Gram matrices, their decompositions, and every setting fitted and judged."""
     section, dim, seen = params["fit_closed_form"], params["train_skipgram"]["dim"], found.classes["train"]
+    if not found.fits_closed_form:
+        return 0
     ridge, labels, shrunk, sharp = (len(section[name]) for name in
                                     ("strengths", "label_strengths", "shrinkages", "sharpnesses"))
     linear, exemplars = ridge * (1 + labels), ridge * shrunk * sharp
@@ -232,7 +239,8 @@ def memory_bytes(params: Params, found: Found, training: Training) -> dict[str, 
     distinct = min(MAX_DISTINCT, HEAPS[0] * found.text.words ** HEAPS[1])
     foreign = Path(params["embed_labels"]["vectors"])
     vectors = foreign.stat().st_size if foreign.is_file() else text["lexicon_size"] * dim * 4
-    matrices = (3 * form["folds"] + 5) * width**2 * 8  # of each fold the others' Gram matrix and two decompositions
+    # Of each fold the others' Gram matrix and two decompositions.
+    matrices = found.fits_closed_form * (3 * form["folds"] + 5) * width**2 * 8
     return {
         "index_images": STAGE_BYTES + LISTED_BYTES * found.total + index["workers"] * DECODER_BYTES * bool(decodes),
         "prepare_corpus": STAGE_BYTES + TERM_BYTES * distinct + text["workers"] * READER_BYTES,
@@ -250,7 +258,8 @@ def basis(params: Params, found: Found, training: Training) -> str:
     how = "drawn (taken, not measured)" if params["index_images"]["source"] == "demo" else "decoded (measured)"
     copies = ("copied, unless the disk makes reflinks (btrfs, XFS, APFS);\n  temporary files are gone before and fit in"
               if outs_are_copied() else "linked; temporary files: of packing, or of the corpus")
-    return f"""Basis: {found.decoded:,.0f} images/s {how} a core; {training.rate:,.0f} images/s trained on one \
+    decoded = f"{found.decoded:,.0f} images/s {how} a core" if found.total else "no images to decode"
+    return f"""Basis: {decoded}; {training.rate:,.0f} images/s trained on one \
 {pick_device().type.upper()} (measured,
   without loading), extraction 3 times as fast; text: its first megabytes (measured); skip-gram {SKIPGRAM_WORDS:,}
   words/s a core; other training {PRODUCTS / 1e9:g} G operations/s a core; ranking {RANKED:,.0f} images/s at 500-D

@@ -19,7 +19,7 @@ from dvc.scm import NoSCMError, SCMError, resolve_rev
 from dvc.utils.serialize import ParseError, parse_yaml
 from dvc_data.hashfile.hash_info import HashInfo
 
-from zeroshot.base.artifacts import Artifact
+from zeroshot.base.artifacts import Artifact, why_not_made
 from zeroshot.console.errors import InputError
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.ranking.rankings import Rankings
@@ -109,11 +109,13 @@ class Run:
 
     def has(self, model: str) -> bool:
         """Does this run rank with `model`, and are its rankings in reach?"""
-        return model in self.models and self.reach([self.models[model][1]])
+        return model in self.models and self.reach([self.models[model][1]]) and not self._not_made(model)
 
     def missing(self, model: str) -> str:
-        """One line: which rankings are out of reach, and what to do."""
+        """One line: which rankings are out of reach, and what to do; or why there are none."""
         path, md5 = self.models[model]
+        if self.reach([md5]) and (why := self._not_made(model)):
+            return f"{self.rev}: {path} was not made: {why}"
         return self._out_of_reach(path, md5)
 
     def rankings(self, model: str) -> Rankings:
@@ -123,6 +125,10 @@ class Run:
         if model not in self._read:
             self._read[model] = Rankings(self._link(*self.models[model]), self.label_sets)
         return self._read[model]
+
+    def _not_made(self, model: str) -> str | None:
+        """Why the rankings, which are in reach, were not made; None if they were."""
+        return why_not_made(self._link(*self.models[model]))
 
     def images_of(self, model: str) -> str:
         """Checksum of the image index whose images `model` ranked."""

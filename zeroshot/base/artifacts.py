@@ -16,11 +16,13 @@ import numpy as np
 
 from zeroshot.base.files import atomic_write
 from zeroshot.console import refusals
+from zeroshot.console.errors import NotMade
 
 DTYPES = {"BOOL": np.bool_, "U8": np.uint8, "I16": np.int16, "I32": np.int32, "I64": np.int64,
           "F16": np.float16, "F32": np.float32, "F64": np.float64}
 NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 CHUNK = 8 << 20  # bytes read at a time when hashing
+NOT_MADE = "not_made"  # in the meta of what stands for an artifact that could not be made: why
 UNSEALED = "0" * 64
 MAX_HEADER = 100 << 20  # bytes; the safetensors library's own limit
 
@@ -70,6 +72,29 @@ def write_artifact(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, np.
             writer.write(name, 0, array if array.ndim else array.reshape(1))
 
 
+def write_not_made(path: Path, why: str) -> None:
+    """In the place of an artifact that cannot be made, where that is no fault: a file that says why. It is said, too.
+
+    Args:
+        why: a few words, "no training images" for example.
+    """
+    write_artifact(path, {NOT_MADE: why}, {})
+    print(refusals.not_made(path, why), flush=True)
+
+
+def why_not_made(path: Path) -> str | None:
+    """Why this artifact could not be made, by `write_not_made`; None if it is there.
+
+    Raises:
+        InputError: as `Artifact`.
+    """
+    try:
+        Artifact(path, verify=False)
+    except NotMade as found:
+        return found.why
+    return None
+
+
 class Artifact:
     """A sealed file, opened and checked.
 
@@ -80,6 +105,7 @@ class Artifact:
 
     Raises:
         InputError: missing, cut short, not one of ours, or damaged.
+        NotMade: it only says why there is none.
     """
 
     def __init__(self, path: Path, *, verify: bool = True):
@@ -94,6 +120,8 @@ class Artifact:
             raise refusals.foreign_artifact(path) from None
         if verify and self._digest() != self.sha256:
             raise refusals.damaged_artifact(path)
+        if (why := self.meta.get(NOT_MADE)) is not None:
+            raise refusals.not_made(path, why)
 
     def _read_header(self) -> None:
         length = int.from_bytes(self._file.read(8), "little")

@@ -9,6 +9,14 @@ class InputError(ValueError):
     """
 
 
+class NotMade(InputError):
+    """An artifact that could not be made and says so in its own place; `why`: a few words."""
+
+    def __init__(self, message: str, why: str):
+        super().__init__(message)
+        self.why = why
+
+
 def quoted(text: str, most: int = 60) -> str:
     """For messages: what was found, in quotes, cut, with ? for what cannot be printed."""
     return "'" + "".join(sign if sign.isprintable() else "?" for sign in text[:most]) + "'"

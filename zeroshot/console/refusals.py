@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from zeroshot.console.errors import InputError
+from zeroshot.console.errors import InputError, NotMade
 
 
 def no_artifact(path: Path) -> InputError:
@@ -18,6 +18,10 @@ def foreign_artifact(path: Path) -> InputError:
 def damaged_artifact(path: Path) -> InputError:
     return InputError(f"{path}: damaged: its content does not match the checksum that it was written with; "
                       "delete it and `dvc checkout` or `dvc repro`")
+
+
+def not_made(path: Path, why: str) -> NotMade:
+    return NotMade(f"{path}: not made: {why}", why)
 
 
 def short_artifact(path: Path, array: str, read: int, expected: int) -> InputError:

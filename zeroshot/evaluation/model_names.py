@@ -6,6 +6,8 @@ NAMES = {"softmax": "Softmax baseline", "random": "Random embedding", "devise": 
 BESIDE = {"hierse": "HierSE", "ridge": "Ridge regression", "eszsl": "ESZSL",
           "exemplars": "Predicted exemplars"}  # the papers lack them
 
+NOT_MEASURED = "# not measured: "  # begins the scores of a model that has none; why follows
+
 
 def display_name(model: str) -> str:
     return NAMES.get(model) or BESIDE.get(model) or re.sub(r"^conse-(\d+)$", r"ConSE(\1)", model)

@@ -15,8 +15,8 @@ from zeroshot.taxonomy import WNID, Taxonomy
 
 
 class Roles(StageParams):
-    train: str
-    val: str
+    train: str | None
+    val: str | None
     unseen: str | None
 
 
@@ -30,6 +30,7 @@ class ChoosingParams(StageParams):
     """Settings that say what lies where; see params.yaml, index_images."""
 
     roles: Roles
+    seen: str
     ground_truth: str | None
     names: str
     split: Split
@@ -44,12 +45,14 @@ class Chosen:
         roles: train, val, unseen, as they were found.
         wanted: the classes of each that are taken.
         truths: which class an image shows.
+        listed: seen classes by `seen`, with training images or without.
         left_out: unseen classes left out because they are seen.
     """
 
     roles: list[Role]
     wanted: list[set[str]]
     truths: Truths
+    listed: list[str]
     left_out: int
 
     @property
@@ -58,12 +61,13 @@ class Chosen:
                 if source.wnid is None or source.wnid in wanted]
 
 
-def choose_sources(params: ChoosingParams, root: Path, nouns: Taxonomy, names: Path, unseen_list: Path) -> Chosen:
+def choose_sources(params: ChoosingParams, root: Path, nouns: Taxonomy, names: Path, seen_list: Path,
+                   unseen_list: Path) -> Chosen:
     """Every class of every role, checked against WordNet and against each other.
 
     Raises:
         InputError: a missing role, a name without wnid, a wnid that is no noun synset, a class both seen and unseen, a
-            val class that is not in train.
+            val class that is not seen, no seen class at all.
     """
     places = (params.roles.train, params.roles.val, params.roles.unseen)
     class_names = ClassNames(nouns, names)
@@ -78,16 +82,40 @@ def choose_sources(params: ChoosingParams, root: Path, nouns: Taxonomy, names: P
     held_out = split_off(params, unseen, unseen_list)
     if held_out:
         train, val, unseen = train - held_out, val - held_out, held_out
-    for wnid in sorted(val - train):
-        raise InputError(f"{root / params.roles.val}: class {wnid} has no training images in "
-                         f"{root / params.roles.train}; remove it, or add them")
-    both = sorted(unseen & train)
+    listed = read_seen(seen_list, nouns, held_out)
+    seen, place = train.union(listed), seen_place(params, root, seen_list, listed)
+    if not seen:
+        raise InputError(f"params.yaml: no seen class: index_images.roles.train is null and {seen_list} "
+                         "(index_images.seen) names none; set one of them, presets/lists/imagenet-1k.txt for example")
+    for wnid in sorted(val - seen):
+        raise InputError(f"{root / params.roles.val}: class {wnid} has no training images and is in no list of seen "
+                         f"classes; remove it, or add it to {place}")
+    both = sorted(unseen & seen)
     if both and params.seen_among_unseen == "error":
-        raise InputError(f"{root / params.roles.unseen}: {both[0]} is also in {root / params.roles.train} "
-                         f"({len(both)} such classes); remove one, or set index_images.seen_among_unseen to skip")
-    if both and not unseen - train:
-        raise InputError(f"{root / params.roles.unseen}: every class there is also in {root / params.roles.train}")
-    return Chosen(roles, [train, val, unseen - train], truths, len(both))
+        raise InputError(f"{root / params.roles.unseen}: {both[0]} is also in {place} ({len(both)} such classes); "
+                         "remove one, or set index_images.seen_among_unseen to skip")
+    if both and not unseen - seen:
+        raise InputError(f"{root / params.roles.unseen}: every class there is also in {place}")
+    return Chosen(roles, [train, val, unseen - seen], truths, listed, len(both))
+
+
+def read_seen(path: Path, nouns: Taxonomy, held_out: set[str]) -> list[str]:
+    """The seen classes that the list names, sorted; those in `held_out` are not.
+
+    Raises:
+        InputError: as `read_wnids`, or a wnid that is no noun.
+    """
+    wnids = read_wnids(path, "index_images.seen")
+    if unknown := [wnid for wnid in wnids if wnid not in nouns.index]:
+        raise InputError(f"{path}: {unknown[0]} is no noun synset of WordNet 3.0 ({len(unknown)} of its {len(wnids)} "
+                         "wnids are none; params.yaml: index_images.seen)")
+    return sorted(set(wnids) - held_out)
+
+
+def seen_place(params: ChoosingParams, root: Path, seen_list: Path, listed: list[str]) -> str:
+    """Where the seen classes are named, for messages."""
+    places = [str(root / params.roles.train)] if params.roles.train is not None else []
+    return " or ".join([*places, str(seen_list)] if listed else places)
 
 
 def split_off(params: ChoosingParams, unseen: set[str], listed: Path) -> set[str]:
@@ -96,7 +124,7 @@ def split_off(params: ChoosingParams, unseen: set[str], listed: Path) -> set[str
     Raises:
         InputError: both a list and a number, a listed class that is not there, or too many to draw.
     """
-    wnids = read_wnids(listed)
+    wnids = read_wnids(listed, "index_images.split.list")
     if wnids and params.split.drawn:
         raise InputError(f"{listed}: names classes, but params.yaml also has index_images.split.drawn: "
                          f"{params.split.drawn}; use one of them")
@@ -110,8 +138,13 @@ def split_off(params: ChoosingParams, unseen: set[str], listed: Path) -> set[str
     return {*wnids, *drawn.tolist()}
 
 
-def read_wnids(path: Path) -> list[str]:
+def read_wnids(path: Path, key: str) -> list[str]:
     """A list of wnids, the first word of each line; empty lines and those that begin with # are left out.
+
+    A wnid that is there twice counts once, which is said.
+
+    Args:
+        key: the setting that names the list, for messages.
 
     Raises:
         InputError: missing, no text, or a line without wnid.
@@ -121,9 +154,12 @@ def read_wnids(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise InputError(f"{path}: cannot be read ({why}); expected wnids, one a line "
-                         "(params.yaml: index_images.split.list)") from None
+                         f"(params.yaml: {key})") from None
     words = {number: line.split()[0] for number, line in enumerate(lines, 1) if line.strip() and line[0] != "#"}
     for number, word in words.items():
         if not WNID.fullmatch(word):
             raise InputError(f"{path}: line {number} begins {quoted(word, 20)}; expected a wnid (n and eight digits)")
-    return list(dict.fromkeys(words.values()))
+    wnids = list(dict.fromkeys(words.values()))
+    if len(wnids) < len(words):
+        print(f"{path}: {len(words) - len(wnids)} wnids stand there more than once and count once", flush=True)
+    return wnids

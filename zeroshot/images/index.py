@@ -10,7 +10,7 @@
         names, name_end             file names end to end (uint8), and where each ends (int64 [images])
     data/index/pixels.safetensors   only where small sets are packed
         pixels     uint8 [images, height, width, 3]   RGB, row i belongs to row i of the index
-    data/index/seen.txt unseen.txt  wnids with training images, wnids with unseen images
+    data/index/seen.txt unseen.txt  seen wnids (with training images, or listed), wnids with unseen images
     data/index/skipped.tsv          images left out: role, wnid, file, reason
 
 No Python object is held per image: 14 M rows are some 700 MB on disk, mapped rather than loaded.
@@ -34,10 +34,11 @@ class ImageIndex:
     """What each image shows; made by `read`.
 
     Attributes:
-        wnids: all classes, sorted; labels are indices into it.
+        wnids: all classes, sorted, those without images too; labels are indices into it.
         roles: uint8 [images], TRAIN, VAL or UNSEEN.
         labels: int32 [images].
-        seen: sorted wnids with training images; a seen class's softmax output is its position here.
+        seen: sorted wnids with training images, or in the list of seen classes; a seen class's softmax output is its
+            position here.
         unseen: sorted wnids with unseen images; never one of `seen`.
         packed: whether `open_pixels` gives packed pixels or image files.
         sha256: checksum of the index, which also covers packed pixels.
@@ -50,7 +51,7 @@ class ImageIndex:
         self.packed: bool = artifact.meta["pixels"] is not None
         self.roles = artifact.memmap("role")
         self.labels = artifact.memmap("label")
-        self.seen = self._wnids_of(TRAIN)
+        self.seen = sorted({*self._wnids_of(TRAIN), *artifact.meta.get("listed", [])})
         self.unseen = self._wnids_of(UNSEEN)
 
     @classmethod
@@ -64,6 +65,10 @@ class ImageIndex:
     def rows(self, role: int) -> np.ndarray:
         """int64 [images of that role]: row numbers, ascending (and contiguous)."""
         return np.flatnonzero(self.roles == role)
+
+    def test_rows(self) -> np.ndarray:
+        """int64 [test images]: the validation images' rows, then the unseen classes'."""
+        return np.concatenate([self.rows(VAL), self.rows(UNSEEN)])
 
     def numbered(self, wnids: Sequence[str], rows: np.ndarray | slice = slice(None)) -> np.ndarray:
         """int64 [rows]: the place of each row's class in `wnids`, -1 where it is not among them.
@@ -94,16 +99,17 @@ class ImageIndex:
 
 
 def write_index(folder: Path, wnids: list[str], arrays: Mapping[str, np.ndarray], *, pixels: str | None,
-                containers: list[str], made_from: Mapping[str, Any]) -> None:
+                containers: list[str], made_from: Mapping[str, Any], listed: Sequence[str] = ()) -> None:
     """Write images.safetensors, seen.txt and unseen.txt; see this module's docstring for `arrays`.
 
     Args:
         pixels: checksum of pixels.safetensors, or None where the images stay in their files.
         made_from: settings to keep in the meta, for whoever finds the file.
+        listed: classes that are seen, with training images or without; all in `wnids`.
     """
     write_artifact(folder / INDEX_FILE, {"wnids": wnids, "pixels": pixels, "containers": containers,
-                                         "made_from": dict(made_from)}, arrays)
-    for name, role in (("seen.txt", TRAIN), ("unseen.txt", UNSEEN)):
+                                         "listed": sorted(listed), "made_from": dict(made_from)}, arrays)
+    for name, role, others in (("seen.txt", TRAIN, listed), ("unseen.txt", UNSEEN, ())):
         labels = np.unique(arrays["label"][arrays["role"] == role])
         with atomic_write(folder / name) as file:
-            file.writelines(wnids[label] + "\n" for label in labels)
+            file.writelines(wnid + "\n" for wnid in sorted({*(wnids[label] for label in labels), *others}))

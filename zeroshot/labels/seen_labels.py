@@ -11,6 +11,8 @@ from zeroshot.console.errors import InputError
 from zeroshot.images.index import TRAIN, VAL, ImageIndex
 from zeroshot.labels.label_vectors import LabelVectors
 
+NO_TRAINING_IMAGES = "no training images of a seen class with a vector"  # why what learns from them is not made
+
 
 @dataclasses.dataclass
 class SeenLabels:
@@ -33,6 +35,13 @@ class SeenLabels:
                              "see metrics/embed_labels.json, and take more text or other vectors")
         wnids = [wnid for wnid, there in zip(index.seen, has, strict=True) if there]
         return cls(wnids, torch.from_numpy(vectors[has]).to(device), labels.sha256)
+
+    def with_images(self, index: ImageIndex) -> "SeenLabels":
+        """Those of them that have training images."""
+        trained = {index.wnids[label] for label in np.unique(index.labels[index.rows(TRAIN)])}
+        has = [wnid in trained for wnid in self.wnids]
+        wnids = [wnid for wnid, there in zip(self.wnids, has, strict=True) if there]
+        return SeenLabels(wnids, self.vectors[torch.tensor(has, device=self.vectors.device)], self.sha256)
 
     def targets(self, index: ImageIndex) -> Int[np.ndarray, "images"]:
         """Of every row of the index, its label's place in `wnids`; -1 if the label is unseen or has no vector."""

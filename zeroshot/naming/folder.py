@@ -10,7 +10,7 @@
                                      meta["sets"]; bias.<model> float32 [labels], what is added to its score
     data/model/terms.safetensors     vectors float16 [terms, dim], unit length, of meta["terms"]
     data/model/nouns.tsv             WordNet's nouns, as build_taxonomy writes them, meanings cut short
-    data/model/senses.tsv            a word of several meanings, tab, their wnids in WordNet's order
+    data/model/senses.tsv            a noun's term, tab, the wnids that it may mean in WordNet's order; sorted
 
 Whatever was not trained is not there: the stage's own metadata say so.
 """

@@ -14,7 +14,7 @@ from zeroshot.naming.model import Model
 if TYPE_CHECKING:
     from zeroshot.naming.search import Search
 
-PATH = 3  # hypernyms shown
+PATH = 4  # hypernyms shown, as far as there is room for them
 NARROW, WIDE = 24, 48  # signs of a column of words
 COLUMNS = ("picture", "model", "rank", "score", "words", "wnid", "seen", "path", "gloss", "error")
 
@@ -22,7 +22,7 @@ COLUMNS = ("picture", "model", "rank", "score", "words", "wnid", "seen", "path",
 def tell_choice(model: Model, asked: list[str], by_default: bool, labels: str, count: int, *, plain: bool) -> None:
     """Which models answer and why, among which labels; on standard output only beside a table."""
     why = f" (the default: {model.why_default})" if by_default else ""
-    said = f"{', '.join(asked)}{why}; {count:,} labels: {labels}"
+    said = f"{', '.join(asked)}{why}; {count:,} label{'s' * (count != 1)}: {labels}"
     print(_wrapped(said), file=sys.stdout if plain else sys.stderr)
 
 
@@ -49,9 +49,12 @@ def table(named: Iterable[Named]) -> None:
 
 def _line(answer: Answer) -> str:
     seen = "seen" if answer.seen else "never seen"
-    path = "".join(f" < {name}" for name in answer.path[:PATH])
-    line = f"  {answer.score:7.3f}  {_cut(answer.words, WIDE):{WIDE}}  {answer.wnid or '':9}  {seen:10} {path}"
-    return line.rstrip()[:max(_columns(), 80)]
+    line = f"  {answer.score:7.3f}  {_cut(answer.words, WIDE):{WIDE}}  {answer.wnid or '':9}  {seen:10} "
+    for number, name in enumerate(answer.path[:PATH]):
+        if number and len(line) + 3 + len(name) > _columns():
+            break
+        line += f" < {name}"
+    return line.rstrip()
 
 
 def _side_by_side(answers: dict[str, list[Answer]]) -> Iterable[str]:

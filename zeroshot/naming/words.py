@@ -2,11 +2,11 @@
 
 import bisect
 import difflib
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float16, Float32
 
 from zeroshot.console.errors import InputError, quoted
 from zeroshot.labels.embedding import UnitVectors, embed, embedded, known_words, unit, with_hypernyms
@@ -14,9 +14,10 @@ from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.naming.folder import ModelFolder
 from zeroshot.taxonomy import WNID, Taxonomy, read_taxonomy
 from zeroshot.terms.spelling import term_of, words_of
-from zeroshot.terms.vectors import TermVectors
 
 NEAR = 3  # spellings shown of an unknown word
+CACHED = 1 << 14  # vectors
+OTHERS, GLOSS = 2, 40  # other meanings shown of a word; signs of each
 
 
 class Noun(NamedTuple):
@@ -26,6 +27,18 @@ class Noun(NamedTuple):
     lemmas: list[str]
     parents: list[str]
     gloss: str
+
+
+class Terms(UnitVectors):
+    """Unit vectors by term, all spelt as ours."""
+
+    def __init__(self, terms: list[str], vectors: Float16[np.ndarray, "terms dim"]):
+        self._vectors, self.dim = vectors, vectors.shape[1]
+        self._row = {term: row for row, term in enumerate(terms)}
+        self._unit = lru_cache(CACHED)(super().__getitem__)
+
+    def __getitem__(self, term: str) -> Float32[np.ndarray, "dim"]:
+        return self._unit(term)
 
 
 class Words:
@@ -80,27 +93,21 @@ class Words:
         return read_taxonomy(self._folder.path)
 
     @cached_property
-    def _senses(self) -> dict[str, list[str]]:
-        """Term -> wnids in WordNet's order."""
-        senses: dict[str, list[str]] = {}
-        for wnid, lemmas in zip(self.taxonomy.wnids, self.taxonomy.lemmas, strict=True):
-            for lemma in lemmas:
-                senses.setdefault(term_of(lemma), []).append(wnid)
-        for line in self._folder.text("senses.tsv").splitlines():
-            word, _, wnids = line.partition("\t")
-            senses[word] = wnids.split()
-        return senses
+    def _senses(self) -> list[str]:
+        return self._folder.text("senses.tsv").splitlines()  # sorted
 
     def senses(self, word: str) -> list[str]:
         """The nouns that a word may mean, WordNet's first first."""
-        return list(dict.fromkeys(self._senses.get(term_of(word), [])))
+        start = term_of(word) + "\t"
+        place = bisect.bisect_left(self._senses, start)
+        line = self._senses[place] if place < len(self._senses) else ""
+        return line.removeprefix(start).split() if line.startswith(start) else []
 
     @cached_property
-    def terms(self) -> UnitVectors:
+    def terms(self) -> "Terms":
         """The language model's vectors, as many as were exported."""
         artifact = self._folder.artifact("terms.safetensors")
-        names = artifact.meta["terms"]
-        return UnitVectors(TermVectors(names, np.zeros(len(names), np.int64), artifact["vectors"]), set(names))
+        return Terms(artifact.meta["terms"], artifact["vectors"])
 
     def label_vectors(self, kind: str) -> LabelVectors:
         """Of the run's labels: `lemmas` or `hypernyms`."""
@@ -117,9 +124,13 @@ class Words:
         """
         if wnid is not None and len(rows := self._of_noun(kind, wnid)):
             return rows
-        parts = [term] if (term := term_of(words)) in self.terms else known_words(term, self.terms)
+        parts = self.parts(words)
         mean = [unit(np.mean([self.terms[part] for part in parts], axis=0))] if parts else []
         return self._centered(kind, embedded(mean, "words", parts, self.terms.dim).vectors)
+
+    def parts(self, words: str) -> list[str]:
+        """The terms whose mean stands for words: the term itself, or its words if all are known; else none."""
+        return [term] if (term := term_of(words)) in self.terms else known_words(term, self.terms)
 
     def _of_noun(self, kind: str, wnid: str) -> Float32[np.ndarray, "rows dim"]:
         labels = self.label_vectors(kind)
@@ -144,7 +155,8 @@ class Words:
     def near(self, word: str) -> list[str]:
         """Known words that are spelt like an unknown one."""
         term = term_of(word)
-        known = [other for other in dict.fromkeys([*self._senses, *self.terms.known()])
+        nouns = (line.partition("\t")[0] for line in self._senses)
+        known = [other for other in dict.fromkeys([*nouns, *self.terms.known()])
                  if abs(len(other) - len(term)) <= 2]
         first = [other for other in known if other[:1] == term[:1]]
         found = difflib.get_close_matches(term, first, NEAR) or difflib.get_close_matches(term, known, NEAR)
@@ -181,13 +193,16 @@ def own_label(words: Words, given: str) -> OwnLabel:
         return OwnLabel(word or words.name(wnid), wnid)
     senses = words.senses(word)
     if len(senses) > 1:
-        others = f"; {word}=wnid takes another of {len(senses)}: {', '.join(senses[1:4])}" + ", ..." * (len(senses) > 4)
-        return OwnLabel(word, senses[0], f"{word}: taken as {senses[0]}, {_first_words(words, senses[0])}{others}")
+        others = ", ".join(f"{word}={wnid} ({_meaning(words, wnid)})" for wnid in senses[1:1 + OTHERS])
+        more = f" and {len(senses) - 1 - OTHERS} more" if len(senses) > 1 + OTHERS else ""
+        return OwnLabel(word, senses[0], f"{word}: taken as {senses[0]} ({_meaning(words, senses[0])}); for others "
+                                         f"write {others}{more}")
     return OwnLabel(word, senses[0] if senses else None)
 
 
-def _first_words(words: Words, wnid: str) -> str:
-    return quoted(words.noun(wnid).gloss, 60)
+def _meaning(words: Words, wnid: str) -> str:
+    gloss = words.noun(wnid).gloss
+    return gloss if len(gloss) <= GLOSS else gloss[:GLOSS].rsplit(" ", 1)[0].rstrip(" ,;.") + " ..."
 
 
 def unknown(words: Words, label: str) -> str:

@@ -13,7 +13,7 @@ from zeroshot.base.artifacts import Artifact
 from zeroshot.base.processes import gather_to_first, is_first, process_and_count
 from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
-from zeroshot.images.index import UNSEEN, VAL, ImageIndex
+from zeroshot.images.index import ImageIndex
 from zeroshot.ranking.first_labels import CHUNK, TOP, Layout, rank_chunk
 from zeroshot.ranking.questions import Questions
 from zeroshot.ranking.rankings import Ranked, write_rankings
@@ -42,7 +42,7 @@ class ImageValues(NamedTuple):
     @classmethod
     def of_all(cls, source: Artifact, array: str, index: ImageIndex) -> "ImageValues":
         """`array` holds every image of the index, in its order: training images come first."""
-        rows = np.concatenate([index.rows(VAL), index.rows(UNSEEN)])
+        rows = index.test_rows()
         return cls(source, array, rows, int(rows[0]) if len(rows) else 0)
 
     def read(self, start: int, stop: int) -> Float32[np.ndarray, "some width"]:

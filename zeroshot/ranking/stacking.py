@@ -5,13 +5,19 @@ mean of hit@1 on both kinds is chosen on seen classes alone: these are split int
 once for a model that did without it.
 """
 
+from typing import Annotated, Literal
+
 import numpy as np
+import pydantic
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from zeroshot.ranking.harmonic import harmonic_mean
 
+Handicap = Annotated[  # of the settings: "auto", chosen so; or a number, in cosine; true and false mean "auto" and 0
+    Literal["auto"] | Annotated[float, pydantic.Field(ge=0, le=2)],
+    pydantic.BeforeValidator(lambda given: {True: "auto", False: 0.0}[given] if isinstance(given, bool) else given)]
 HANDICAPS = torch.arange(101, dtype=torch.float64) / 100  # in cosine
 
 

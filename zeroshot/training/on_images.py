@@ -56,7 +56,11 @@ class ImageTrainer:
         self.preprocessing, self.augmentation = preprocessing, augmentation
         self.train_rows, self.val_rows = train_rows, val_rows
         self.process, self.processes = process_and_count()
-        if params.batch % self.processes or len(train_rows) < self.processes:
+        if params.epochs and not len(train_rows):
+            refuse_together(InputError(f"params.yaml: `epochs` is {params.epochs}, but there are no training images; "
+                                       "set it to 0 where weights are pretrained, or index_images.roles.train to a "
+                                       "folder of images"))
+        if params.batch % self.processes or (params.epochs and len(train_rows) < self.processes):
             refuse_together(InputError(
                 f"params.yaml: `batch` is {params.batch} (of {len(train_rows)} training images), which "
                 f"{self.processes} processes cannot share equally; make it a multiple of {self.processes}, "
