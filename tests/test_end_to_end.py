@@ -7,8 +7,10 @@ import importlib
 import io
 import json
 import os
+import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -20,10 +22,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import zeroshot
 from stages import run_stage
+from tests.serving_world import ask, post
+from zeroshot.base.artifacts import Artifact
 from zeroshot.base.files import sha256_of
 from zeroshot.base.params import read_yaml
-from zeroshot.labels.label_sets import read_wnids
+from zeroshot.labels.label_sets import read_label_sets, read_wnids
+from zeroshot.ranking.rankings import Rankings
 from zeroshot.running.scratch import PROJECT
 
 SEEN = ["n02084071", "n02121620", "n01503061", "n02512053", "n02958343", "n02691156"]  # dog cat bird fish car airplane
@@ -170,3 +176,58 @@ def test_the_tables_hold_what_the_metrics_hold(runs):
 def test_two_runs_give_the_same_bytes_everywhere(runs):
     first, second = ({str(path.relative_to(folder)): sha256_of(path) for path in made(folder)} for folder in runs[:2])
     assert first == second and len(first) > 60
+
+
+def against_us(answers, true):
+    """The labels, the true one behind all others of its score, as in rankings."""
+    scores = {answer.wnid: answer.score for answer in answers}
+    return sorted(scores, key=lambda wnid: (-scores[wnid], wnid == true, wnid))
+
+
+def test_naming_gives_the_pipelines_answers_to_the_label(runs):
+    data = runs[0] / "data"
+    model, sets = zeroshot.load_model(data / "model"), read_label_sets(data / "label_sets")
+    assert set(model.models) == {"softmax", "devise", "conse-1", "conse-10", "conse-1000", "hierse", "ridge", "eszsl",
+                                 "exemplars"}
+    pixels = Artifact(data / "index" / "pixels.safetensors")["pixels"]
+    compared = 0
+    for label_set in model.label_sets:
+        able = [name for name in model.models if name != "softmax" or label_set.split("+")[-1] == "seen"]
+        named = model.name(list(pixels), label_set, 21, able)
+        for name in able:
+            folder = data / "rankings" / ("conse" if name.startswith("conse") else "")
+            ranked = Rankings(folder / f"{name}.safetensors", sets)
+            if label_set not in ranked.names:
+                continue
+            wnids = np.array([*ranked.wnids, ""])  # "" where there are fewer than 20
+            arrays = (ranked[f"{label_set}/{array}"] for array in ("row", "true", "top"))
+            for row, true, top in zip(*arrays, strict=True):
+                found = against_us(named[row].answers[name], ranked.wnids[true])[:20]
+                assert found == [wnid for wnid in wnids[top] if wnid], (name, label_set, row)
+                compared += 1
+    assert compared > 500
+
+
+def test_the_model_is_served_as_a_page(runs):
+    """The command as it is typed, from its address on standard output to Ctrl-C."""
+    folder = runs[0]
+    image = folder / "pictures" / "unseen" / UNSEEN[1] / "1.img"
+    command = [sys.executable, "-m", "zeroshot", "serve", "--photographs", "pictures/unseen", "--port", "0"]
+    with subprocess.Popen(command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env={**os.environ, "ZEROSHOT_SCRATCH": str(folder / "points")}) as server:
+        try:
+            about, opened = server.stdout.readline(), server.stdout.readline()
+            assert about.endswith(" labels of WordNet, 6 of them trained on with images.\n")
+            port = int(re.fullmatch(r"Open http://127\.0\.0\.1:(\d+)/ in a browser; Ctrl-C ends it\.\n", opened)[1])
+            named = zeroshot.load_model(folder / "data" / "model").name(image, "unseen+seen", 3, "hierse,devise")[0]
+            status, _, page = post(port, (image.name, image.read_bytes()), model=["hierse", "devise"],
+                                   set="unseen+seen", top="3")
+            wnids = re.findall(r'seen</span> (n\d{8})', page)
+            assert status == 200 and sorted(wnids) == sorted(
+                answer.wnid for answers in named.answers.values() for answer in answers)
+            _, _, found = ask(port, "/search?words=lion")
+            row = re.search(r'<img src="/photographs/(\d+)"', found)[1]
+            assert ask(port, f"/photographs/{row}")[1]["Content-Type"] == "image/jpeg"
+        finally:
+            server.send_signal(signal.SIGINT)
+        assert server.wait(30) == 0 and server.stdout.read() == "\nEnded.\n"

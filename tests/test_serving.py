@@ -301,30 +301,30 @@ def test_a_fault_of_the_program_ends_one_request_only(port, caplog):
     assert post(port, ("a.png", picture()))[0] == 200
 
 
-WRITTEN = []
+WRITTEN = []  # paths that were opened for writing, while WATCHING is set
+WATCHING = threading.Event()
 
 
-def _watch(event, arguments):
-    if event == "open" and WRITTEN is not None and watching.is_set():
-        path, mode, flags = arguments
+def watch(event, arguments):
+    """An audit hook, which cannot be taken away again."""
+    if event == "open" and WATCHING.is_set():
+        path, _, flags = arguments
         if isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
             WRITTEN.append(path)
 
 
-watching = threading.Event()
-
-
-def test_nothing_of_the_users_is_written(port):
-    sys.addaudithook(_watch)  # cannot be taken away again, but it is silent unless `watching`
+def test_nothing_of_the_users_is_written(port, tmp_path):
+    sys.addaudithook(watch)
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 255, (1500, 1500, 3), np.uint8))
     out = io.BytesIO()
     noise.save(out, "PNG", compress_level=0)
-    WRITTEN.clear(), watching.set()
+    WATCHING.set()
     try:
+        (tmp_path / "seen").touch()
         assert post(port, ("large.png", out.getvalue()))[0] == 200
     finally:
-        watching.clear()
-    assert len(out.getvalue()) > 6 << 20 and WRITTEN == []
+        WATCHING.clear()
+    assert len(out.getvalue()) > 6 << 20 and WRITTEN == [str(tmp_path / "seen")]
 
 
 def test_search_shows_the_photographs_by_number(port):

@@ -77,7 +77,7 @@ def _own(words: Words, listed: list[str], sets: Iterable[str]) -> Labels:
     for given in listed:
         try:
             label = own_label(words, given)
-            if label.wnid is None and not len(words.vectors("lemmas", label.words, None)):
+            if label.wnid is None and not words.parts(label.words):
                 raise InputError(unknown(words, label.words) if len(faults) < SHOWN else "")
         except InputError as error:
             faults.append(str(error))

@@ -93,7 +93,7 @@ def _read(path: Path) -> tuple[Digests, Digests, Float32[np.ndarray, "pictures d
     try:
         artifact = Artifact(path)
         return artifact["stamp"], artifact["content"], artifact["points"]
-    except (InputError, KeyError):
+    except (InputError, KeyError, OSError):
         return None
 
 

@@ -14,8 +14,9 @@ from zeroshot.naming.pictures import Picture
 from zeroshot.naming.points_cache import PointsCache
 from zeroshot.naming.words import Words, unknown
 from zeroshot.taxonomy import WNID
-from zeroshot.terms.spelling import words_of
+from zeroshot.terms.spelling import term_of, words_of
 
+CHUNK = 1 << 14  # pictures at a time
 LONGEST = 6  # words of a term
 
 
@@ -38,7 +39,10 @@ class Search:
         if not parts:
             raise InputError(f"search for {words!r}: no word; expected terms or names of labels")
         about = model.folder.about["models"][self.model_name]
-        rows = [model.words.vectors(about["labels"], part, wnid)[0] for part, wnid in parts]
+        found = [model.words.vectors(about["labels"], part, wnid) for part, wnid in parts]
+        if lost := [part for (part, _), rows in zip(parts, found, strict=True) if not len(rows)]:
+            raise InputError(f"search for {words!r}: no text that the model has read names {', '.join(lost)}")
+        rows = [rows[0] for rows in found]
         mean = unit(np.mean(rows, axis=0))
         if not mean.any():
             raise InputError(f"search for {words!r}: these words' vectors cancel each other")
@@ -83,11 +87,16 @@ def cache_of(model: Model, model_name: str) -> PointsCache:
 def first_of(points: Float32[np.ndarray, "pictures dim"], query: Float32[np.ndarray, "dim"], top: int
              ) -> list[tuple[int, float]]:
     """(number, cosine) of the `top` nearest, best first; of equals the first."""
-    if not len(points):
-        return []
-    scores = np.nan_to_num(points @ query, nan=-np.inf)
+    scores = np.nan_to_num(_products(points, query), nan=-np.inf)
     order = np.argsort(-scores, kind="stable")[:top]
     return [(int(number), float(scores[number])) for number in order if np.isfinite(scores[number])]
+
+
+def _products(points: Float32[np.ndarray, "pictures dim"], query: Float32[np.ndarray, "dim"]
+              ) -> Float32[np.ndarray, "pictures"]:
+    """A matrix product, but for the last bit, which does not depend on where a picture stands."""
+    parts = [(points[start:start + CHUNK] * query).sum(axis=1) for start in range(0, len(points), CHUNK)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
 
 
 def parts_of(words: Words, phrase: str) -> list[tuple[str, str | None]]:
@@ -117,7 +126,7 @@ def _known(words: Words, part: str) -> tuple[str, str | None] | None:
     for wnid in words.senses(part)[:1]:
         if len(words.vectors("lemmas", "", wnid)):
             return part, wnid
-    return (part, None) if part.replace(" ", "_") in words.terms else None
+    return (part, None) if term_of(part) in words.terms else None
 
 
 def search(model: Model, words: str, pictures: Sequence[Picture], top: int, model_name: str | None) -> list[Found]:

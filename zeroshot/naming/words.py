@@ -2,7 +2,7 @@
 
 import bisect
 import difflib
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from zeroshot.taxonomy import WNID, Taxonomy, read_taxonomy
 from zeroshot.terms.spelling import term_of, words_of
 
 NEAR = 3  # spellings shown of an unknown word
+CACHED = 1 << 14  # vectors
 OTHERS, GLOSS = 2, 40  # other meanings shown of a word; signs of each
 
 
@@ -34,6 +35,10 @@ class Terms(UnitVectors):
     def __init__(self, terms: list[str], vectors: Float16[np.ndarray, "terms dim"]):
         self._vectors, self.dim = vectors, vectors.shape[1]
         self._row = {term: row for row, term in enumerate(terms)}
+        self._unit = lru_cache(CACHED)(super().__getitem__)
+
+    def __getitem__(self, term: str) -> Float32[np.ndarray, "dim"]:
+        return self._unit(term)
 
 
 class Words:
@@ -119,9 +124,13 @@ class Words:
         """
         if wnid is not None and len(rows := self._of_noun(kind, wnid)):
             return rows
-        parts = [term] if (term := term_of(words)) in self.terms else known_words(term, self.terms)
+        parts = self.parts(words)
         mean = [unit(np.mean([self.terms[part] for part in parts], axis=0))] if parts else []
         return self._centered(kind, embedded(mean, "words", parts, self.terms.dim).vectors)
+
+    def parts(self, words: str) -> list[str]:
+        """The terms whose mean stands for words: the term itself, or its words if all are known; else none."""
+        return [term] if (term := term_of(words)) in self.terms else known_words(term, self.terms)
 
     def _of_noun(self, kind: str, wnid: str) -> Float32[np.ndarray, "rows dim"]:
         labels = self.label_vectors(kind)
