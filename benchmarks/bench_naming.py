@@ -1,6 +1,6 @@
 """How fast a model names: loading, one picture, and many, beside extract_features on the same files.
 
-    python -m benchmarks.bench_naming <folder with a folder or tar of pictures per class> [--model data/model] [--images 500]
+    python -m benchmarks.bench_naming <pictures: a folder or tar> [--model data/model] [--images 500] [--search N]
 
 Prints seconds of start (a new process), and pictures/s of `extract_features` and of naming, in turn, the best of
 several; naming should keep at least 0.9 of that rate. With --search N it also times the second search among N pictures.

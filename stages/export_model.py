@@ -21,7 +21,7 @@ import numpy as np
 import pydantic
 
 from stages import run_stage
-from zeroshot.base.artifacts import Artifact, write_artifact
+from zeroshot.base.artifacts import Artifact, why_not_made, write_artifact
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import StageParams, load_params
 from zeroshot.console.errors import InputError
@@ -135,7 +135,7 @@ def found_models(devise: Path, closed_form: Path, rankings: Path, kinds: dict[st
 
 def meta_of(path: Path) -> dict[str, Any] | None:
     """What an artifact says of itself; None if there is none, as where a stage had nothing to do."""
-    return Artifact(path, verify=False).meta if path.is_file() and path.stat().st_size else None
+    return None if not path.is_file() or why_not_made(path) else Artifact(path, verify=False).meta
 
 
 def kind_of(path: Path, seal: str, kinds: dict[str, str]) -> str:
@@ -250,7 +250,7 @@ def figures(scores: Path, models: dict[str, dict]) -> dict[str, dict[str, dict[s
         if (path := scores / f"{name}.csv").is_file():
             with open(path, encoding="utf-8", newline="") as file:
                 for row in csv.DictReader(file):
-                    if figure := FIGURES.get((row["metric"], row["k"])):
+                    if figure := FIGURES.get((row.get("metric"), row.get("k"))):  # none where nothing was measured
                         of_set = found.setdefault(row["label_set"], {}).setdefault(name, {})
                         of_set[figure] = float(row["value"]) if figure.startswith("hit") else int(row["value"])
     return {name: found[name] for name in ALL_LABEL_SETS if name in found}

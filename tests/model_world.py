@@ -84,6 +84,7 @@ def build_parts(folder, *, pack=None, frozen=True):
     (folder / "scores" / "hierse.csv").write_text(
         "model,label_set,metric,k,value\nhierse,21k,hit,1,0.25\nhierse,21k,hit,5,0.5\nhierse,21k,hp,5,0.1\n"
         "hierse,21k,images,,40\nhierse,21k,candidates,,8\n")
+    (folder / "scores" / "ridge.csv").write_text("not measured: no test images\n")
     (folder / "hierse.json").write_text(json.dumps({"hierse": {"held_out_harmonic": 0.4, "seen_handicap": HANDICAP}}))
     (folder / "closed.json").write_text(json.dumps({"ridge": {"held_out_harmonic": 0.3}, "train_images": 5}))
     (folder / "params.yaml").write_text(yaml.safe_dump({
