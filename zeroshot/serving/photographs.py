@@ -18,6 +18,7 @@ class Photographs:
 
     Attributes:
         name: what the folder is called.
+        readable: how many of them could be read.
 
     Raises:
         InputError: no such folder, or no image in it that can be read.
