@@ -9,7 +9,6 @@ vector has its hypernyms' mixed in, which the papers do not; random.safetensors,
 DeViSE's random-embedding baseline. Seconds, plus reading the term vectors.
 """
 
-import dataclasses
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Literal
@@ -21,12 +20,21 @@ from stages import run_stage
 from zeroshot.base.files import atomic_write, sha256_of, write_json
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.console.errors import InputError
-from zeroshot.labels.embedding import Embedded, UnitVectors, centered, embed, unit, wanted_terms, with_hypernyms
+from zeroshot.labels.embedding import (
+    Embedded,
+    UnitVectors,
+    centered,
+    embed,
+    named_as_keyed,
+    unit,
+    wanted_terms,
+    with_hypernyms,
+)
 from zeroshot.labels.label_sets import LABEL_SETS, read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, write_label_vectors
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 from zeroshot.terms.spelling import term_of
-from zeroshot.terms.vectors import TermVectors, read_term_vectors
+from zeroshot.terms.vectors import read_term_vectors
 
 WAYS = ("term", "words", "hypernym", "without")  # how a label came by its vector
 LISTED = 200  # ambiguous terms in the report
@@ -49,9 +57,7 @@ def main(params: Params, *, taxonomy: Path, label_sets: Path, term_vectors: Path
     nouns.rows(wnids)  # all must be there
     wanted = wanted_terms(nouns)
     read = read_term_vectors(term_vectors, lambda name: term_of(name) in wanted, params.member)
-    by_class = count_wnids(read, nouns)
-    if by_class:  # then a class has one name, its wnid
-        nouns = dataclasses.replace(nouns, lemmas=[[wnid] for wnid in nouns.wnids])
+    nouns, by_class = named_as_keyed(nouns, read)
     terms = UnitVectors(read, wanted)
     labels = [embed(nouns, terms, wnid, params.synonyms, params.fallback) for wnid in wnids]
     lifted = with_hypernyms(nouns, terms, wnids, labels, params.synonyms, params.hypernyms)
@@ -74,12 +80,6 @@ def main(params: Params, *, taxonomy: Path, label_sets: Path, term_vectors: Path
     if read.left_out:
         print("Of the file, left out: " + ", ".join(f"{count:,} {why.replace('_', ' ')}"
                                                     for why, count in read.left_out.items()))
-
-
-def count_wnids(terms: TermVectors, nouns: Taxonomy) -> int:
-    """How many vectors are of classes, their keys being wnids, if most are; else all are of terms, and it is 0."""
-    wnids = sum(term_of(name) in nouns.index for name in terms.terms)
-    return wnids if 2 * wnids > len(terms.terms) else 0
 
 
 def check_some_have_vectors(sets: dict[str, list[str]], ways: dict[str, str], vectors: Path) -> None:

@@ -26,7 +26,7 @@ import scipy.sparse
 from jaxtyping import Bool, Float32, Float64, Int64
 
 from stages import run_stage
-from zeroshot.base.artifacts import Artifact
+from zeroshot.base.artifacts import Artifact, why_not_made
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import StageParams
 from zeroshot.console.errors import InputError
@@ -92,8 +92,9 @@ def main(params: Params, *, rankings: Path, features: Path, label_vectors: Path,
 
 
 def read_models(folder: Path, label_sets: Mapping[str, list[str]]) -> list[Rankings]:
-    """All rankings in `folder` and the folders in it but LEFT_OUT's, by name."""
-    paths = sorted(path for path in folder.rglob("*.safetensors") if path.stem not in LEFT_OUT)
+    """All rankings in `folder` and the folders in it but LEFT_OUT's, by name; of models that were made."""
+    paths = sorted(path for path in folder.rglob("*.safetensors")
+                   if path.stem not in LEFT_OUT and not why_not_made(path))
     return [Rankings(path, label_sets) for path in paths]
 
 

@@ -10,10 +10,11 @@ some 170 MB, of which the terms are 93.
 
 import csv
 import importlib.metadata
+import itertools
 import json
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from zeroshot.base.files import atomic_write
 from zeroshot.base.params import StageParams, load_params
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import INDEX_FILE, PIXELS_FILE
-from zeroshot.labels.embedding import UnitVectors, embed, wanted_terms, with_hypernyms
+from zeroshot.labels.embedding import UnitVectors, embed, named_as_keyed, wanted_terms, with_hypernyms
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, all_labels, memberships, read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.naming.card import Source, write_card
@@ -64,6 +65,10 @@ class WeightsParams(StageParams, extra="ignore"):
     pretrained: str
 
 
+class VectorsParams(StageParams, extra="ignore"):
+    member: str
+
+
 class TextParams(StageParams, extra="ignore"):
     source: str
 
@@ -82,9 +87,11 @@ def main(params: Params, *, cnn: Path, devise: Path, closed_form: Path, label_ve
     for name, path in files.items():
         seals[f"{name}.safetensors"] = Artifact(path).sha256
         shutil.copyfile(path, out / f"{name}.safetensors")
-    terms = read_term_vectors(term_vectors)
+    wanted = wanted_terms(nouns)
+    terms = read_term_vectors(term_vectors, some_more(wanted, params.terms),
+                              load_params("embed_labels", VectorsParams).member)
     seals["labels.safetensors"] = write_labels(out / "labels.safetensors", sets, models, rankings)
-    seals["terms.safetensors"] = write_terms(out / "terms.safetensors", terms, wanted_terms(nouns), params.terms)
+    seals["terms.safetensors"] = write_terms(out / "terms.safetensors", terms, wanted, params.terms)
     write_taxonomy(out, shortened(nouns))
     write_senses(out / "senses.tsv", wordnet, nouns)
     seen = Artifact(cnn, verify=False).meta["wnids"]
@@ -158,6 +165,12 @@ def write_labels(path: Path, sets: dict[str, list[str]], models: dict[str, dict]
             arrays[f"bias.{name}"] = artifact["bias"]
     write_artifact(path, {"wnids": wnids, "sets": list(ALL_LABEL_SETS)}, arrays)
     return Artifact(path, verify=False).sha256
+
+
+def some_more(nouns: set[str], most: int) -> Callable[[str], bool]:
+    """Asked of a file's terms one by one: these nouns, and of the others the first `most`, which bounds the memory."""
+    others = itertools.count()
+    return lambda name: term_of(name) in nouns or next(others) < most
 
 
 def write_terms(path: Path, terms: TermVectors, nouns: set[str], most: int) -> str:
@@ -236,6 +249,7 @@ def how_embedded(vectors: dict[str, LabelVectors], nouns: Taxonomy, terms: TermV
     how = {name: meta[name] for name in ("synonyms", "fallback", "hypernyms")}
     if not meta["center"]:
         return {**how, "means": {}}
+    nouns, _ = named_as_keyed(nouns, terms)
     unit = UnitVectors(terms, wanted_terms(nouns))
     labels = [embed(nouns, unit, wnid, how["synonyms"], how["fallback"]) for wnid in seen]
     lifted = with_hypernyms(nouns, unit, seen, labels, how["synonyms"], how["hypernyms"])

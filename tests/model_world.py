@@ -88,7 +88,8 @@ def build_parts(folder, *, pack=None, frozen=True):
     (folder / "hierse.json").write_text(json.dumps({"hierse": {"held_out_harmonic": 0.4, "seen_handicap": HANDICAP}}))
     (folder / "closed.json").write_text(json.dumps({"ridge": {"held_out_harmonic": 0.3}, "train_images": 5}))
     (folder / "params.yaml").write_text(yaml.safe_dump({
-        "extract_features": NETWORK, "pretrain_cnn": {"pretrained": "none"}, "prepare_corpus": {"source": "wordnet"}}))
+        "extract_features": NETWORK, "pretrain_cnn": {"pretrained": "none"}, "prepare_corpus": {"source": "wordnet"},
+        "embed_labels": {"member": ""}}))
     return folder
 
 

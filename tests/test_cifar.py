@@ -27,12 +27,12 @@ from tests.test_fuzz_images import damaged, fuzzed, read_or_refused
 from tests.test_index_images import SETTINGS
 from tools.stage_deps import PROJECT
 from zeroshot.console.errors import InputError
-from zeroshot.image_sets.choosing import read_wnids
 from zeroshot.image_sets.cifar_files import MD5S, VERSIONS, read_part
 from zeroshot.image_sets.class_names import read_table
 from zeroshot.images.index import TRAIN, VAL, ImageIndex
 from zeroshot.images.index import UNSEEN as UNSEEN_ROLE
 from zeroshot.images.pixels import open_pixels
+from zeroshot.labels.label_sets import read_wnids
 from zeroshot.taxonomy import make_taxonomy, read_taxonomy, write_taxonomy
 
 NAMES = PROJECT / "presets" / "lists" / "cifar-names.tsv"

@@ -11,10 +11,12 @@ from stages import (
     draw_figures,
     embed_images,
     evaluate,
+    explain_failures,
     extract_features,
     finetune_devise,
     fit_closed_form,
     index_images,
+    make_report,
     make_tables,
     pretrain_cnn,
     rank_closed_form,
@@ -25,6 +27,7 @@ from stages import (
 )
 from tests.image_sets import jpeg, put_folder
 from tests.ranking_world import NOUNS, SEEN, WNID
+from tests.report_world import PARAMS as REPORT
 from tests.test_fit_closed_form import PARAMS as FIT
 from tests.test_index_images import SETTINGS as INDEX
 from tests.test_rank_conse import PARAMS as CONSE
@@ -118,17 +121,28 @@ class World:
             place = here / "rankings" / ("conse" if model.startswith("conse") else "") / f"{model}.safetensors"
             evaluate.main(evaluate.Params(resamples=100, seed=0), model=model, rankings=place,
                           taxonomy=here / "taxonomy", label_sets=here / "label_sets", out=here / "metrics" / model,
-                          headline=here / "headline" / f"{model}.json", scores=here / "scores" / f"{model}.csv")
-        (here / "params.yaml").write_text("rank_conse: {t: [1]}\n")
+                          headline=here / "headline" / f"{model}.json", scores=here / "scores" / f"{model}.csv",
+                          classes=here / "classes" / f"{model}.csv")
+        (here / "params.yaml").write_text("rank_conse: {t: [1]}\nmake_tables: {same_size: 0.03}\n")
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(here)
-            make_tables.main(make_tables.Params(same_size=0.03), scores=here / "scores", published=PUBLISHED,
-                             out=here / "tables", plot=here / "hit.png")
+            make_tables.main(make_tables.Params(same_size=0.03), scores=here / "scores", classes=here / "classes",
+                             taxonomy=here / "taxonomy", published=PUBLISHED, out=here / "tables", plot=here / "hit.png")
+        explain_failures.main(explain_failures.Params(label_set="21k", neighbours=3, hops=2), out=here / "tables",
+                              rankings=here / "rankings", features=here / "features", taxonomy=here / "taxonomy",
+                              label_vectors=here / "lemmas.safetensors", label_sets=here / "label_sets")
         draw_figures.main(draw_figures.Params(label_set="unseen", models=["devise", "conse-1", "hierse"], images=3,
                                               answers=2, labels=10, perplexity=2, seed=0),
                           rankings=here / "rankings", index=here / "index", images=here,
                           label_vectors=here / "lemmas.safetensors", taxonomy=here / "taxonomy",
-                          label_sets=here / "label_sets", answers=here / "answers.png", label_map=here / "map.png")
+                          label_sets=here / "label_sets", answers=here / "answers.png", label_map=here / "map.png",
+                          places=here / "places.csv")
+        (here / "counted").mkdir()
+        make_report.main(make_report.Params(**REPORT), results=here / "tables" / "results.csv", published=PUBLISHED,
+                         rankings=here / "rankings", index=here / "index", images=here,
+                         label_vectors=here / "lemmas.safetensors", places=here / "places.csv",
+                         taxonomy=here / "taxonomy", label_sets=here / "label_sets", counted=here / "counted",
+                         settings=here / "params.yaml", out=here / "report.html")
 
     def read(self, name: str) -> dict:
         return json.loads((self.folder / name).read_text())
@@ -252,15 +266,10 @@ def test_seen_labels_with_images(tmp_path):
 
 # --- the list of seen classes
 
-def test_a_class_twice_in_the_list_counts_once_and_is_told(tmp_path, capsys):
-    index = World(tmp_path, f"# mine\n{LISTED}{SEEN[0]} cat again\n\n").index(tmp_path / "images")
-    assert index.seen == SEEN
-    assert "seen.txt: 1 wnids stand there more than once and count once" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize("listed, roles, message", [
     ("n99999999\n", {}, r"seen.txt: n99999999 is no noun synset of WordNet 3.0 \(1 of its 1 wnids"),
     ("cat\n", {}, "line 1 begins 'cat'; expected a wnid"),
+    (f"# mine\n{LISTED}{SEEN[0]} cat again\n", {}, f"seen.txt: {SEEN[0]} stands twice, in lines 2 and 5"),
     ("# none\n", {}, "no seen class: index_images.roles.train is null and .*seen.txt"),
     (f"{WNID['cat']}\n", {"val": "val"}, f"val: class {WNID['husky']} has no training images and is in no list"),
     (f"{LISTED}{WNID['pug']}\n", {"unseen": "unseen"}, f"unseen: {WNID['pug']} is also in .*seen.txt"),

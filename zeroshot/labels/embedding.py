@@ -1,5 +1,6 @@
 """From a synset's names to its vectors in the space of term vectors (DeViSE section 3.1, ConSE section 3)."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -53,6 +54,18 @@ def wanted_terms(nouns: Taxonomy) -> set[str]:
     """Every noun's lemmas as terms, and the words of these; and the wnids, for vectors by class."""
     lemmas = {term_of(lemma) for names in nouns.lemmas for lemma in names}
     return (lemmas | {word for lemma in lemmas for word in lemma.split(JOINER)} | set(nouns.wnids)) - {""}
+
+
+def named_as_keyed(nouns: Taxonomy, terms: TermVectors) -> tuple[Taxonomy, int]:
+    """The nouns as a file of vectors names them, and how many of its vectors are by class, not by term.
+
+    If most of its keys are wnids, the vectors are by class: a noun's only name is its wnid then. Else the nouns are
+    named by their lemmas, and the count is 0.
+    """
+    wnids = sum(term_of(name) in nouns.index for name in terms.terms)
+    if 2 * wnids <= len(terms.terms):
+        return nouns, 0
+    return dataclasses.replace(nouns, lemmas=[[wnid] for wnid in nouns.wnids]), wnids
 
 
 def unit(vector: np.ndarray) -> Float32[np.ndarray, "dim"]:
