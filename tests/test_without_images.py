@@ -127,7 +127,8 @@ class World:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(here)
             make_tables.main(make_tables.Params(same_size=0.03), scores=here / "scores", classes=here / "classes",
-                             taxonomy=here / "taxonomy", published=PUBLISHED, out=here / "tables", plot=here / "hit.png")
+                             taxonomy=here / "taxonomy", published=PUBLISHED, out=here / "tables",
+                             plot=here / "hit.png")
         explain_failures.main(explain_failures.Params(label_set="21k", neighbours=3, hops=2), out=here / "tables",
                               rankings=here / "rankings", features=here / "features", taxonomy=here / "taxonomy",
                               label_vectors=here / "lemmas.safetensors", label_sets=here / "label_sets")
