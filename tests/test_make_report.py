@@ -146,7 +146,10 @@ def test_hops_are_wordnets(text):
     expected = {("pug", "cat"): 3, ("pug", "husky"): 2, ("pug", "car"): 5, ("canoe", "car"): 3, ("canoe", "cat"): 5,
                 ("canoe", "husky"): 6, ("pug", "canoe"): 6, ("canoe", "pug"): 6}
     told = {(data["labels"][true][0], data["labels"][answer][0]): hops for one in data["confusions"]
-            if one["set"] != "seen" for true, answer, _, hops in one["rows"]}
+            if one["set"] != "seen" for true, answer, _, hops, _ in one["rows"]}
+    tested = {(sheet["set"], label): images for sheet in data["sheets"]
+              for label, images in zip(sheet["classes"], sheet["images"], strict=True)}
+    assert all(row[4] == tested[one["set"], row[0]] for one in data["confusions"] for row in one["rows"])
     assert told and told == {pair: expected[pair] for pair in told}
 
 

@@ -50,12 +50,15 @@ def column(mistakes: Mistakes, classes: Int64[np.ndarray, "classes"], distances:
 
 
 def confusions(found: Found, models: list[str], distances: Distances) -> list[dict[str, Any]]:
-    """Of each label set and model the most frequent mistakes: true label, first answer, images, edges between them."""
+    """Of each label set and model the most frequent mistakes.
+
+    A row each: true label, first answer, images, edges between the two, test images of the true label.
+    """
     made = []
     for name, by_model in found.items():
         for model, mistakes in by_model.items():
             true, answer, _ = mistakes.pairs.T
-            rows = np.column_stack([mistakes.pairs, distances.between(true, answer)])
+            rows = np.column_stack([mistakes.pairs, distances.between(true, answer), mistakes.counts[true, 0]])
             made.append({"set": name, "model": models.index(model), "rows": rows.tolist()})
     return made
 

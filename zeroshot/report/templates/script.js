@@ -136,21 +136,20 @@
 
   // Confusions
   let pairs = 15;
-  const confusionRow = ([true_, answer, images, hops], tested) => element("tr", {},
+  const confusionRow = ([true_, answer, images, hops, tested]) => element("tr", {},
     element("th", {scope: "row"}, ...label(true_)), element("td", {}, ...label(answer)), element("td", {}, edges(hops)),
-    element("td", {}, number.format(images)), element("td", {}, tested.has(true_) ? share(images, tested.get(true_)) : ""));
+    element("td", {}, number.format(images)), element("td", {}, share(images, tested)));
   const showConfusions = () => {
     const set = at("confusion-set").value, sheet = data.sheets.find(one => one.set === set);
     const of = data.confusions.filter(one => one.set === set);
     if (!sheet) return;
     offerModels(at("confusion-model"), sheet);
-    const tested = new Map(sheet.classes.map((place, i) => [place, sheet.images[i]]));
     const [seen, band] = [at("confusion-seen").value, at("confusion-band").value];
     const [least, most] = band === "" ? [0, FAR] : data.bands[band];
     const every = of.find(one => one.model === Number(at("confusion-model").value))?.rows ?? [];
     const found = every.filter(([, answer, , hops]) => hops >= least && hops <= most
       && (seen === "" || data.labels[answer][SEEN] === Number(seen)));
-    at("confusion-table").tBodies[0].replaceChildren(...found.slice(0, pairs).map(row => confusionRow(row, tested)));
+    at("confusion-table").tBodies[0].replaceChildren(...found.slice(0, pairs).map(confusionRow));
     at("confusion-count").textContent = `${Math.min(pairs, found.length)} shown; ${found.length} of the model’s `
       + `${every.length} most frequent confusions fit`;
     at("confusion-more").hidden = found.length <= pairs;
