@@ -46,7 +46,7 @@ def test_all_cnns_answer_is_its_maps_mean():
 @pytest.mark.parametrize("arch", ["convnet", "allcnn", "resnet9-4"])
 def test_a_few_steps_make_the_loss_smaller(arch):
     model = built(arch, classes=2).train()
-    images, targets = torch.randn(8, 3, 32, 32), torch.arange(8) % 2
+    images, targets = torch.randn(8, 3, 16, 16), torch.arange(8) % 2
     images[targets == 1] += 1
     optimiser = torch.optim.SGD(model.parameters(), 0.02, momentum=0.9)
     losses = []

@@ -11,6 +11,14 @@ OF_NUMPY = {"_reconstruct", "ndarray", "dtype", "_frombuffer", "scalar"}
 PLAIN = {("collections", "defaultdict"), ("builtins", "int"), ("builtins", "hash")}  # in gensim's models
 
 
+class NotLetIn(pickle.UnpicklingError):
+    """The pickle asks for something that could run code; its message says what, in signs that can be printed."""
+
+    def __init__(self, what: str):
+        plain = "".join(sign if sign.isprintable() else "?" for sign in what[:120])
+        super().__init__(f"it {plain}, which is not let in")
+
+
 class Inert:
     """Stands for any class that is asked for and of no use: keeps what was saved, does nothing."""
 
@@ -34,17 +42,17 @@ class ArraysOnly(pickle._Unpickler):
         self._inert = inert
 
     def find_class(self, module: str, name: str) -> Any:
-        """Raises pickle.UnpicklingError for what is not let in."""
+        """Raises NotLetIn for all but arrays, plain values and what is inert."""
         if any(f"{module}.".startswith(f"{package}.") for package in self._inert):
             return Inert
         if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes for Python 2
             return _latin1
         if (module.split(".")[0] == "numpy" and name in OF_NUMPY) or (module, name) in PLAIN:
             return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which is not let in")
+        raise NotLetIn(f"refers to {module}.{name}")
 
 
 def _latin1(text: str, encoding: str) -> bytes:
     if encoding != "latin1":
-        raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}, which is not let in")
+        raise NotLetIn(f"asks for the encoding '{encoding}'")
     return text.encode("latin1")
