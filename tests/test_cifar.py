@@ -25,6 +25,7 @@ from tests.cifar_archives import (
 from tests.image_sets import put_folder, tar_of
 from tests.test_fuzz_images import damaged, fuzzed, read_or_refused
 from tests.test_index_images import SETTINGS
+from tools import check_data
 from tools.stage_deps import PROJECT
 from zeroshot.console.errors import InputError
 from zeroshot.image_sets.cifar_files import MD5S, VERSIONS, read_part
@@ -242,6 +243,19 @@ def test_fetch_without_a_network_says_what_to_put_where(run, tmp_path, monkeypat
     with pytest.raises(InputError, match=r"put cifar-100-python.tar.gz there .*; its download failed") as refused:
         run(tmp_path / "images", cifar={"md5": "any", "fetch": True})
     assert "\n" not in str(refused.value)
+
+
+def test_check_data_counts_what_will_be_indexed(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "taxonomy").rename("data/taxonomy")
+    settings = {**CIFAR, "images": str(put_archives(tmp_path / "images")), "names": "names.tsv",
+                "split": {**CIFAR["split"], "list": "unseen.txt"}}
+    found = check_data.look_at_images({"index_images": settings}, None)
+    assert found.classes == {"train": 4, "val": 4, "unseen": 2} and found.images == {"train": 8, "val": 4, "unseen": 2}
+    assert check_data.seen_classes({"index_images": settings}) == [f"n{number:08d}" for number in range(1, 5)]
+    with pytest.raises(InputError, match="its MD5 is"):
+        check_data.look_at_images({"index_images": {**settings, "cifar": {"md5": "published", "fetch": False}}}, None)
 
 
 # --- names

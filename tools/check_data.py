@@ -29,6 +29,7 @@ from zeroshot.base.params import read_yaml
 from zeroshot.console.errors import InputError
 from zeroshot.image_sets.archives import Listing
 from zeroshot.image_sets.choosing import choose_sources
+from zeroshot.image_sets.cifar import Cifar, choose_cifar
 from zeroshot.image_sets.layouts import Source
 from zeroshot.images.decoding import UnreadableImage, decode_square
 from zeroshot.images.index import ROLES, TRAIN
@@ -92,6 +93,12 @@ def look_at_images(params: dict[str, dict], text: Text) -> Found:
         classes = {"train": len(seen), "val": len(seen), "unseen": len(unseen), "seen": len(seen)}
         each = settings.demo.model_dump(include=set(ROLES))
         return Found(classes, {role: classes[role] * each[role] for role in ROLES}, DRAWN, DRAWN, 0, text)
+    if settings.source == "cifar":
+        cifar = cifar_of(settings)
+        classes = {name: len(role.wanted) for name, role in zip(ROLES, cifar.roles, strict=True)}
+        images = {name: len(role.rows()) for name, role in zip(ROLES, cifar.roles, strict=True)}
+        classes["seen"] = len(cifar.roles[TRAIN].wanted.union(cifar.listed))
+        return Found(classes, images, DRAWN, DRAWN, 0, text)
     chosen = choose_sources(settings, root, read_taxonomy(taxonomy), Path(settings.names), Path(settings.seen),
                             Path(settings.split.list))
     classes, images = {"seen": len(chosen.wanted[TRAIN].union(chosen.listed))}, {}
@@ -113,6 +120,11 @@ def look_at_images(params: dict[str, dict], text: Text) -> Found:
     return Found(classes, images, listed / max(listing, 1e-9), max(decoded, 1) / max(decoding, 1e-9), round(size), text)
 
 
+def cifar_of(settings: Params) -> Cifar:
+    return choose_cifar(settings, Path(settings.images), read_taxonomy(Path("data/taxonomy")), Path(settings.names),
+                        Path(settings.split.list), published=settings.cifar.md5 == "published")
+
+
 def look_at_weights(params: dict[str, dict]) -> list[str]:
     """What is wrong with the weights in a file or package, or with what their outputs are said to be."""
     cnn = pretrain_cnn.Params.model_validate(params["pretrain_cnn"])
@@ -131,6 +143,9 @@ def seen_classes(params: dict[str, dict]) -> list[str]:
     try:
         if settings.source == "demo":
             return sorted(read_demo_classes(Path(settings.demo.classes), read_taxonomy(taxonomy))[0])
+        if settings.source == "cifar":
+            cifar = cifar_of(settings)
+            return sorted(cifar.roles[TRAIN].wanted.union(cifar.listed))
         chosen = choose_sources(settings, Path(settings.images), read_taxonomy(taxonomy), Path(settings.names),
                                 Path(settings.seen), Path(settings.split.list))
         return sorted(chosen.wanted[TRAIN].union(chosen.listed))
@@ -244,7 +259,7 @@ def peak_memory() -> int:
 
 def print_costs(params: dict[str, dict], found: Found, width: int) -> None:
     for role in ROLES:
-        scaled = "about " if found.classes[role] > LISTED and params["index_images"]["source"] != "demo" else ""
+        scaled = "about " if found.classes[role] > LISTED and params["index_images"]["source"] == "folders" else ""
         print(f"  {role:<8} {found.classes[role]:>7,} classes, {scaled}{found.images[role]:,} images")
     if found.classes["seen"] > found.classes["train"]:
         print(f"  {'seen':<8} {found.classes['seen']:>7,} classes, "

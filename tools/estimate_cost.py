@@ -136,7 +136,7 @@ def packed_bytes(params: Params, found: Found) -> float:
 
 def temporary_bytes(params: Params, found: Found) -> float:
     """Bytes of the largest file that a stage removes before it ends, which is before DVC copies its outs."""
-    drawn = params["index_images"]["source"] == "demo"
+    drawn = params["index_images"]["source"] != "folders"  # or read as pixels
     return max(0 if drawn else packed_bytes(params, found), found.text.encoded)
 
 
@@ -203,7 +203,7 @@ def run_seconds(params: Params, found: Found, training: Training) -> dict[str, f
 def indexing_seconds(index: Mapping, found: Found) -> float:
     """Of one image on one core, with what packing or `check` does to it."""
     decoding = 1 / found.decoded
-    if index["source"] == "demo":
+    if index["source"] != "folders":
         return decoding
     check = {"none": 0, "header": 1 / HEADERS, "decode": decoding}[index["check"]]
     return 1 / found.listed + (decoding if index["pack"] else check)
@@ -233,7 +233,7 @@ def memory_bytes(params: Params, found: Found, training: Training) -> dict[str, 
     """Peak memory of the stages that need most, page cache not counted."""
     index, text, dim = params["index_images"], params["prepare_corpus"], params["train_skipgram"]["dim"]
     form, width = params["fit_closed_form"], folded_width(params, training)
-    decodes = index["source"] != "demo" and (index["pack"] or index["check"] == "decode")
+    decodes = index["source"] == "folders" and (index["pack"] or index["check"] == "decode")
     decoders = 0 if index["pack"] else params["pretrain_cnn"]["workers"] * DECODER_BYTES
     states = max(states_of(params[name]) for name in ("pretrain_cnn", "finetune_devise"))
     distinct = min(MAX_DISTINCT, HEAPS[0] * found.text.words ** HEAPS[1])
@@ -255,7 +255,8 @@ def memory_bytes(params: Params, found: Found, training: Training) -> dict[str, 
 
 def basis(params: Params, found: Found, training: Training) -> str:
     """Where the figures come from."""
-    how = "drawn (taken, not measured)" if params["index_images"]["source"] == "demo" else "decoded (measured)"
+    folders = params["index_images"]["source"] == "folders"
+    how = "decoded (measured)" if folders else "drawn or unpacked (taken, not measured)"
     copies = ("copied, unless the disk makes reflinks (btrfs, XFS, APFS);\n  temporary files are gone before and fit in"
               if outs_are_copied() else "linked; temporary files: of packing, or of the corpus")
     decoded = f"{found.decoded:,.0f} images/s {how} a core" if found.total else "no images to decode"

@@ -12,7 +12,11 @@ PLAIN = {("collections", "defaultdict"), ("builtins", "int"), ("builtins", "hash
 
 
 class NotLetIn(pickle.UnpicklingError):
-    """The file refers to something else than arrays and plain values."""
+    """The pickle asks for something that could run code; its message says what, in signs that can be printed."""
+
+    def __init__(self, what: str):
+        plain = "".join(sign if sign.isprintable() else "?" for sign in what[:120])
+        super().__init__(f"it {plain}, which is not let in")
 
 
 class Inert:
@@ -39,7 +43,7 @@ class ArraysOnly(pickle._Unpickler):
         self.first_inert = ""  # name of the first class that became one
 
     def find_class(self, module: str, name: str) -> Any:
-        """Raises NotLetIn."""
+        """Raises NotLetIn for all but arrays, plain values and what is inert."""
         if any(f"{module}.".startswith(f"{package}.") for package in self._inert):
             self.first_inert = self.first_inert or name
             return Inert
@@ -47,10 +51,10 @@ class ArraysOnly(pickle._Unpickler):
             return _latin1
         if (module.split(".")[0] == "numpy" and name in OF_NUMPY) or (module, name) in PLAIN:
             return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-        raise NotLetIn(f"it refers to {module}.{name}, which is not let in")
+        raise NotLetIn(f"refers to {module}.{name}")
 
 
 def _latin1(text: str, encoding: str) -> bytes:
     if encoding != "latin1":
-        raise NotLetIn(f"it asks for the encoding {encoding!r}, which is not let in")
+        raise NotLetIn(f"asks for the encoding '{encoding}'")
     return text.encode("latin1")

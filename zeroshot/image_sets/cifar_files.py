@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from zeroshot.base.pickles import ArraysOnly
+from zeroshot.base.pickles import ArraysOnly, NotLetIn
 from zeroshot.console.errors import InputError, quoted
 
 SIDE = 32
@@ -221,7 +221,7 @@ def _unpickled(data: bytes, path: Path) -> dict[str, Any]:
     try:
         found = ArraysOnly(io.BytesIO(data), encoding="latin1").load()
     except Exception as error:  # a broken pickle raises nearly anything
-        said = "".join(sign if sign.isprintable() else "?" for sign in str(error)[:120]) or type(error).__name__
+        said = str(error) if isinstance(error, NotLetIn) else type(error).__name__
         raise InputError(f"{path}: its pickle cannot be read safely: {said}; {AGAIN}") from None
     if not isinstance(found, dict):
         raise InputError(f"{path}: its pickle holds a {type(found).__name__}; expected CIFAR's dictionary; {AGAIN}")
