@@ -11,6 +11,7 @@ from zeroshot.base.processor import settle_products
 from zeroshot.console.errors import InputError
 from zeroshot.naming.folder import ModelFolder
 from zeroshot.naming.pictures import Picture, Reader
+from zeroshot.naming.quick_start import import_library
 from zeroshot.networks.batches import SquareSource
 from zeroshot.networks.inference import Passes, memory_layout, over_images
 from zeroshot.networks.saved import read_cnn, read_devise
@@ -31,6 +32,7 @@ class Network:
         self._folder, self._how = folder, folder.about["network"]
         self.device = _start(self._how, threads or self._how["threads"])
         self._layout = memory_layout(self._how["channels_last"])
+        import_library(folder.about["network"]["arch"])
         self._cnn = folder.read("cnn.safetensors", read_cnn)
         self._model = self._cnn.model.to(self.device, memory_format=self._layout)
         self._devise: torch.nn.Module | None = None
