@@ -1,4 +1,4 @@
-"""MediaWiki markup -> running text: what gensim's filter_wiki gives, in a twentieth of its time.
+"""MediaWiki markup -> running text: what gensim's filter_wiki gives, in a fifth of its time.
 
 What makes up half of an article's markup and is plain to see goes first: comments, templates, footnotes, tables (they
 hold no sentences), links' brackets. The rest of the markup is `filtered`'s work, step by step filter_wiki's, to the
