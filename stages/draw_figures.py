@@ -125,7 +125,7 @@ def draw_answers(pixels: list[np.ndarray], true: list[str], answers: Mapping[str
     for row, image in enumerate(pixels):
         for axis in axes[row]:
             axis.set_axis_off()
-        axes[row, 0].imshow(image, interpolation="bicubic")
+        axes[row, 0].imshow(image)
         axes[row, 0].set_title(true[row], fontsize=10, color="green")
         for axis, (model, given) in zip(axes[row, 1:], answers.items(), strict=True):
             write_answers(axis, given[row], nouns, title=display_name(model) if row == 0 else "")
