@@ -39,7 +39,7 @@ from zeroshot.terms.spelling import JOINER, term_of
 from zeroshot.terms.vocabulary import write_counts
 from zeroshot.text.encoded import EncodedText, encode, write_encoded
 from zeroshot.text.files import named
-from zeroshot.text.lexicon import MultiwordTerms, choose_lexicon
+from zeroshot.text.lexicon import MultiwordTerms, settled_lexicon
 from zeroshot.text.mixing import Part, Words, in_step, merged, texts_of
 from zeroshot.text.phrases import find_phrases
 from zeroshot.text.pieces import Piece, text_pieces
@@ -98,7 +98,8 @@ def main(params: Params, *, text: Path, also: Path, taxonomy: Path, out: Path, m
             multiword = MultiwordTerms(multiword.terms | phrases)
             counts = count_merged(words, labels, params, multiword)
         merged_terms = {term for term in counts if JOINER in term}
-        lexicon = lexicon_of(counts, labels, params, multiword)
+        lexicon = settled_lexicon(counts, labels, multiword, size=params.lexicon_size, min_count=params.min_count,
+                                  label_min_count=params.label_min_count)
         again = bool(phrases or tally["forgotten"] or not merged_terms.issubset(lexicon))
         recounted, written = write_sentences(out / "sentences.txt", words, lexicon, tally["words"], params.workers,
                                              again=again)
@@ -229,27 +230,6 @@ def count_merged(words: list[Words], labels: set[str], params: Params, multiword
 
 def counts_of_text(text: EncodedText, multiword: MultiwordTerms) -> Counter:
     return multiword.merge(text.separated()).counts()
-
-
-def lexicon_of(counts: Counter, labels: set[str], params: Params, multiword: MultiwordTerms) -> list[str]:
-    """The lexicon by `counts`, from which multi-word terms that are left out vanish.
-
-    The longest of those count as the shorter terms and words that they fall back to, and the choice is made anew, until
-    no multi-word term is left out. What is given stays as it is.
-    """
-    counts, multiword = counts.copy(), MultiwordTerms(multiword.terms)
-    while True:
-        lexicon = choose_lexicon(counts, labels, size=params.lexicon_size, min_count=params.min_count,
-                                 label_min_count=params.label_min_count)
-        left_out = [term for term in counts.keys() - set(lexicon) if JOINER in term]
-        longest = max((term.count(JOINER) for term in left_out), default=0)
-        if not longest:
-            return lexicon
-        falling = {term: counts.pop(term) for term in left_out if term.count(JOINER) == longest}
-        multiword.terms -= falling.keys()
-        for term, count in falling.items():
-            for shorter in multiword.merge_words(term.split(JOINER)):
-                counts[shorter] += count
 
 
 def write_sentences(path: Path, words: list[Words], lexicon: list[str], total: int, workers: int, *,
