@@ -7,7 +7,7 @@ import numpy as np
 
 from zeroshot.console.errors import InputError
 from zeroshot.terms.spelling import JOINER
-from zeroshot.text.encoded import EncodedText
+from zeroshot.text.encoded import EncodedText, encode
 
 SIEVE = 64  # bytes a pair of words that begins a term; one in so many other pairs passes for one
 
@@ -49,6 +49,12 @@ class MultiwordTerms:
         for start, length, term in reversed(list(self._runs(text))):
             merged[start:start + length] = [term]
         return merged
+
+    def fall_back(self, text: EncodedText, known: frozenset[str]) -> EncodedText:
+        """`text` with each multi-word term that is not `known` as what its own words merge into; others stay."""
+        pieces = [[term] if term in known or JOINER not in term else self.merge_words(term.split(JOINER))
+                  for term in text.terms]
+        return encode([[piece for row in text.ids.tolist() for piece in pieces[row]]])
 
     def _runs(self, text: EncodedText) -> Iterator[tuple[int, int, str]]:
         """Start, length and term of the runs of words that merge."""
