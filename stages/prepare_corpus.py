@@ -39,13 +39,14 @@ from zeroshot.terms.spelling import JOINER, term_of
 from zeroshot.terms.vocabulary import write_counts
 from zeroshot.text.encoded import EncodedText, encode, write_encoded
 from zeroshot.text.files import named
-from zeroshot.text.lexicon import MultiwordTerms, choose_lexicon
+from zeroshot.text.lexicon import MultiwordTerms, settled_lexicon
 from zeroshot.text.mixing import Part, Words, in_step, merged, texts_of
 from zeroshot.text.phrases import find_phrases
 from zeroshot.text.pieces import Piece, text_pieces
 from zeroshot.text.sentences import LONGEST_SENTENCE, SENTENCE_END
 from zeroshot.text.sources import Source
 
+CHAINS = "chains"  # the source that WordNet's graph is
 PASSED_OVER = {"files_left": "Files not read, by their names no such text", "files_empty": "Empty files",
                "files_with_trailing_bytes": "Packed files with bytes behind their end, which were not read"}
 MAX_DISTINCT = 10_000_000  # distinct terms counted at a time, about 1 GB; beyond, the rarest are forgotten
@@ -98,7 +99,8 @@ def main(params: Params, *, text: Path, also: Path, taxonomy: Path, out: Path, m
             multiword = MultiwordTerms(multiword.terms | phrases)
             counts = count_merged(words, labels, params, multiword)
         merged_terms = {term for term in counts if JOINER in term}
-        lexicon = lexicon_of(counts, labels, params, multiword)
+        lexicon = settled_lexicon(counts, labels, multiword, size=params.lexicon_size, min_count=params.min_count,
+                                  label_min_count=params.label_min_count)
         again = bool(phrases or tally["forgotten"] or not merged_terms.issubset(lexicon))
         recounted, written = write_sentences(out / "sentences.txt", words, lexicon, tally["words"], params.workers,
                                              again=again)
@@ -112,7 +114,7 @@ def main(params: Params, *, text: Path, also: Path, taxonomy: Path, out: Path, m
 
 
 class TextSource(NamedTuple):
-    """A source of sentences that is read `times` times, as `setting` says; of kind "chains" there is no file."""
+    """A source of sentences that is read `times` times, as `setting` says; of kind CHAINS there is no file."""
 
     setting: str
     kind: str
@@ -129,7 +131,7 @@ def sources_of(params: Params, text: Path, also: Path, taxonomy: Path) -> list[T
     sources = [TextSource("text", params.source, text, params.times),
                TextSource("also.text", params.also.source, also, params.also.times),
                TextSource("glosses", "wordnet", taxonomy / "glosses.txt", params.glosses),
-               TextSource("chains", "chains", taxonomy, params.chains.times)]
+               TextSource(CHAINS, CHAINS, taxonomy, params.chains.times)]
     return [source for source in sources if source.times]
 
 
@@ -149,7 +151,7 @@ def read_all(folder: Path, sources: list[TextSource], nouns: Taxonomy, labels: s
     folder.mkdir(parents=True, exist_ok=True)
     for source in sources:
         path = folder / source.name
-        pieces = chain_pieces(nouns, params) if source.kind == "chains" else text_pieces(
+        pieces = chain_pieces(nouns, params) if source.kind == CHAINS else text_pieces(
             source.place, source.kind, source.setting, multiword, min_words=params.min_article_words,
             workers=params.workers)
         own, tally, tokens = write_words(path, pieces, labels)
@@ -231,27 +233,6 @@ def counts_of_text(text: EncodedText, multiword: MultiwordTerms) -> Counter:
     return multiword.merge(text.separated()).counts()
 
 
-def lexicon_of(counts: Counter, labels: set[str], params: Params, multiword: MultiwordTerms) -> list[str]:
-    """The lexicon by `counts`, from which multi-word terms that are left out vanish.
-
-    The longest of those count as the shorter terms and words that they fall back to, and the choice is made anew, until
-    no multi-word term is left out. What is given stays as it is.
-    """
-    counts, multiword = counts.copy(), MultiwordTerms(multiword.terms)
-    while True:
-        lexicon = choose_lexicon(counts, labels, size=params.lexicon_size, min_count=params.min_count,
-                                 label_min_count=params.label_min_count)
-        left_out = [term for term in counts.keys() - set(lexicon) if JOINER in term]
-        longest = max((term.count(JOINER) for term in left_out), default=0)
-        if not longest:
-            return lexicon
-        falling = {term: counts.pop(term) for term in left_out if term.count(JOINER) == longest}
-        multiword.terms -= falling.keys()
-        for term, count in falling.items():
-            for shorter in multiword.merge_words(term.split(JOINER)):
-                counts[shorter] += count
-
-
 def write_sentences(path: Path, words: list[Words], lexicon: list[str], total: int, workers: int, *,
                     again: bool) -> tuple[Counter, dict[str, Counter]]:
     """Second pass: the `total` words in terms of the lexicon; returns its terms' counts and each source's sentences.
@@ -260,13 +241,14 @@ def write_sentences(path: Path, words: list[Words], lexicon: list[str], total: i
         again: merge and count anew, since the lexicon's multi-word terms are others than the words were merged by;
             without, the counts stay empty: they are those of the first pass.
     """
-    counts, tallies = Counter(), {source.path.name: Counter() for source in words}
-    shared = frozenset(lexicon), MultiwordTerms(lexicon) if again else None
+    names = [source.path.name for source in words]
+    counts, tallies = Counter(), {name: Counter() for name in names}
+    shared = frozenset(lexicon), MultiwordTerms(lexicon) if again else None, names
 
     def written(bar) -> Iterator[tuple[Part, bytes]]:
         for part, (lines, cut, recounted) in in_order(known_of_part, in_step(words), workers, *shared):
             counts.update(recounted)
-            tallies[words[part.source].path.name].update(sentences=lines.count(b"\n"), sentences_cut=cut)
+            tallies[names[part.source]].update(sentences=lines.count(b"\n"), sentences_cut=cut)
             bar.update(int(np.count_nonzero(part.text.ids)))
             yield part, lines
 
@@ -276,9 +258,17 @@ def write_sentences(path: Path, words: list[Words], lexicon: list[str], total: i
     return counts, tallies
 
 
-def known_of_part(part: Part, known: frozenset[str], multiword: MultiwordTerms | None) -> tuple[bytes, int, Counter]:
-    """The lines of a text in `known` terms; how many were cut; with `multiword` the counts of what it merged anew."""
-    text = multiword.merge(part.text.separated()) if multiword else part.text
+def known_of_part(part: Part, known: frozenset[str], multiword: MultiwordTerms | None,
+                  names: list[str]) -> tuple[bytes, int, Counter]:
+    """The lines of a text in `known` terms; how many were cut; with `multiword` the counts of what it merged anew.
+
+    Args:
+        names: of the sources; a chain's terms do not merge with each other.
+    """
+    text = part.text
+    if multiword:
+        chained = names[part.source] == CHAINS
+        text = multiword.fall_back(text, known) if chained else multiword.merge(text.separated())
     text, cut = text.restricted(known).cut(LONGEST_SENTENCE)
     return text.lines(), cut, text.counts() if multiword else Counter()
 

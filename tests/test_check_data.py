@@ -268,3 +268,14 @@ def test_the_whole_estimate_is_printed(project, monkeypatch, capsys):
     check_data.print_costs(params, found, width)
     said = capsys.readouterr().out
     assert "features (64 half floats an image)" in said and "disk, all of it, up to" in said and "Basis: " in said
+
+
+def test_the_first_vectors_of_a_users_file_are_looked_at(tmp_path, monkeypatch):
+    def faults(text):
+        (tmp_path / "v.txt").write_text(text)
+        return check_data.look_at_vectors({"embed_labels": {"vectors": str(tmp_path / "v.txt"), "member": ""}})
+
+    assert faults("the 1 2\nof 3 4\n") == []
+    assert "v.txt: line 3 is 'and 5'" in faults("the 1 2\nof 3 4\nand 5\n")[0]
+    monkeypatch.setattr(check_data, "VECTORS", 1)
+    assert faults("the 1 2\nof 3 4\nand 5\n") == []

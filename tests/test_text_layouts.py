@@ -224,6 +224,16 @@ def test_chains_are_a_noun_and_its_nearest_hypernyms(tmp_path, length, last):
         "_", " ")
 
 
+def test_the_terms_of_a_chain_never_merge_with_each_other(tmp_path):
+    """Not even where terms are merged anew, since the rare "old auction" is left out: "auction sale" is a lemma too."""
+    nouns = {"n00000001": (["sale"], [], [], ""), "n00000002": (["auction", "auction sale"], ["n00000001"], [], ""),
+             "n00000003": (["old auction"], ["n00000002"], [], "")}
+    write_taxonomy(tmp_path / "taxonomy", make_taxonomy(nouns))
+    sentences, _, _ = prepare(tmp_path, tmp_path / "taxonomy", "auction sale\nsale\n" * 2, label_min_count=2,
+                              chains={"length": 1, "times": 1})
+    assert sorted(sentences) == ["auction sale", "auction_sale", "auction_sale", "old auction auction", "sale", "sale"]
+
+
 def test_the_mixture_depends_on_no_number_of_workers(world, taxonomy, monkeypatch):
     monkeypatch.setattr("zeroshot.text.files.SMALL", 1)
     monkeypatch.setattr("zeroshot.text.files.BLOCK", 200)

@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ from zeroshot.images.index import ROLES, TRAIN
 from zeroshot.networks.visual_model import build_visual, check_size, feature_dim
 from zeroshot.running.scratch import scratch_root
 from zeroshot.taxonomy import read_taxonomy
+from zeroshot.terms.vectors import read_term_vectors
 from zeroshot.text.files import tasks_of
 from zeroshot.text.lexicon import MultiwordTerms
 from zeroshot.text.pieces import words_of_task
@@ -44,6 +45,7 @@ from zeroshot.text.sources import BOUNDARY, text_files
 LISTED = 12  # classes of each role that are listed
 DECODED = 16  # images of each of these that are decoded
 CHAINS = 82_000  # nouns, each of which makes a sentence of hypernyms
+VECTORS = 20_000  # of a user's file that are looked at
 TEXT_FILES = 16  # of the text that are looked at ...
 TEXT_TASKS = 6  # ... up to so many pieces of 1.5 MB, a few million words
 TRAINED, WARM_UP = 8.0, 8  # seconds that training is measured for; images of the steps before
@@ -56,7 +58,7 @@ def main() -> int:
         faults = linked_outs(bodies) + missing_inputs(bodies, params)
         found, unfit = look_at_all(params)
         faults += unfit
-        faults += look_at_weights(params)
+        faults += look_at_weights(params) + look_at_vectors(params)
     for fault in dict.fromkeys(faults):
         print(f"MISSING or wrong: {fault}")
     if not faults:
@@ -132,6 +134,29 @@ def look_at_weights(params: dict[str, dict]) -> list[str]:
         return []
     try:
         pretrain_cnn.build_network(cnn, seen_classes(params), Path(cnn.weights), Path(cnn.weights_list))
+    except InputError as error:
+        return [str(error)]
+    return []
+
+
+class _Enough(Exception):
+    """So many vectors were looked at."""
+
+
+def look_at_vectors(params: dict[str, dict]) -> list[str]:
+    """What is wrong with the first vectors of a user's file."""
+    labels, seen = params["embed_labels"], count()
+
+    def no_more(_: str) -> bool:
+        if next(seen) == VECTORS:
+            raise _Enough
+        return False
+
+    try:
+        if Path(labels["vectors"]).is_file():
+            read_term_vectors(Path(labels["vectors"]), no_more, labels["member"])
+    except _Enough:
+        pass
     except InputError as error:
         return [str(error)]
     return []

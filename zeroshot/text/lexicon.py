@@ -1,12 +1,13 @@
 """The lexicon: the terms that text is tokenised against, and how words become multi-word terms (DeViSE section 3.1)."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
 from zeroshot.console.errors import InputError
 from zeroshot.terms.spelling import JOINER
-from zeroshot.text.encoded import EncodedText
+from zeroshot.text.encoded import EncodedText, encode
 
 SIEVE = 64  # bytes a pair of words that begins a term; one in so many other pairs passes for one
 
@@ -49,6 +50,12 @@ class MultiwordTerms:
             merged[start:start + length] = [term]
         return merged
 
+    def fall_back(self, text: EncodedText, known: frozenset[str]) -> EncodedText:
+        """`text` with each multi-word term that is not `known` as what its own words merge into; others stay."""
+        pieces = [[term] if term in known or JOINER not in term else self.merge_words(term.split(JOINER))
+                  for term in text.terms]
+        return encode([[piece for row in text.ids.tolist() for piece in pieces[row]]])
+
     def _runs(self, text: EncodedText) -> Iterator[tuple[int, int, str]]:
         """Start, length and term of the runs of words that merge."""
         numbers = np.array([self._numbers.get(term, 0) for term in text.terms], np.int64)[text.ids]
@@ -84,3 +91,27 @@ def choose_lexicon(counts: Mapping[str, int], labels: set[str], *, size: int, mi
     others = (term for term, count in counts.items() if term not in labels and count >= min_count)
     kept += sorted(others, key=lambda term: (-counts[term], term))[:size - len(kept)]
     return sorted(kept, key=lambda term: (-counts[term], term))
+
+
+def settled_lexicon(counts: Counter, labels: set[str], multiword: MultiwordTerms, **rules: int) -> list[str]:
+    """The lexicon by `counts`, from which multi-word terms that are left out vanish.
+
+    The longest of those count as the shorter terms and words that they fall back to, and the choice is made anew, until
+    no multi-word term is left out. What is given stays as it is.
+
+    Args:
+        multiword: as the counted terms were merged.
+        rules: size, min_count and label_min_count, as `choose_lexicon` takes them.
+    """
+    counts, multiword = counts.copy(), MultiwordTerms(multiword.terms)
+    while True:
+        lexicon = choose_lexicon(counts, labels, **rules)
+        left_out = [term for term in counts.keys() - set(lexicon) if JOINER in term]
+        longest = max((term.count(JOINER) for term in left_out), default=0)
+        if not longest:
+            return lexicon
+        falling = {term: counts.pop(term) for term in left_out if term.count(JOINER) == longest}
+        multiword.terms -= falling.keys()
+        for term, count in falling.items():
+            for shorter in multiword.merge_words(term.split(JOINER)):
+                counts[shorter] += count
