@@ -23,6 +23,7 @@ from PIL import Image
 import zeroshot
 from stages import extract_features
 from zeroshot.images.index import write_index
+from zeroshot.naming.model import Model
 from zeroshot.naming.pictures import Picture, find_pictures
 
 ROUNDS = 3
@@ -47,7 +48,7 @@ def main() -> None:
         searches(options.model, options.search)
 
 
-def rates(model: zeroshot.naming.model.Model, pictures: list[Picture]) -> None:
+def rates(model: Model, pictures: list[Picture]) -> None:
     """Pictures/s of extract_features and of naming, in turn."""
     with tempfile.TemporaryDirectory() as folder:
         index = indexed(model, pictures, Path(folder))
@@ -60,7 +61,7 @@ def rates(model: zeroshot.naming.model.Model, pictures: list[Picture]) -> None:
           f"{rate['naming']:.1f}/s, a share of {rate['naming'] / rate['extract_features']:.2f}")
 
 
-def indexed(model: zeroshot.naming.model.Model, pictures: list[Picture], folder: Path) -> Path:
+def indexed(model: Model, pictures: list[Picture], folder: Path) -> Path:
     """An image index of the pictures' own files, all validation images of one class."""
     roots = sorted({picture.content for picture in pictures if picture.offset >= 0} | {
         os.path.dirname(picture.content) for picture in pictures if picture.offset < 0})
@@ -77,7 +78,7 @@ def indexed(model: zeroshot.naming.model.Model, pictures: list[Picture], folder:
     return folder / "index"
 
 
-def extract(model: zeroshot.naming.model.Model, index: Path, out: Path) -> None:
+def extract(model: Model, index: Path, out: Path) -> None:
     """The stage itself, on as many processes as naming takes, but for its check of the classes."""
     how = model.folder.about["network"]
     params = extract_features.Params(**{name: how[name] for name in NETWORK}, max_unreadable=1.0,
