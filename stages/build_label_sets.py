@@ -29,8 +29,9 @@ from jaxtyping import Bool, Int32
 
 from stages import run_stage
 from zeroshot.base.files import atomic_write, write_json
+from zeroshot.base.lists import text_lines
 from zeroshot.base.params import StageParams
-from zeroshot.console.errors import InputError
+from zeroshot.console.errors import InputError, quoted
 from zeroshot.labels.label_sets import LABEL_SETS, populated, read_wnids, write_label_sets
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
@@ -193,19 +194,13 @@ def read_counts(path: Path) -> dict[str, int]:
     Raises:
         InputError: no such file, another kind of line, a wnid twice.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error}); expected a wnid and its number of images a line "
-                         "(`build_label_sets.populated.counts`)") from None
     counts: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        entry = COUNT.fullmatch(line.strip())
+    expected = "a wnid and its number of images a line (`build_label_sets.populated.counts`)"
+    for number, line in text_lines(path, expected):
+        entry = COUNT.fullmatch(line)
         if not entry or entry[1] in counts:
-            raise InputError(f"{path}: line {number} is {line.strip()[:40]!r}; expected a wnid, once in the list, and "
-                             "its number of images, such as n02119789 1300")
+            raise InputError(f"{path}: line {number} is {quoted(line, 40)}; expected a wnid, once in the list, and its "
+                             "number of images, such as n02119789 1300")
         counts[entry[1]] = int(entry[2])
     return counts
 

@@ -249,7 +249,7 @@ def test_counts_that_are_none(small, line):
     with pytest.raises(InputError, match=r"counts.txt: line 2 is .*; expected a wnid"):
         run(small, sizes=(1,))
     (small / "counts.txt").unlink()
-    with pytest.raises(InputError, match=r"cannot be read as text.*populated.counts"):
+    with pytest.raises(InputError, match=r"expected a wnid and its number of images a line .*populated.counts"):
         run(small, sizes=(1,))
 
 
