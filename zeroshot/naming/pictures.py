@@ -13,13 +13,13 @@ import numpy as np
 from PIL import Image
 
 from zeroshot.base.params import read_yaml
+from zeroshot.base.signatures import HEAD, is_image, is_named_image, said_of
 from zeroshot.console.errors import InputError, quoted
 from zeroshot.image_sets.archives import list_tar, litter
 from zeroshot.images.decoding import UnreadableImage, decode_square, square_of, upright_rgb
 from zeroshot.images.files import ImageFiles
 from zeroshot.images.index import INDEX_FILE, ImageIndex
 from zeroshot.images.pixels import PackedPixels, open_pixels
-from zeroshot.images.signatures import HEAD, is_image, is_named_image, said_of
 
 URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 STDIN = "-"

@@ -5,8 +5,8 @@ import io
 
 from PIL import Image
 
+from zeroshot.base.signatures import is_image, said_of
 from zeroshot.images.decoding import UnreadableImage, decode_rgb
-from zeroshot.images.signatures import is_image, said_of
 from zeroshot.serving.limits import MEBI, PICTURE_BYTES, PIXELS, Refusal
 
 THUMBNAIL = 320  # pixels of the longer side: sharp on a phone, too
@@ -15,7 +15,7 @@ THUMBNAIL = 320  # pixels of the longer side: sharp on a phone, too
 def check_picture(data: bytes) -> None:
     """Refuse what is too large or no image before any of it is decoded.
 
-    Only formats that zeroshot.images.signatures knows come to Pillow, which would start another program for some.
+    Only formats that zeroshot.base.signatures knows come to Pillow, which would start another program for some.
 
     Raises:
         Refusal: what it is and what was expected.
