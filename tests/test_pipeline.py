@@ -88,7 +88,7 @@ IMPORTS = {  # what a package of zeroshot/ may import besides itself; imports ru
     "naming": ("base", "console", "running", "taxonomy", "images", "terms", "closed_form", "image_sets", "labels",
                "networks", "ranking"),
     "report": ("base", "console", "taxonomy", "images", "evaluation", "labels", "ranking"),
-    "serving": ("console", "evaluation", "images", "naming"),
+    "serving": ("base", "console", "evaluation", "images", "naming"),
     "__main__": ("base", "console", "images", "naming", "serving"),
 }
 
