@@ -73,24 +73,18 @@ def indexed(model: Model, pictures: list[Picture], folder: Path) -> Path:
               "size": np.array([picture.size if picture.offset >= 0 else os.path.getsize(picture.content)
                                 for picture in pictures]),
               "names": np.frombuffer(b"".join(names), np.uint8), "name_end": np.cumsum(list(map(len, names)))}
-    write_index(folder / "index", model.seen[:1], arrays, pixels=None, containers=list(map(os.path.abspath, roots)),
-                made_from={})
+    write_index(folder / "index", model.seen, arrays, pixels=None, containers=list(map(os.path.abspath, roots)),
+                made_from={}, listed=model.seen)
     return folder / "index"
 
 
 def extract(model: Model, index: Path, out: Path) -> None:
-    """The stage itself, on as many processes as naming takes, but for its check of the classes."""
+    """The stage itself, on as many processes as naming takes."""
     how = model.folder.about["network"]
     params = extract_features.Params(**{name: how[name] for name in NETWORK}, max_unreadable=1.0,
                                      workers=len(os.sched_getaffinity(0)))
-    cnn = extract_features.read_cnn(model.folder.path / "cnn.safetensors")
-    cnn.wnids = extract_features.ImageIndex.read(index).seen
-    extract_features.read_cnn, kept = (lambda path: cnn), extract_features.read_cnn
-    try:
-        extract_features.main(params, index=index, images=Path("/"), cnn=model.folder.path / "cnn.safetensors", out=out,
-                              metrics=out / "metrics.json")
-    finally:
-        extract_features.read_cnn = kept
+    extract_features.main(params, index=index, images=Path("/"), cnn=model.folder.path / "cnn.safetensors", out=out,
+                          metrics=out / "metrics.json")
 
 
 def searches(model: Path, count: int) -> None:
