@@ -23,7 +23,7 @@ MAIN_NAMESPACE = "0"
 ESCAPED = 2  # times that extractors escape entities, at most: &amp;lt; is <
 
 _DOC = re.compile(r"[\s\ufeff]*<doc [^>\n]*>")
-_UNCLOSED = '\n<doc id="'  # within a document: the one before has lost its </doc>
+_ANOTHER = re.compile(r'<doc id="[^"\n]*" (?:revid="[^"\n]*" )?url="')  # in a document: it has lost its own </doc>
 _LINE_END = re.compile(r"[ \t\r]*(\n|\Z)")
 _PAGE_TAG = re.compile(rb"</?page>")  # in a page's text they are escaped
 _REDIRECT = re.compile(r"\s*#redirect", re.IGNORECASE)
@@ -125,7 +125,7 @@ def _wikiextractor(block: Block) -> Iterator[Article]:
             document += " "  # in place of a </doc> that the text itself holds
             continue
         start = _DOC.match(document)
-        if not start or document.find(_UNCLOSED, start.end()) >= 0:
+        if not start or _ANOTHER.search(document, start.end()):
             raise _no_document(block, document)
         yield Article(_unescaped(document[start.end():]))
         document = ""
