@@ -86,3 +86,19 @@ def mini_wordnet() -> dict[str, bytes]:
         index = "".join(f"{word.lower()} {symbol} 1 0 1 0 {offset:08d}  \n" for word in words)
         files[f"index.{part}"] = files.get(f"index.{part}", licence.encode()) + index.encode()
     return files
+
+
+@pytest.fixture(scope="session")
+def model_parts(tmp_path_factory) -> Path:
+    """What a little model is exported from; see tests/model_world.py."""
+    from tests.model_world import build_parts
+
+    return build_parts(tmp_path_factory.mktemp("model parts"))
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory, model_parts) -> Path:
+    """A little model, exported; not to be changed."""
+    from tests.model_world import export
+
+    return export(model_parts, tmp_path_factory.mktemp("model") / "model")

@@ -20,10 +20,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+import zeroshot
 from stages import run_stage
+from zeroshot.base.artifacts import Artifact
 from zeroshot.base.files import sha256_of
 from zeroshot.base.params import read_yaml
-from zeroshot.labels.label_sets import read_wnids
+from zeroshot.labels.label_sets import read_label_sets, read_wnids
+from zeroshot.ranking.rankings import Rankings
 from zeroshot.running.scratch import PROJECT
 
 SEEN = ["n02084071", "n02121620", "n01503061", "n02512053", "n02958343", "n02691156"]  # dog cat bird fish car airplane
@@ -75,7 +78,7 @@ def merged(base: Mapping, changes: Mapping) -> dict:
                        for key, value in changes.items()}}
 
 
-def make_project(folder: Path, taxonomy: Path) -> None:
+def make_project(folder: Path, taxonomy: Path, wordnet: Path) -> None:
     """A copy of the project's tracked and new files, with small input and small params."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     for name in filter(None, subprocess.run(listed, cwd=PROJECT, capture_output=True, text=True).stdout.split("\0")):
@@ -83,6 +86,7 @@ def make_project(folder: Path, taxonomy: Path) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, folder / name)
     shutil.copytree(taxonomy, folder / "data" / "taxonomy")
+    shutil.copy(wordnet, folder / "data" / "wordnet.zip")
     shutil.rmtree(folder / "plots", ignore_errors=True)
     write_images(folder / "pictures")
     glosses = (taxonomy / "glosses.txt").read_text().splitlines()[::40]
@@ -114,7 +118,7 @@ def run_all(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, taxonomy_folder):
+def runs(tmp_path_factory, taxonomy_folder, wordnet_zip):
     """Two runs that are the same, and one without unseen classes."""
     folders = [tmp_path_factory.mktemp(name) for name in ("run one", "run two", "no unseen")]
     patch = pytest.MonkeyPatch()
@@ -122,7 +126,7 @@ def runs(tmp_path_factory, taxonomy_folder):
     patch.setattr("stages.PARENT", os.getppid())
     patch.setenv("ZEROSHOT_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
     for folder in folders:
-        make_project(folder, taxonomy_folder)
+        make_project(folder, taxonomy_folder, wordnet_zip)
         patch.chdir(folder)
         if folder == folders[2]:
             params = read_yaml(Path("params.yaml"))
@@ -169,3 +173,33 @@ def test_the_tables_hold_what_the_metrics_hold(runs):
 def test_two_runs_give_the_same_bytes_everywhere(runs):
     first, second = ({str(path.relative_to(folder)): sha256_of(path) for path in made(folder)} for folder in runs[:2])
     assert first == second and len(first) > 60
+
+
+def against_us(answers, true):
+    """The labels, the true one behind all others of its score, as in rankings."""
+    scores = {answer.wnid: answer.score for answer in answers}
+    return sorted(scores, key=lambda wnid: (-scores[wnid], wnid == true, wnid))
+
+
+def test_naming_gives_the_pipelines_answers_to_the_label(runs):
+    data = runs[0] / "data"
+    model, sets = zeroshot.load_model(data / "model"), read_label_sets(data / "label_sets")
+    assert set(model.models) == {"softmax", "devise", "conse-1", "conse-10", "conse-1000", "hierse", "ridge", "eszsl",
+                                 "exemplars"}
+    pixels = Artifact(data / "index" / "pixels.safetensors")["pixels"]
+    compared = 0
+    for label_set in model.label_sets:
+        able = [name for name in model.models if name != "softmax" or label_set.split("+")[-1] == "seen"]
+        named = model.name(list(pixels), label_set, 21, able)
+        for name in able:
+            folder = data / "rankings" / ("conse" if name.startswith("conse") else "")
+            ranked = Rankings(folder / f"{name}.safetensors", sets)
+            if label_set not in ranked.names:
+                continue
+            wnids = np.array([*ranked.wnids, ""])  # "" where there are fewer than 20
+            arrays = (ranked[f"{label_set}/{array}"] for array in ("row", "true", "top"))
+            for row, true, top in zip(*arrays, strict=True):
+                found = against_us(named[row].answers[name], ranked.wnids[true])[:20]
+                assert found == [wnid for wnid in wnids[top] if wnid], (name, label_set, row)
+                compared += 1
+    assert compared > 500

@@ -81,10 +81,13 @@ IMPORTS = {  # what a package of zeroshot/ may import besides itself; imports ru
     "evaluation": ("base", "console"),
     "text": ("base", "console", "terms"),
     "image_sets": ("base", "console", "images", "taxonomy"),
-    "labels": ("base", "console", "images", "taxonomy"),
+    "labels": ("base", "console", "images", "taxonomy", "terms"),
     "networks": ("base", "console", "images"),
     "ranking": ("base", "console", "images", "labels"),
     "training": ("base", "console", "running", "networks"),
+    "naming": ("base", "console", "running", "taxonomy", "images", "terms", "closed_form", "image_sets", "labels",
+               "networks", "ranking"),
+    "__main__": ("base", "console", "images", "naming"),
 }
 
 

@@ -40,8 +40,12 @@ class UnitVectors:
     def __contains__(self, term: str) -> bool:
         return term in self._row
 
+    def known(self) -> list[str]:
+        """The terms, those spelt as ours first, else in the file's order."""
+        return list(self._row)
+
     def __getitem__(self, term: str) -> Float32[np.ndarray, "dim"]:
-        vector = self._vectors[self._row[term]]
+        vector = self._vectors[self._row[term]].astype(np.float32)
         return unit(vector / np.abs(vector).max())
 
 

@@ -1,4 +1,4 @@
-"""ConSE (Norouzi et al. 2014, section 3): the label vectors of the likeliest seen labels, mixed by their probabilities."""
+"""ConSE: the label vectors of the likeliest seen labels, mixed by their probabilities (Norouzi et al. 2014)."""
 
 from pathlib import Path
 from typing import NamedTuple

@@ -1,0 +1,71 @@
+"""Use a trained model: `python -m zeroshot name cat.jpg`, and so embed and search; docs/naming.md shows them."""
+
+import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and torch)
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from zeroshot.console.errors import InputError
+from zeroshot.naming import commands
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command line takes; see zeroshot.naming.commands for what is done."""
+    root = argparse.ArgumentParser(prog="python -m zeroshot", description="Use a trained zero-shot model.")
+    of_all = argparse.ArgumentParser(add_help=False)
+    of_all.add_argument("--from", dest="folder", type=Path, default=Path("data/model"), metavar="FOLDER",
+                        help="the model's folder, which may be copied anywhere (default: %(default)s)")
+    pictures = argparse.ArgumentParser(add_help=False)
+    pictures.add_argument("pictures", nargs="+", metavar="PICTURE",
+                          help="files, folders, tars, patterns; - for standard input: an image, or paths, one a line")
+    commands_of = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    name = commands_of.add_parser("name", parents=[of_all, pictures], help="what do pictures show?")
+    name.add_argument("--labels", help="the candidates: a label set of the run, a file of labels, one a line, or your "
+                                       "own with commas between them: words, wnids or word=wnid")
+    name.add_argument("--model", help="which of the folder's models, several with commas between them; all: every one")
+    name.add_argument("--top", type=int, default=5, metavar="N", help="answers a picture (default: %(default)s)")
+    name.set_defaults(run=commands.name)
+
+    embed = commands_of.add_parser("embed", parents=[of_all, pictures], help="where do pictures lie? for other tools")
+    embed.add_argument("--out", type=Path, required=True, metavar="FILE", help=".safetensors or .csv")
+    embed.add_argument("--model", help="whose label space; features: the network's own v(image)")
+    embed.set_defaults(run=commands.embed)
+
+    search = commands_of.add_parser("search", parents=[of_all], help="which pictures are nearest to words?")
+    search.add_argument("words", help="terms and names of labels; of several the mean")
+    search.add_argument("--in", dest="pictures", nargs="+", default=["data/index"], metavar="PLACE",
+                        help="folders, tars, files, patterns, or an image index of the pipeline (default: data/index)")
+    search.add_argument("--images", type=Path, help="where the files of an image index lie, if it does not hold them")
+    search.add_argument("--model", help="in whose label space")
+    search.add_argument("--top", type=int, default=20, metavar="N", help="pictures (default: %(default)s)")
+    search.add_argument("--sheet", type=Path, metavar="FILE", help="besides, the pictures found as one, .png or .jpg")
+    search.set_defaults(run=commands.search)
+    for command in (name, search):
+        form = command.add_mutually_exclusive_group()
+        form.add_argument("--json", dest="form", action="store_const", const="json", help="a list of objects")
+        form.add_argument("--csv", dest="form", action="store_const", const="csv", help="a table with a heading")
+    return root
+
+
+def main() -> int:
+    """Run a command; returns the exit status: 1 if nothing could be read, or for what the user can mend."""
+    options = parser().parse_args()
+    try:
+        status = options.run(options)
+        sys.stdout.flush()
+        return status
+    except InputError as error:
+        print(f"zeroshot: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read the answers has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,143 @@
+"""The commands of `python -m zeroshot`, on the same functions that Python code calls."""
+
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from zeroshot.base.artifacts import write_artifact
+from zeroshot.base.files import atomic_write
+from zeroshot.console.errors import InputError
+from zeroshot.naming import output
+from zeroshot.naming.answers import Named
+from zeroshot.naming.model import Model
+from zeroshot.naming.pictures import Picture, find_pictures
+
+NOTES = 8  # told at most
+
+
+def name(options: Namespace) -> int:
+    """What pictures show."""
+    model = Model(options.folder)
+    asked = ",".join(model.models) if options.model == "all" else options.model
+    chosen = model.labels(options.labels)
+    tell(chosen.notes)
+    asked = model.asked(asked)
+    count = len(chosen.own) or model.label_sets[chosen.name]
+    output.tell_choice(model, asked, options.model is None, chosen.name, count, plain=options.form is None)
+    named = model.stream(find(options.pictures), chosen, options.top, asked, "naming")
+    with Readable("named") as counted:
+        {None: output.table, "json": output.as_json, "csv": output.as_csv}[options.form](counted(named))
+    return counted.status
+
+
+def embed(options: Namespace) -> int:
+    """Where pictures lie, in a file."""
+    if options.out.suffix not in (".safetensors", ".csv"):
+        raise InputError(f"--out {options.out}: expected a name that ends in .safetensors or .csv")
+    model = Model(options.folder)
+    names, parts = [], []
+    with Readable("placed") as counted:
+        for part, points, faults in model.points(find(options.pictures), options.model, "placing"):
+            for number, picture in enumerate(part):
+                counted.add(picture.name, faults.get(number, ""))
+            kept = [number for number in range(len(part)) if number not in faults]
+            names += [part[number].name for number in kept]
+            parts.append(points[kept])
+    if names:
+        space = options.model or model.default_model
+        write_points(options.out, names, np.concatenate(parts), {"model": model.folder.sha256, "space": space})
+        print(f"{options.out}: {len(names):,} points of {parts[0].shape[1]:,} dimensions, in the space of {space}")
+    return counted.status
+
+
+def write_points(path: Path, names: list[str], points: np.ndarray, meta: dict) -> None:
+    """Write points with names: a sealed artifact (array `points`, meta `names`), or a table with a heading."""
+    if path.suffix == ".safetensors":
+        write_artifact(path, {**meta, "names": names}, {"points": points})
+        return
+    with atomic_write(path) as file:
+        writer = output.csv_writer(file)
+        writer.writerow(["picture", *(f"d{number}" for number in range(points.shape[1]))])
+        writer.writerows([name, *map(repr, row)] for name, row in zip(names, points.astype(float).round(7).tolist(),
+                                                                        strict=True))
+
+
+def search(options: Namespace) -> int:
+    """Which pictures are nearest to words."""
+    from zeroshot.naming.search import Search
+    from zeroshot.naming.sheet import check_sheet, write_sheet
+
+    if options.sheet:
+        check_sheet(options.sheet)
+    if options.top < 1:
+        raise InputError(f"--top is {options.top}; expected 1 or more")
+    model = Model(options.folder)
+    query = Search(model, options.words, options.model)
+    pictures = find(options.pictures, options.images)
+    found, faults = query.nearest(pictures, options.top, "placing")
+    output.tell_search(query, len(pictures) - len(faults))
+    with Readable("searched") as counted:
+        counted.read = len(pictures) - len(faults)
+        for picture, fault in faults.items():
+            counted.add(picture, fault)
+    {None: output.found_table, "json": output.found_json, "csv": output.found_csv}[options.form](found)
+    if options.sheet and found:
+        write_sheet(options.sheet, query.said, [(pictures[one.number], one) for one in found])
+        print(f"{options.sheet}: the {len(found)} pictures", file=sys.stderr)
+    return counted.status
+
+
+def find(given: list[str], images: Path | None = None) -> list[Picture]:
+    """The pictures meant. Raises InputError if there are none."""
+    pictures = find_pictures(given, images)
+    if not pictures:
+        raise InputError("no pictures; expected files, folders, tars or patterns")
+    return pictures
+
+
+class Readable:
+    """Tells of pictures that cannot be read, as they come and all in all.
+
+    Attributes:
+        read: how many could be.
+        status: the command's: 1 if none could be read.
+    """
+
+    def __init__(self, what: str):
+        self._what, self.read, self._lost = what, 0, 0
+
+    def __enter__(self) -> "Readable":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if self._lost and kind is None:
+            print(f"{self._lost:,} of {self._lost + self.read:,} could not be read; {self.read:,} {self._what}",
+                  file=sys.stderr)
+
+    @property
+    def status(self) -> int:
+        return 0 if self.read else 1
+
+    def add(self, picture: str, fault: str) -> None:
+        """Count a picture; `fault`: why it cannot be read, "" if it can."""
+        if fault:
+            self._lost += 1
+            print(f"{picture}: {fault}", file=sys.stderr)
+        else:
+            self.read += 1
+
+    def __call__(self, named: Iterable[Named]) -> Iterator[Named]:
+        for one in named:
+            self.add(one.picture, one.error)
+            yield one
+
+
+def tell(notes: list[str]) -> None:
+    """What was decided for labels, on standard error."""
+    for note in notes[:NOTES]:
+        print(note, file=sys.stderr)
+    if len(notes) > NOTES:
+        print(f"and so for {len(notes) - NOTES:,} more labels", file=sys.stderr)

@@ -1,0 +1,115 @@
+"""Which labels are candidates: a label set of the run, or labels of one's own."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Int32
+
+from zeroshot.console.errors import InputError
+from zeroshot.naming.words import OwnLabel, Words, own_label, unknown
+
+OWN = "your labels"
+SHOWN = 3  # faults told at once
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The candidates of an answer; made by `Model.labels`.
+
+    Attributes:
+        name: of the label set, or OWN.
+        own: one's own labels, each once, in the order given; empty for a label set.
+        notes: what was decided, a sentence each: which of a word's meanings was taken, what stood twice.
+    """
+
+    name: str
+    own: tuple[OwnLabel, ...] = ()
+    notes: list[str] = field(default_factory=list, compare=False)
+
+
+class Vectors(NamedTuple):
+    """Label vectors of one's own labels; row_label counts them."""
+
+    rows: Float32[np.ndarray, "rows dim"]
+    row_label: Int32[np.ndarray, "rows"]
+
+
+def choose_labels(words: Words, sets: Iterable[str], given: str | os.PathLike | Iterable[str]) -> Labels:
+    """The labels that are meant.
+
+    Args:
+        sets: names of the run's label sets.
+        given: a set's name; a file with a label a line; labels with commas between them; or a list of labels. A label
+            is a word, a wnid or `word=wnid`.
+
+    Raises:
+        InputError: no label, an unknown one, or a file that cannot be read.
+    """
+    if isinstance(given, str) and given.strip() in sets:
+        return Labels(given.strip())
+    is_file = isinstance(given, os.PathLike) or isinstance(given, str) and "\n" not in given and os.path.isfile(given)
+    if is_file:
+        listed = _lines(Path(given))
+    else:
+        listed = given.split(",") if isinstance(given, str) else [str(label) for label in given]
+    listed = [label.strip() for label in listed if label.strip()]
+    if not listed:
+        raise InputError(f"{given if is_file else 'labels'}: no label; expected at least one, or a label set: "
+                         f"{', '.join(sets)}")
+    return _own(words, listed, sets)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
+        raise InputError(f"{path}: {why}; expected a file of labels, one a line") from None
+
+
+def _own(words: Words, listed: list[str], sets: Iterable[str]) -> Labels:
+    kept: dict[str, OwnLabel] = {}
+    notes, faults, twice = [], [], []
+    for given in listed:
+        try:
+            label = own_label(words, given)
+            if label.wnid is None and not words.parts(label.words):
+                raise InputError(unknown(words, label.words) if len(faults) < SHOWN else "")
+        except InputError as error:
+            faults.append(str(error))
+            continue
+        key = label.wnid or label.words.casefold()
+        if key in kept:
+            twice.append(f"{label.words} is {kept[key].words}" if label.words != kept[key].words else label.words)
+        else:
+            kept[key] = label
+            notes += [label.note] if label.note else []
+    if faults:
+        more = f"; and {len(faults) - SHOWN:,} more labels" if len(faults) > SHOWN else ""
+        near = f"; or a label set: {', '.join(sets)}" if len(listed) == 1 else ""
+        raise InputError("; ".join(faults[:SHOWN]) + more + near)
+    if twice:
+        shown = ", ".join(twice[:SHOWN]) + (", ..." if len(twice) > SHOWN else "")
+        notes.append(f"{len(twice):,} of {len(listed):,} labels stand for one that is there already: {shown}")
+    return Labels(OWN, tuple(kept.values()), notes)
+
+
+def own_vectors(words: Words, kind: str, own: Iterable[OwnLabel]) -> Vectors:
+    """Label vectors of one's own labels.
+
+    Args:
+        kind: lemmas or hypernyms.
+
+    Raises:
+        InputError: nouns that no text has named.
+    """
+    rows = [words.vectors(kind, label.words, label.wnid) for label in own]
+    if lost := [label for label, found in zip(own, rows, strict=True) if not len(found)]:
+        shown = ", ".join(f"{label.words} ({label.wnid})" for label in lost[:SHOWN])
+        raise InputError(f"{len(lost):,} of the labels have no vector, since no text that the model has read names "
+                         f"them: {shown}{', ...' if len(lost) > SHOWN else ''}; leave them out, or use other words")
+    return Vectors(np.concatenate(rows), np.repeat(np.arange(len(rows), dtype=np.int32), list(map(len, rows))))

@@ -1,0 +1,249 @@
+"""Pictures to be named: files, folders, patterns, tars, standard input, or images that are decoded already."""
+
+import glob
+import io
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from zeroshot.base.params import read_yaml
+from zeroshot.console.errors import InputError, quoted
+from zeroshot.image_sets.archives import list_tar, litter
+from zeroshot.images.decoding import UnreadableImage, decode_square, square_of, upright_rgb
+from zeroshot.images.files import ImageFiles
+from zeroshot.images.index import INDEX_FILE, ImageIndex
+from zeroshot.images.pixels import PackedPixels, open_pixels
+from zeroshot.images.signatures import HEAD, is_image, is_named_image, said_of
+
+URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+STDIN = "-"
+Given = str | os.PathLike | bytes | Image.Image | np.ndarray
+
+
+class Row(NamedTuple):
+    """An image of an image index; `seal`: the index's checksum."""
+
+    images: PackedPixels | ImageFiles
+    row: int
+    seal: str
+
+
+class Picture(NamedTuple):
+    """One picture that is to be read, or why it cannot be.
+
+    Attributes:
+        name: path, or path of a tar, slash and name in it; "picture 1" of one that has none.
+        content: the file; the tar; a row of an index; the file's bytes; or an image.
+        offset, size: of its bytes in a tar.
+        fault: why it cannot be read; "" if that is not known to be so.
+    """
+
+    name: str
+    content: Given | Row | None = None
+    offset: int = -1
+    size: int = 0
+    fault: str = ""
+
+
+def find_pictures(given: Given | Iterable[Given], images: Path | None = None) -> list[Picture]:
+    """All pictures that are meant, in the order given; those of a folder or pattern by name, of a tar as they lie.
+
+    Args:
+        given: one or several: paths of files, of folders (at any depth), of tars, of the pipeline's image index
+            (data/index); patterns (`*`, `?`, `[`, `**`); "-" for standard input, an image or a list of paths, one a
+            line; a file's bytes; PIL images; uint8 arrays [height, width], [height, width, 1, 3 or 4].
+        images: where an index's image files lie; None: where params.yaml says.
+
+    Raises:
+        InputError: an address, or what is nothing of these. What cannot be found or read is among the pictures, with
+            its fault.
+    """
+    several = [given] if isinstance(given, Given) else list(given)
+    pictures: list[Picture] = []
+    for number, one in enumerate(several, 1):
+        if isinstance(one, (str, os.PathLike)):
+            pictures += _at(os.fspath(one), images)
+        elif isinstance(one, (bytes, Image.Image)):
+            pictures.append(Picture(f"picture {number}", one))
+        elif hasattr(one, "__array__"):
+            pictures.append(Picture(f"picture {number}", _checked(np.asarray(one), number)))
+        else:
+            raise InputError(f"picture {number} is a {type(one).__name__}; expected a path, bytes, a PIL image or a "
+                             "uint8 array")
+    return pictures
+
+
+def _checked(pixels: np.ndarray, number: int) -> np.ndarray:
+    fits = pixels.ndim == 2 or pixels.ndim == 3 and pixels.shape[2] in (1, 3, 4)
+    if pixels.dtype != np.uint8 or not fits or 0 in pixels.shape:
+        raise InputError(f"picture {number} is an array of {pixels.dtype} {list(pixels.shape)}; expected uint8 "
+                         "[height, width] or [height, width, 1, 3 or 4], values 0 to 255")
+    return pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+
+
+def _at(path: str, images: Path | None) -> list[Picture]:
+    if path == STDIN:
+        return _of_stdin(sys.stdin.buffer.read(), images)
+    if URL.match(path):
+        raise InputError(f"{path}: addresses are not fetched; download the picture and give its path")
+    if os.path.isfile(os.path.join(path, INDEX_FILE)):
+        return _of_index(Path(path), images)
+    if os.path.isdir(path):
+        found = list(_below(path))
+        return found or [Picture(path, fault="a folder without pictures")]
+    if os.path.exists(path):
+        return _in_tar(path) if _is_tar(path) else [Picture(path, path)]
+    if glob.has_magic(path):
+        found = [picture for match in sorted(glob.glob(path, recursive=True)) if not os.path.isdir(match) or
+                 "**" not in path for picture in _at(match, images)]
+        return found or [Picture(path, fault="a pattern that nothing fits")]
+    return [Picture(path, fault="no such file or folder")]
+
+
+def _of_stdin(content: bytes, images: Path | None) -> list[Picture]:
+    if is_image(content[:HEAD]):
+        return [Picture("standard input", content)]
+    try:
+        lines = [line for line in content.decode().splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        lines = []
+    if not lines or STDIN in lines or "\0" in content[:HEAD].decode(errors="replace"):
+        return [Picture("standard input", fault=f"{said_of(content[:HEAD])}; expected an image, or paths, one a line")]
+    return [picture for line in lines for picture in _at(line, images)]
+
+
+def _of_index(folder: Path, images: Path | None) -> list[Picture]:
+    """The images of an index, named by file, or by row and class where the index holds them itself."""
+    index = ImageIndex.read(folder)
+    if not index.packed and images is None:
+        images = _images_in_params(folder)
+    reader = open_pixels(folder, images or folder)
+    return [Picture(f"{folder} row {row} ({index.wnids[index.labels[row]]})" if index.packed else reader.where(row),
+                    Row(reader, row, index.sha256)) for row in range(len(index))]
+
+
+def _images_in_params(folder: Path) -> Path:
+    try:
+        return Path(read_yaml(Path("params.yaml"))["index_images"]["images"])
+    except (InputError, KeyError, TypeError):
+        raise InputError(f"{folder}: an index of image files, of which nothing here says where they lie; give their "
+                         "folder (--images), or start in the project's folder") from None
+
+
+def _below(folder: str) -> Iterator[Picture]:
+    """Pictures at any depth, by name; links to folders are not followed, the systems' own folders left out."""
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not litter(f"{name}/x"))
+        for name in sorted(files):
+            path = os.path.join(parent, name)
+            if not litter(name) and (is_named_image(name) or _begins_as_image(path)):
+                yield Picture(path, path)
+
+
+def _begins_as_image(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return is_image(file.read(HEAD))
+    except OSError:
+        return False
+
+
+def _is_tar(path: str) -> bool:
+    if not os.path.isfile(path):  # a pipe, say
+        return False
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
+    except OSError:
+        return False
+    return said_of(head) == "tar file" or path.lower().endswith((".tar", ".tar.gz", ".tgz")) and not is_image(head)
+
+
+def _in_tar(path: str) -> list[Picture]:
+    try:
+        listing = list_tar(Path(path))
+    except InputError as error:
+        return [Picture(path, fault=str(error).removeprefix(f"{path}: "))]
+    found = [Picture(f"{path}/{os.fsdecode(name)}", path, int(offset), int(size))
+             for name, offset, size in zip(listing.names, listing.offsets, listing.sizes, strict=True)]
+    found += [Picture(f"{path}/{os.fsdecode(name)}", fault=reason) for name, reason in listing.lost]
+    return found or [Picture(path, fault="a tar without pictures")]
+
+
+class Reader:
+    """Decodes pictures by number; it is sent to worker processes whole.
+
+    Attributes:
+        first_side: see zeroshot.networks.batches.Squares.
+    """
+
+    packed = False
+
+    def __init__(self, pictures: Sequence[Picture], first_side: int | None):
+        self._pictures, self.first_side = pictures, first_side
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def where(self, row: int) -> str:
+        return self._pictures[row].name
+
+    def square(self, row: int, side: int) -> np.ndarray:
+        picture = self._pictures[row]
+        if picture.fault:
+            raise UnreadableImage(picture.fault)
+        if isinstance(picture.content, (str, bytes)):
+            return decode_square(read_bytes(picture), side)
+        if isinstance(picture.content, Row):
+            return _square_of_row(picture.content, side)
+        return square_of(_as_image(picture.content), side)
+
+
+def _square_of_row(content: Row, side: int) -> np.ndarray:
+    if content.images.packed:
+        return square_of(content.images.image(content.row), side)
+    try:
+        return content.images.square(content.row, side)
+    except InputError as error:
+        raise UnreadableImage(str(error)) from None
+
+
+def read_bytes(picture: Picture) -> bytes:
+    """A picture's file. Raises UnreadableImage if there is none."""
+    if isinstance(picture.content, bytes):
+        return picture.content
+    try:
+        with open(picture.content, "rb") as file:
+            if picture.offset < 0:
+                return file.read()
+            file.seek(picture.offset)
+            return file.read(picture.size)
+    except OSError as error:
+        raise UnreadableImage((error.strerror or "cannot be read").lower()) from None
+
+
+def open_picture(picture: Picture) -> Image.Image:
+    """The picture itself, RGB and upright. Raises UnreadableImage."""
+    if picture.fault:
+        raise UnreadableImage(picture.fault)
+    if isinstance(picture.content, Row):
+        return picture.content.images.image(picture.content.row)
+    if not isinstance(picture.content, (str, bytes)):
+        return _as_image(picture.content)
+    return _as_image(Image.open(io.BytesIO(read_bytes(picture))))
+
+
+def _as_image(content: Image.Image | np.ndarray) -> Image.Image:
+    """Of an image that the user holds, which stays as it is."""
+    try:
+        return upright_rgb(Image.fromarray(content) if isinstance(content, np.ndarray) else content.copy())
+    except UnreadableImage:
+        raise
+    except Exception as error:  # a file that is read only now may be broken in any way
+        raise UnreadableImage(f"{type(error).__name__}: {quoted(str(error), 150)}") from None

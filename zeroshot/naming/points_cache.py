@@ -1,0 +1,152 @@
+"""Pictures' points, kept for the next search: by content, and found again by size and time of the file.
+
+    <cache>/points/<model>/<pictures>.safetensors    one file for each model and each list of pictures searched
+        stamp    int64 [pictures, 2]   digest of path, place in it, size and time of change; the same if nothing changed
+        content  int64 [pictures, 2]   digest of the picture's bytes
+        points   float32 [pictures, dim], unit length; NaN for one that cannot be read
+
+<cache> is $ZEROSHOT_SCRATCH, else ~/.cache/zeroshot; nothing is written anywhere else, and all of it may be removed at
+any time. A picture that was moved, renamed or touched is known by its content, in whatever list it was before.
+"""
+
+import hashlib
+import os
+import struct
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from zeroshot.base.artifacts import Artifact, write_artifact
+from zeroshot.console.errors import InputError
+from zeroshot.images.decoding import UnreadableImage
+from zeroshot.naming.pictures import Picture, Row, read_bytes
+from zeroshot.running.scratch import scratch_root
+
+LISTS = 32  # of pictures searched, that are kept for a model; the oldest go
+Digests = Int64[np.ndarray, "pictures 2"]
+Place = Callable[[list[Picture]], Float32[np.ndarray, "pictures dim"]]
+
+
+class PointsCache:
+    """The points of one model's space.
+
+    Attributes:
+        folder: where they are kept.
+    """
+
+    def __init__(self, model: str):
+        """`model`: identifies the model and its space."""
+        self.folder = scratch_root() / "points" / _hex(model.encode())
+
+    def points(self, pictures: Sequence[Picture], place: Place) -> Float32[np.ndarray, "pictures dim"]:
+        """All pictures' points; those that are not known yet come from `place`, and are kept.
+
+        Args:
+            place: pictures -> their points, NaN for unreadable ones.
+
+        Raises:
+            InputError: the cache's folder cannot be written.
+        """
+        stamps = stamps_of(pictures)
+        path = self.folder / f"{_hex(stamps.tobytes())}.safetensors"
+        if kept := _read(path):
+            return kept[2]
+        contents, points, missing = self._known(pictures, stamps)
+        if len(missing):
+            new = place([pictures[number] for number in missing])
+            if not points.size:
+                points = np.zeros((len(pictures), new.shape[1]), np.float32)
+            points[missing] = new
+        self._keep(path, {"stamp": stamps, "content": contents, "points": points})
+        return points
+
+    def _known(self, pictures: Sequence[Picture], stamps: Digests
+               ) -> tuple[Digests, Float32[np.ndarray, "pictures dim"], np.ndarray]:
+        """Contents, the points known from other lists, and which pictures have none."""
+        kept = [found for path in sorted(self.folder.glob("*.safetensors")) if (found := _read(path))]
+        if not kept:
+            return contents_of(pictures), np.zeros((0, 0), np.float32), np.arange(len(pictures))
+        old_stamps, old_contents, old_points = map(np.concatenate, zip(*kept, strict=True))
+        at = _find(stamps, old_stamps)
+        contents = old_contents[np.maximum(at, 0)]
+        unknown = np.flatnonzero(at < 0)
+        contents[unknown] = contents_of([pictures[number] for number in unknown])
+        at[unknown] = _find(contents[unknown], old_contents)
+        points = old_points[np.maximum(at, 0)]
+        return contents, points, np.flatnonzero(at < 0)
+
+    def _keep(self, path: Path, arrays: dict[str, np.ndarray]) -> None:
+        try:
+            write_artifact(path, {}, arrays)
+        except OSError as error:
+            raise InputError(f"{self.folder}: points cannot be kept there ({error.strerror}); let ZEROSHOT_SCRATCH "
+                             "name a folder that you may write to") from None
+        for old in sorted(self.folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)[:-LISTS]:
+            old.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> tuple[Digests, Digests, Float32[np.ndarray, "pictures dim"]] | None:
+    """What is kept; None for nothing, or for what is damaged."""
+    try:
+        artifact = Artifact(path)
+        return artifact["stamp"], artifact["content"], artifact["points"]
+    except (InputError, KeyError, OSError):
+        return None
+
+
+def _find(wanted: Digests, known: Digests) -> np.ndarray:
+    """int64 [wanted]: the row of each in `known`, -1 where it is none."""
+    order = np.lexsort((known[:, 1], known[:, 0]))
+    first = known[order, 0]
+    at = np.searchsorted(first, wanted[:, 0]).clip(max=len(known) - 1)
+    row = order[at]
+    return np.where((known[row] == wanted).all(1), row, -1)
+
+
+def stamps_of(pictures: Sequence[Picture]) -> Digests:
+    """What tells without a look at its bytes whether a picture is the one that it was."""
+    status = lru_cache(None)(_status)  # of a tar once
+    return _digests(_stamp(picture, status) for picture in pictures)
+
+
+def _status(path: str) -> tuple[int, int]:
+    try:
+        found = os.stat(path)
+        return found.st_size, found.st_mtime_ns
+    except OSError:
+        return -1, -1
+
+
+def _stamp(picture: Picture, status: Callable[[str], tuple[int, int]]) -> bytes:
+    if isinstance(picture.content, Row):
+        return f"{picture.content.seal} {picture.content.row}".encode()
+    if isinstance(picture.content, str):
+        return struct.pack("4q", *status(picture.content), picture.offset, picture.size) + os.fsencode(
+            os.path.abspath(picture.content))
+    return b"unreadable " + picture.name.encode(errors="surrogateescape") + picture.fault.encode()
+
+
+def contents_of(pictures: Sequence[Picture]) -> Digests:
+    """Digests of their bytes."""
+    return _digests(map(_content, pictures))
+
+
+def _content(picture: Picture) -> bytes:
+    if isinstance(picture.content, Row) or picture.fault:
+        return _stamp(picture, _status)
+    try:
+        return read_bytes(picture)
+    except UnreadableImage as error:
+        return f"unreadable: {error}".encode()
+
+
+def _digests(contents) -> Digests:
+    joined = b"".join(hashlib.blake2b(content, digest_size=16).digest() for content in contents)
+    return np.frombuffer(joined, np.int64).reshape(-1, 2)
+
+
+def _hex(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=10).hexdigest()

@@ -1,0 +1,113 @@
+"""Search by words: the pictures whose points are nearest to the mean of the words' vectors."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from zeroshot.console.errors import InputError
+from zeroshot.labels.embedding import unit
+from zeroshot.naming.answers import Found
+from zeroshot.naming.model import Model
+from zeroshot.naming.pictures import Picture
+from zeroshot.naming.points_cache import PointsCache
+from zeroshot.naming.words import Words, unknown
+from zeroshot.taxonomy import WNID
+from zeroshot.terms.spelling import term_of, words_of
+
+CHUNK = 1 << 14  # pictures at a time
+LONGEST = 6  # words of a term
+
+
+class Search:
+    """Words, as a model takes them.
+
+    Attributes:
+        model_name: in whose space.
+        said: how the words were taken.
+        query: float32 [dim], unit length, where they lie.
+        cache: where pictures' points are kept.
+
+    Raises:
+        InputError: no words, or one that the model has never read.
+    """
+
+    def __init__(self, model: Model, words: str, model_name: str | None = None):
+        self._model, self.model_name = model, model.with_space(model_name)
+        parts = [part for phrase in words.split(",") for part in parts_of(model.words, phrase)]
+        if not parts:
+            raise InputError(f"search for {words!r}: no word; expected terms or names of labels")
+        about = model.folder.about["models"][self.model_name]
+        rows = [model.words.vectors(about["labels"], part, wnid)[0] for part, wnid in parts]
+        mean = unit(np.mean(rows, axis=0))
+        if not mean.any():
+            raise InputError(f"search for {words!r}: these words' vectors cancel each other")
+        # Only exemplars lie elsewhere than at their vectors; all others do without loading torch.
+        self.query = model.space(self.model_name).places(mean[None])[0] if about["moved"] else mean
+        self.said = " + ".join(part + (f" ({wnid})" if wnid else "") for part, wnid in parts)
+        self._cache = PointsCache(f"{model.folder.sha256} {self.model_name}")
+        self.cache: Path = self._cache.folder
+
+    def nearest(self, pictures: Sequence[Picture], top: int, progress: str | None = None
+                ) -> tuple[list[Found], dict[str, str]]:
+        """The `top` nearest pictures, and picture -> fault of those that cannot be read."""
+        faults: dict[str, str] = {}
+
+        def place(some: list[Picture]) -> Float32[np.ndarray, "pictures dim"]:
+            placed = []
+            for part, points, lost in self._model.points(some, self.model_name, progress):
+                points[list(lost)] = np.nan
+                faults.update((part[number].name, fault) for number, fault in lost.items())
+                placed.append(points)
+            return np.concatenate(placed)
+
+        points = self._cache.points(pictures, place) if len(pictures) else np.zeros((0, len(self.query)), np.float32)
+        scores = np.nan_to_num(_products(points, self.query), nan=-np.inf)
+        for number in np.flatnonzero(np.isneginf(scores)):
+            faults.setdefault(pictures[number].name, pictures[number].fault or "could not be read in an earlier search")
+        order = np.argsort(-scores, kind="stable")[:top]
+        return [Found(pictures[number].name, float(scores[number]), int(number)) for number in order
+                if np.isfinite(scores[number])], faults
+
+
+def _products(points: Float32[np.ndarray, "pictures dim"], query: Float32[np.ndarray, "dim"]
+              ) -> Float32[np.ndarray, "pictures"]:
+    """A matrix product, but for the last bit, which does not depend on where a picture stands."""
+    parts = [(points[start:start + CHUNK] * query).sum(axis=1) for start in range(0, len(points), CHUNK)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+
+def parts_of(words: Words, phrase: str) -> list[tuple[str, str | None]]:
+    """What a phrase is made of: (words, its noun's wnid or None), greedily from the left, the longest term first.
+
+    Raises:
+        InputError: a word that is neither a noun nor a term.
+    """
+    if WNID.fullmatch(phrase.strip()):
+        if words.noun(phrase.strip()) is None:
+            raise InputError(f"search for {phrase.strip()}: no noun synset of WordNet 3.0")
+        return [(words.name(phrase.strip()), phrase.strip())]
+    parts, rest = [], words_of(phrase)
+    while rest:
+        for length in range(min(LONGEST, len(rest)), 0, -1):
+            if (part := _known(words, " ".join(rest[:length]))) is not None:
+                parts.append(part)
+                rest = rest[length:]
+                break
+        else:
+            raise InputError(unknown(words, rest[0]))
+    return parts
+
+
+def _known(words: Words, part: str) -> tuple[str, str | None] | None:
+    """A label's name, whose vector is the label's; or a term, by its own."""
+    for wnid in words.senses(part)[:1]:
+        if len(words.vectors("lemmas", "", wnid)):
+            return part, wnid
+    return (part, None) if term_of(part) in words.terms else None
+
+
+def search(model: Model, words: str, pictures: Sequence[Picture], top: int, model_name: str | None) -> list[Found]:
+    """As `Model.search` says."""
+    return Search(model, words, model_name).nearest(pictures, top)[0]

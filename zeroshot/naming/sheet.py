@@ -1,0 +1,59 @@
+"""Pictures that were found, as one picture."""
+
+import math
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from zeroshot.base.files import atomic_write
+from zeroshot.console.errors import InputError
+from zeroshot.images.decoding import UnreadableImage
+from zeroshot.naming.answers import Found
+from zeroshot.naming.pictures import Picture, open_picture
+
+SIDE, GAP, CAPTION, COLUMNS = 220, 12, 40, 5  # pixels; pictures in a row
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+INK, PAPER, FAINT = "#1a1a1a", "#ffffff", "#666666"
+
+
+def check_sheet(path: Path) -> None:
+    """Raise InputError if no sheet can be written there."""
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"--sheet {path}: expected a name that ends in .png or .jpg")
+    if path.is_dir() or not path.resolve().parent.is_dir():
+        raise InputError(f"--sheet {path}: {'is a folder' if path.is_dir() else 'there is no such folder'}")
+
+
+def write_sheet(path: Path, title: str, found: list[tuple[Picture, Found]]) -> None:
+    """Write pictures in rows of COLUMNS, best first, each with its rank, score and name below."""
+    columns = min(COLUMNS, len(found))
+    rows, head = math.ceil(len(found) / columns), 36
+    size = (GAP + columns * (SIDE + GAP), head + rows * (SIDE + CAPTION + GAP))
+    sheet = Image.new("RGB", size, PAPER)
+    draw, large, small = ImageDraw.Draw(sheet), ImageFont.load_default(18), ImageFont.load_default(13)
+    draw.text((GAP, 8), _fit(draw, title, large, size[0] - 2 * GAP), INK, large)
+    for place, (picture, one) in enumerate(found):
+        left, top = GAP + place % columns * (SIDE + GAP), head + place // columns * (SIDE + CAPTION + GAP)
+        try:
+            thumb = open_picture(picture)
+        except UnreadableImage:  # it has changed since it was placed
+            thumb = Image.new("RGB", (SIDE, SIDE), FAINT)
+        scale = SIDE / max(thumb.size)
+        thumb = thumb.resize([max(1, round(side * scale)) for side in thumb.size],
+                             Image.Resampling.NEAREST if scale > 2 else Image.Resampling.LANCZOS)
+        sheet.paste(thumb, (left + (SIDE - thumb.width) // 2, top + (SIDE - thumb.height) // 2))
+        draw.text((left, top + SIDE + 3), f"{place + 1}   {one.score:.3f}", INK, small)
+        draw.text((left, top + SIDE + 20), _fit(draw, Path(one.picture).name, small, SIDE), FAINT, small)
+    with atomic_write(path, "wb") as file:
+        sheet.save(file, FORMATS[path.suffix.lower()])
+
+
+def _fit(draw: ImageDraw.ImageDraw, text: str, font, width: int) -> str:
+    """The text, without its middle where it is too long."""
+    kept = len(text)
+    text = "".join(sign if sign.isprintable() else "?" for sign in text)
+    shown = text
+    while draw.textlength(shown, font) > width and kept > 4:
+        kept -= 1
+        shown = f"{text[:kept // 2]}…{text[len(text) - (kept - kept // 2):]}"
+    return shown
