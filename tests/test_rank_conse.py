@@ -16,7 +16,8 @@ from zeroshot.ranking.conse import conse_mixture
 from zeroshot.ranking.rankings import Rankings
 from zeroshot.ranking.stacking import folds_of
 
-PARAMS = dict(t=[1], hierse_t=1, handicap=0, handicap_without_val=0.0, folds=2, seed=0, threads=1, any_processor=True)
+PARAMS = dict(t=[1], hierse_t=1, hierse_temperature=1.0, hierse_csls_neighbours=0, handicap=0, handicap_without_val=0.0,
+              folds=2, seed=0, threads=1, any_processor=True)
 
 
 def run(world, t=2):
