@@ -120,7 +120,7 @@ def found_models(devise: Path, closed_form: Path, rankings: Path, kinds: dict[st
                  ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each model that was trained besides softmax: its name and what naming must know of it.
 
-    That is the kind of label vectors, what of the network's values it goes by, ConSE's T, and whether labels lie
+    That is the kind of label vectors, what of the network's values it goes by, ConSE's settings, and whether labels lie
     elsewhere than at their vectors (`moved`).
 
     Args:
@@ -133,7 +133,7 @@ def found_models(devise: Path, closed_form: Path, rankings: Path, kinds: dict[st
                  rankings / "hierse.safetensors"]:
         if (meta := meta_of(path)) and "t" in meta.get("settings", {}):
             yield path.stem, {"labels": kind_of(path, meta["made_from"]["labels"], kinds), "values": "logits",
-                              "moved": False, "t": meta["settings"]["t"]}
+                              "moved": False, **meta["settings"]}
     for name in CLOSED_FORM:
         path = closed_form / f"{name}.safetensors"
         if (meta := meta_of(path)) and "seen_handicap" in meta:

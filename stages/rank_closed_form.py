@@ -10,14 +10,14 @@ another. The figures on seen images are transductive then. fit_closed_form chose
 In: data/closed_form, features, label vectors, image index, label sets.  Out: data/rankings/<model>.safetensors each.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pydantic
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from stages import run_stage
@@ -30,8 +30,8 @@ from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
 from zeroshot.images.index import VAL, ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
-from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
-from zeroshot.ranking.csls import hubness
+from zeroshot.labels.label_vectors import read_label_vectors
+from zeroshot.ranking.csls import hubness_of
 from zeroshot.ranking.nearest import nearest_labels
 from zeroshot.ranking.questions import Questions
 from zeroshot.ranking.rank_images import ImageValues, rank_images
@@ -77,21 +77,6 @@ def val_points(model: ClosedForm, values: ImageValues, index: ImageIndex, device
     images = int((index.roles[values.rows] == VAL).sum())  # they come first
     for start in progress(range(0, images, CHUNK), unit="chunks", desc="looking for hubs"):
         yield F.normalize(model.points(torch.from_numpy(values.read(start, min(start + CHUNK, images))).to(device)))
-
-
-def hubness_of(labels: LabelVectors, places: Float[Tensor, "rows space"], points: Iterable[Float[Tensor, "some space"]],
-               neighbours: int) -> Float32[np.ndarray, "labels"]:
-    """How near each label, by its nearest synonym, is to the images nearest to it; 0 for a label without a vector."""
-    of_rows = hubness((piece @ places.T for piece in points), neighbours)
-    return nearest_synonym(of_rows.cpu().numpy(), labels.row_label, len(labels.wnids))
-
-
-def nearest_synonym(of_rows: Float32[np.ndarray, "rows"], row_label: Int[np.ndarray, "rows"], labels: int
-                    ) -> Float32[np.ndarray, "labels"]:
-    """The highest value among each label's rows; 0 where it has none."""
-    highest = np.full(labels, -np.inf, np.float32)
-    np.maximum.at(highest, row_label, of_rows)
-    return np.where(np.isfinite(highest), highest, 0)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,20 @@ data/rankings/conse/conse-<T>.safetensors, a model for each T, and beside the pa
 HierSE (Li et al. 2015) is ConSE in a space where a label's vector holds its hypernyms' too. With `handicap: auto`, its
 seen labels' cosines are lowered by what suits best where the labels of a fold are kept out of the mixture and so play
 "unseen" (zeroshot/ranking/stacking.py), judged on seen classes' validation images; without these, by
-`handicap_without_val`.
+`handicap_without_val`. Not HierSE's either: `hierse_temperature` makes the softmax less sure, and with
+`hierse_csls_neighbours` hubs lose cosine too (zeroshot/ranking/csls.py), by the validation images of seen classes, so
+that no unseen image tells about another; the figures on seen images are transductive then.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pydantic
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool, Float, Float32, Int
+from torch import Tensor
 
 from stages import run_stage
 from zeroshot.base.artifacts import Artifact
@@ -26,6 +32,7 @@ from zeroshot.console.progress import progress
 from zeroshot.images.index import VAL, ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.ranking.conse import Mixer
+from zeroshot.ranking.csls import hubness, hubness_of
 from zeroshot.ranking.questions import Questions
 from zeroshot.ranking.rank_images import ImageValues, rank_images
 from zeroshot.ranking.stacking import HANDICAPS, Handicap, folds_of, harmonic_means, right_by_handicap
@@ -36,6 +43,8 @@ CHUNK = 1024  # images at a time; fixed, for the same bits in every run
 class Params(StageParams):
     t: list[pydantic.PositiveInt] = pydantic.Field(min_length=1)  # a model each, which dvc.yaml evaluates
     hierse_t: pydantic.PositiveInt
+    hierse_temperature: pydantic.PositiveFloat
+    hierse_csls_neighbours: int = pydantic.Field(ge=0)
     handicap: Handicap
     handicap_without_val: float = pydantic.Field(ge=0, le=2)
     folds: int = pydantic.Field(ge=2)
@@ -60,9 +69,10 @@ def main(params: Params, *, features: Path, lemmas: Path, hypernyms: Path, index
     for t in params.t:
         mixer = Mixer.of(lemmas, outputs, t, device)
         rank_images(out / f"conse-{t}.safetensors", values, mixer.scorer(questions), questions)
-    mixer = Mixer.of(hypernyms, outputs, params.hierse_t, device)
+    mixer = Mixer.of(hypernyms, outputs, params.hierse_t, device, params.hierse_temperature)
+    hubs = hubs_of(params, values, mixer, questions.index)
     chosen = handicap_of(params, values, mixer, questions.index)
-    rank_images(hierse, values, mixer.scorer(questions, chosen["seen_handicap"]), questions)
+    rank_images(hierse, values, mixer.scorer(questions, chosen["seen_handicap"], hubs), questions)
     if is_first():
         write_json(metrics, {"hierse": chosen})
 
@@ -85,23 +95,58 @@ def choose_handicap(params: Params, values: ImageValues, mixer: Mixer, index: Im
         raise InputError(f"params.yaml: `rank_conse.folds` is {params.folds}, for which {2 * params.folds} seen "
                          f"classes with a vector are needed; found {classes}; lower it, or set `handicap` to a number")
     fold = folds_of(classes, params.folds, params.seed).to(device)
-    number = torch.full((mixer.outputs,), -1, device=device)
-    number[mixer.columns] = torch.arange(classes, device=device)
-    right = torch.zeros(params.folds, len(HANDICAPS), classes, dtype=torch.float64, device=device)
-    images = torch.zeros(classes, dtype=torch.int64, device=device)
-    val = int((index.roles[values.rows] == VAL).sum())  # they come first
-    for start in progress(range(0, val, CHUNK), unit="chunks", desc="choosing the handicap"):
-        stop = min(start + CHUNK, val)
-        true = number[torch.from_numpy(index.numbered(index.seen, values.rows[start:stop])).to(device)]
-        logits = torch.from_numpy(values.read(start, stop)).to(device)[true >= 0]
-        true = true[true >= 0]
-        images += torch.bincount(true, minlength=classes)
-        for f in range(params.folds):
-            cosines = F.normalize(mixer(logits, without=fold == f)) @ mixer.vectors.T
-            right[f].index_add_(1, true, right_by_handicap(cosines, true, fold == f).double())
-    curve = torch.stack([harmonic_means(sums, images, fold == f) for f, sums in enumerate(right)]).mean(0)
+    curves = []
+    for f in range(params.folds):
+        held, hubs = fold == f, torch.zeros(classes, device=device)
+        if params.hierse_csls_neighbours:  # as with unseen classes, of whose images none tells about hubs
+            others = (cosines[~held[true]] for true, cosines in on_val(values, mixer, index, held, "looking for hubs"))
+            hubs = torch.nan_to_num(hubness(others, params.hierse_csls_neighbours))
+        right = torch.zeros(len(HANDICAPS), classes, dtype=torch.float64, device=device)
+        images = torch.zeros(classes, dtype=torch.int64, device=device)
+        for true, cosines in on_val(values, mixer, index, held, "choosing the handicap"):
+            images += torch.bincount(true, minlength=classes)
+            right.index_add_(1, true, right_by_handicap(cosines - hubs / 2, true, held).double())
+        curves.append(harmonic_means(right, images, held))
+    curve = torch.stack(curves).mean(0)
     best = int(curve.argmax())
     return {"held_out_harmonic": curve[best].item(), "seen_handicap": HANDICAPS[best].item()}
+
+
+def on_val(values: ImageValues, mixer: Mixer, index: ImageIndex, held: Bool[Tensor, "mixed"], desc: str
+           ) -> Iterator[tuple[Int[Tensor, "some"], Float[Tensor, "some mixed"]]]:
+    """Validation images a chunk at a time: true labels, and cosines to all mixed labels when those in `held` are not.
+
+    Labels count among the mixed ones; images of a label that has no vector are passed over.
+    """
+    device = mixer.vectors.device
+    number = torch.full((mixer.outputs,), -1, device=device)
+    number[mixer.columns] = torch.arange(len(mixer.columns), device=device)
+    for start, stop in chunks_of_val(values, index, desc):
+        true = number[torch.from_numpy(index.numbered(index.seen, values.rows[start:stop])).to(device)]
+        logits = torch.from_numpy(values.read(start, stop)).to(device)[true >= 0]
+        yield true[true >= 0], F.normalize(mixer(logits, without=held)) @ mixer.vectors.T
+
+
+def chunks_of_val(values: ImageValues, index: ImageIndex, desc: str) -> Iterator[tuple[int, int]]:
+    val = int((index.roles[values.rows] == VAL).sum())  # they come first
+    for start in progress(range(0, val, CHUNK), unit="chunks", desc=desc):
+        yield start, min(start + CHUNK, val)
+
+
+def hubs_of(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex
+            ) -> Float32[np.ndarray, "labels"] | None:
+    """How near each label is to the validation images nearest to it; None where that is not asked for, or not known."""
+    if not params.hierse_csls_neighbours:
+        return None
+    if not len(index.rows(VAL)):
+        print("rank_conse: no validation images to tell hubs by; HierSE goes without `hierse_csls_neighbours`",
+              flush=True)
+        return None
+    device = mixer.vectors.device
+    points = (F.normalize(mixer(torch.from_numpy(values.read(start, stop)).to(device)))
+              for start, stop in chunks_of_val(values, index, "looking for hubs"))
+    return hubness_of(mixer.labels, torch.from_numpy(mixer.labels.vectors).to(device), points,
+                      params.hierse_csls_neighbours)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def write_models(folder, seal, wnids):
                           {"labels": seal["hypernyms"], "seen_handicap": HANDICAP, "csls_neighbours": 0})
     bias = {"bias": np.where(np.isin(wnids, SEEN), -HANDICAP, 0).astype(np.float32)}
     for path, kind, arrays, settings in (
-            ("conse/conse-2", "lemmas", {}, {"t": 2}), ("hierse", "hypernyms", bias, {"t": 2}),
+            ("conse/conse-2", "lemmas", {}, {"t": 2}), ("hierse", "hypernyms", bias, {"t": 2, "temperature": 3.0}),
             ("ridge", "hypernyms", bias, {}), ("exemplars", "hypernyms", bias, {})):
         write_artifact(folder / "rankings" / f"{path}.safetensors",
                        {"wnids": wnids, "settings": settings, "made_from": {"labels": seal[kind]}}, arrays)

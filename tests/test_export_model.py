@@ -31,7 +31,7 @@ def test_the_folder_holds_what_naming_needs_and_the_same_bits_each_time(model_pa
     assert about["models"] == {
         "softmax": {"values": "logits"}, "devise": {"labels": "lemmas", "values": "features", "moved": False},
         "conse-2": {"labels": "lemmas", "values": "logits", "moved": False, "t": 2},
-        "hierse": {"labels": "hypernyms", "values": "logits", "moved": False, "t": 2},
+        "hierse": {"labels": "hypernyms", "values": "logits", "moved": False, "t": 2, "temperature": 3.0},
         "ridge": {"labels": "hypernyms", "values": "features", "moved": False},
         "exemplars": {"labels": "hypernyms", "values": "features", "moved": True}}
     assert about["label_sets"] == {"seen": 3, "unseen": 2, "2-hops": 1, "21k": 8, "unseen+seen": 5, "2-hops+seen": 4,

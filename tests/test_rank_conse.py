@@ -1,4 +1,5 @@
 import numpy as np
+import pydantic
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,13 +11,15 @@ from tests.ranking_world import NOUNS, SEEN, WNID, build
 from tests.vision import WNIDS, make_index, make_labels
 from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.console.errors import InputError
+from zeroshot.images.index import ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors, write_label_vectors
 from zeroshot.ranking.conse import conse_mixture
 from zeroshot.ranking.rankings import Rankings
 from zeroshot.ranking.stacking import folds_of
 
-PARAMS = dict(t=[1], hierse_t=1, handicap=0, handicap_without_val=0.0, folds=2, seed=0, threads=1, any_processor=True)
+PARAMS = dict(t=[1], hierse_t=1, hierse_temperature=1.0, hierse_csls_neighbours=0, handicap=0, handicap_without_val=0.0,
+              folds=2, seed=0, threads=1, any_processor=True)
 
 
 def run(world, t=2):
@@ -96,23 +99,33 @@ def classified(tmp_path):
     return rank_conse.ImageValues.beside_rows(Artifact(tmp_path / "logits.safetensors"), "logits"), mixer, index
 
 
-@pytest.mark.parametrize("chunk", [5, 1024])
-def test_the_handicap_against_a_plain_loop(classified, monkeypatch, chunk):
+@pytest.mark.parametrize("chunk, temperature, neighbours", [(5, 1.0, 0), (1024, 1.0, 0), (5, 3.0, 2), (1024, 1.0, 2)])
+def test_the_handicap_against_a_plain_loop(classified, monkeypatch, chunk, temperature, neighbours):
     monkeypatch.setattr(rank_conse, "CHUNK", chunk)
     values, mixer, index = classified
-    params = rank_conse.Params(**PARAMS)
+    mixer = mixer._replace(temperature=temperature)
+    params = rank_conse.Params(**{**PARAMS, "hierse_csls_neighbours": neighbours})
     chosen = rank_conse.choose_handicap(params, values, mixer, index)
     fold, vectors = folds_of(4, 2, 0).numpy(), mixer.vectors.numpy()
     logits, true = values.read(0, 16), index.labels[values.rows[:16]]
+
+    def cosines(image, f):
+        likely = sorted(np.flatnonzero(fold != f), key=lambda y: -logits[image, y])[:2]
+        point = sum(np.exp(logits[image, y] / temperature) * vectors[y] for y in likely)
+        return vectors @ (point / np.linalg.norm(point))
+
+    def hub(label, f):  # by images of the other classes
+        others = sorted(cosines(image, f)[label] for image in range(16) if fold[true[image]] != f)
+        return np.mean(others[-neighbours:]) if neighbours else 0
+
+    hubs = [np.array([hub(label, f) for label in range(4)]) for f in (0, 1)]
     curve = []
     for handicap in range(101):
         means = []
         for f in (0, 1):
             share = np.zeros(4)
             for image in range(16):
-                likely = sorted(np.flatnonzero(fold != f), key=lambda y: -logits[image, y])[:2]
-                point = sum(np.exp(logits[image, y]) * vectors[y] for y in likely)
-                scores = vectors @ (point / np.linalg.norm(point)) - handicap / 100 * (fold != f)
+                scores = cosines(image, f) - hubs[f] / 2 - handicap / 100 * (fold != f)
                 share[true[image]] += (scores.argmax() == true[image]) / 4
             held, others = share[fold == f].mean(), share[fold != f].mean()
             means.append(2 * held * others / (held + others) if held + others else 0)
@@ -153,6 +166,47 @@ def test_a_handicap_moves_hierses_seen_labels_only_where_unseen_ones_compete(tmp
     assert np.array_equal(held["seen/top"], free["seen/top"]) and np.array_equal(held["unseen/top"], free["unseen/top"])
     assert held["unseen+seen/rank"].max() <= free["unseen+seen/rank"].min() + 1
     assert not np.array_equal(held["unseen+seen/rank"], free["unseen+seen/rank"])
+
+
+def test_hierse_lowers_hubs_by_validation_images_alone_and_conse_none(tmp_path):
+    world, files = build(tmp_path), ("hierse.safetensors", "conse/conse-1.safetensors")
+    run(world, 1)
+    plain = [Artifact(world / file)["21k/top"] for file in files]
+    rank(world, 1, hierse_csls_neighbours=2, hierse_temperature=2.0)
+    hierse, conse = (Artifact(world / file) for file in files)
+    labels = read_label_vectors(world / "hypernyms.safetensors")
+    logits, index = Artifact(world / "features" / "logits.safetensors"), ImageIndex.read(world / "index")
+    val = logits["logits"][:len(index.rows(1))]
+    seen = labels.of(SEEN)[0]
+    points = seen[val.argmax(1)]  # T is 1
+    expected = np.zeros(len(labels.wnids), np.float32)
+    for label in range(len(labels.wnids)):
+        of_rows = [np.sort(points @ row)[-2:].mean() for row in labels.vectors[labels.row_label == label]]
+        expected[label] = max(of_rows)
+    np.testing.assert_allclose(hierse["bias"], -expected / 2, atol=1e-6)
+    assert hierse.meta["settings"] == {"t": 1, "temperature": 2.0} and conse.meta["settings"]["temperature"] == 1.0
+    assert "bias" not in conse
+    assert np.array_equal(conse["21k/top"], plain[1]) and not np.array_equal(hierse["21k/top"], plain[0])
+
+
+def test_without_validation_images_hubs_are_left_alone(tmp_path, capsys):
+    world = build(tmp_path)
+    index = ImageIndex.read(world / "index")
+    values = rank_conse.ImageValues.beside_rows(Artifact(world / "features" / "logits.safetensors"), "logits")
+    mixer = rank_conse.Mixer.of(world / "hypernyms.safetensors", SEEN, 1, torch.device("cpu"))
+    params = rank_conse.Params(**{**PARAMS, "hierse_csls_neighbours": 3})
+    assert rank_conse.hubs_of(params, values, mixer, index) is not None
+    index.roles = np.where(index.roles == 1, 2, index.roles)
+    assert rank_conse.hubs_of(params, values, mixer, index) is None
+    assert "no validation images to tell hubs by" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given, expected", [(True, "auto"), (False, 0.0), ("auto", "auto"), (0, 0.0), (0.25, 0.25)])
+def test_what_the_handicap_may_be(given, expected):
+    assert rank_conse.Params(**{**PARAMS, "handicap": given}).handicap == expected
+    for wrong in ("off", -0.1, None, 3):
+        with pytest.raises(pydantic.ValidationError):
+            rank_conse.Params(**{**PARAMS, "handicap": wrong})
 
 
 def test_too_few_classes_for_the_folds(classified):

@@ -57,7 +57,8 @@ class Space:
         self._places: Callable[[Tensor], Tensor] = lambda vectors: vectors
         self._points: Callable[[Values], Tensor]
         if about["values"] == "logits":
-            mixer = Mixer.among(run.words.label_vectors(self.kind), run.outputs, about["t"], run.device)
+            mixer = Mixer.among(run.words.label_vectors(self.kind), run.outputs, about["t"], run.device,
+                                  about.get("temperature", 1.0))
             self._points = lambda values: mixer(values["logits"])
         elif about["values"] == "network":
             self._points = lambda values: values["network"]

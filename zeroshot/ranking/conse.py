@@ -23,6 +23,7 @@ class Mixer(NamedTuple):
         vectors: the seen labels' s(y), those that there are.
         columns: which of the classifier's `outputs` they belong to.
         t: T.
+        temperature: what the logits are divided by before the softmax (the paper's 1); more: less sure of the first.
     """
 
     labels: LabelVectors
@@ -30,39 +31,49 @@ class Mixer(NamedTuple):
     columns: Int[Tensor, "mixed"]
     outputs: int
     t: int
+    temperature: float = 1.0
 
     @classmethod
-    def of(cls, path: Path, wnids: list[str], t: int, device: torch.device) -> "Mixer":
+    def of(cls, path: Path, wnids: list[str], t: int, device: torch.device, temperature: float = 1.0) -> "Mixer":
         """Raises InputError if none of the classifier's labels, `wnids`, has a vector."""
         labels = read_label_vectors(path)
         if not labels.of(wnids)[1].any():
             raise InputError(f"{path}: none of the {len(wnids)} seen labels has a vector, so there is nothing to mix; "
                              "expected at least one: does the text hold their names?")
-        return cls.among(labels, wnids, t, device)
+        return cls.among(labels, wnids, t, device, temperature)
 
     @classmethod
-    def among(cls, labels: LabelVectors, wnids: list[str], t: int, device: torch.device) -> "Mixer":
+    def among(cls, labels: LabelVectors, wnids: list[str], t: int, device: torch.device, temperature: float = 1.0
+              ) -> "Mixer":
         """Of the classifier's labels `wnids`, at least one of which has a vector."""
         seen, has = labels.of(wnids)
         columns = torch.tensor(np.flatnonzero(has), device=device)
-        return cls(labels, torch.tensor(seen[has], device=device), columns, len(has), t)
+        return cls(labels, torch.tensor(seen[has], device=device), columns, len(has), t, temperature)
 
     def __call__(self, logits: Float32[Tensor, "images outputs"], without: Bool[Tensor, "mixed"] | None = None
                  ) -> Float32[Tensor, "images dim"]:
         """f(x) of images; labels in `without` are kept out."""
         # Z divides by the labels taken, so that leaving columns out before the softmax or after it is the same.
-        logits = logits[:, self.columns]
+        logits = logits[:, self.columns] / self.temperature
         if without is not None:
             logits = logits.masked_fill(without, -torch.inf)
         return conse_mixture(logits.softmax(dim=1), self.vectors, self.t)
 
-    def scorer(self, questions: Questions, handicap: float = 0.0) -> Scorer:
-        """Names images by the labels nearest to f(x); seen labels' cosines are lowered by `handicap`."""
-        seen = np.isin(self.labels.wnids, questions.index.seen)
-        bias = -handicap * seen.astype(np.float32) if handicap else None
+    def scorer(self, questions: Questions, handicap: float = 0.0, hubs: Float32[np.ndarray, "labels"] | None = None
+               ) -> Scorer:
+        """Names images by the labels nearest to f(x).
+
+        Args:
+            handicap: what seen labels' cosines are lowered by.
+            hubs: each label's hubness, half of which its cosine is lowered by (csls.py).
+        """
+        bias = None if hubs is None else -hubs / 2
+        if handicap:
+            seen = np.isin(self.labels.wnids, questions.index.seen)
+            bias = (0 if bias is None else bias) - handicap * seen.astype(np.float32)
         scorer = nearest_labels(self.labels, questions, self.vectors.device, points=self, bias=bias)
         return scorer._replace(counts={"seen_labels_not_mixed": self.outputs - len(self.columns)},
-                               settings={"t": self.t})
+                               settings={"t": self.t, "temperature": self.temperature})
 
 
 def conse_mixture(probabilities: Float32[Tensor, "images seen"], vectors: Float32[Tensor, "seen dim"], t: int
