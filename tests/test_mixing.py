@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeroshot.text.encoded import encode, write_encoded
@@ -35,6 +35,7 @@ SENTENCES = st.lists(st.lists(st.just("w"), min_size=1, max_size=9), min_size=1,
 
 @pytest.mark.parametrize("times", [(1, 1), (1, 4), (3, 2)])
 @given(st.data())
+@settings(deadline=None)
 def test_all_sentences_in_the_order_of_their_places(tmp_path_factory, times, data):
     folder, expected, sources = tmp_path_factory.mktemp("mixed"), [], []
     for number, often in enumerate(times):
