@@ -85,7 +85,8 @@ def test_answers_are_what_the_equations_say(model_folder, model, seed):
     lemmas, hypernyms = (read_label_vectors(model_folder / f"{kind}.safetensors") for kind in ("lemmas", "hypernyms"))
     first = np.argsort(-logits)[:2]
     for name, labels, bias, temperature in (("conse-2", lemmas, 0, 1), ("hierse", hypernyms, -HANDICAP, 3)):
-        mixture = sum(np.exp(logits[place] / temperature) * labels.vectors[labels.index[SEEN[place]]] for place in first)
+        mixture = sum(np.exp(logits[place] / temperature) * labels.vectors[labels.index[SEEN[place]]]
+                      for place in first)
         expected = naive_ranking(labels, mixture, bias, everything)
         assert [answer.wnid for answer in named.answers[name]] == [wnid for wnid, _ in expected]
         scores = [answer.score for answer in named.answers[name]]
