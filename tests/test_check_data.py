@@ -12,6 +12,7 @@ from tools.estimate_cost import (
     Found,
     Text,
     Training,
+    closed_form_seconds,
     disk_bytes,
     memory_bytes,
     outs_bytes,
@@ -31,14 +32,14 @@ PARAMS = read_yaml(check_data.PROJECT / "params.yaml")
 def project(tmp_path, monkeypatch):
     write_taxonomy(tmp_path / "data/taxonomy", make_taxonomy({w: ([w], [], [], "") for w in (DOG, CAT, WOLF, HORSE)}))
     small_set(tmp_path / "images")
-    put_folder(tmp_path / "presets/lists", {"class-names.tsv": b"", "unseen.txt": b""})
+    put_folder(tmp_path / "presets/lists", {"class-names.tsv": b"", "seen.txt": b"", "unseen.txt": b""})
     monkeypatch.chdir(tmp_path)
     return {**PARAMS, "index_images": {**PARAMS["index_images"], "source": "folders", "images": "images", "pack": 8}}
 
 
 def test_a_small_set_is_counted_exactly(project):
     found = check_data.look_at_images(project, TEXT)
-    assert found.classes == {"train": 2, "val": 2, "unseen": 1}
+    assert found.classes == {"train": 2, "val": 2, "unseen": 1, "seen": 2}
     assert found.images == {"train": 5, "val": 2, "unseen": 2}
     assert found.decoded > 1 and found.listed > 1
     files = [file for file in Path("images").rglob("*") if file.is_file()]
@@ -267,6 +268,7 @@ def test_the_whole_estimate_is_printed(project, monkeypatch, capsys):
     assert not faults
     check_data.print_costs(params, found, width)
     said = capsys.readouterr().out
+    assert "by list alone" not in said
     assert "features (64 half floats an image)" in said and "disk, all of it, up to" in said and "Basis: " in said
 
 
@@ -279,3 +281,17 @@ def test_the_first_vectors_of_a_users_file_are_looked_at(tmp_path, monkeypatch):
     assert "v.txt: line 3 is 'and 5'" in faults("the 1 2\nof 3 4\nand 5\n")[0]
     monkeypatch.setattr(check_data, "VECTORS", 1)
     assert faults("the 1 2\nof 3 4\nand 5\n") == []
+
+
+def test_without_images_the_estimate_is_of_the_rest(project, monkeypatch, capsys):
+    monkeypatch.setattr(check_data, "TRAINED", 0.05)
+    Path("presets/lists/seen.txt").write_text(f"{DOG}\n{CAT}\n{HORSE}\n")
+    params = {**project, "pretrain_cnn": {**PARAMS["pretrain_cnn"], "batch": 4, "threads": 1, "epochs": 0},
+              "index_images": {**project["index_images"], "roles": {"train": None, "val": None, "unseen": None}}}
+    (found, width), faults = check_data.look_at_all(params)
+    assert not faults and found.classes == {"train": 0, "val": 0, "unseen": 0, "seen": 3} and found.total == 0
+    assert check_data.seen_classes(params) == sorted([DOG, CAT, HORSE])
+    assert closed_form_seconds(params, found, width) == 0
+    check_data.print_costs(params, found, width)
+    said = capsys.readouterr().out
+    assert "seen           3 classes, 3 of them by list alone" in said and "Basis: no images to decode; " in said

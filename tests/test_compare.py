@@ -16,6 +16,7 @@ from tools import compare
 from tools.changes import changed_params, changed_stages, stale
 from tools.differences import HARMONIC, METRICS, Difference, class_changes, differences
 from tools.runs import WORKSPACE, Run
+from zeroshot.base.artifacts import Artifact, write_artifact, write_not_made
 from zeroshot.console.errors import InputError
 from zeroshot.labels.label_sets import write_label_sets
 
@@ -89,6 +90,21 @@ def test_swapped_runs_have_negated_differences(project):
 def test_models_and_label_sets_can_be_picked(project):
     found = figures(Run.at("HEAD"), Run.at(), models=["conse-10"], label_sets=["unseen+seen"])
     assert set(found) == {("conse-10", "unseen+seen", metric) for metric in ("hit@1", "hit@5", "hp@5", HARMONIC)}
+
+
+def test_a_model_that_was_not_made_and_a_run_that_measured_nothing_are_told(project):
+    write_not_made(Path("data/rankings/devise.safetensors"), "no training images")
+    commit_outs(project)
+    told = compare.as_markdown(compare.compare(Run.at("HEAD"), Run.at(), ["conse-10"], None))
+    assert "workspace: data/rankings/devise.safetensors was not made: no training images" in told
+    assert "ConSE(10)" in told and "DeViSE" not in told
+    conse = Artifact(Path("data/rankings/conse/conse-10.safetensors"))
+    write_artifact(conse.path, conse.meta, {})
+    commit_outs(project)
+    for before in (Run.at("HEAD"), Run.at()):
+        told = compare.as_markdown(compare.compare(before, Run.at(), ["conse-10"], None))
+        assert "workspace measured nothing: no test images" in told and "| model" not in told
+    assert "HEAD measured nothing" not in told
 
 
 def test_what_changed_is_told(project):

@@ -109,6 +109,17 @@ def test_imagenet_pretraineds_head_shows_its_flat_hits():
         assert shown == [flat[label_set, model][column] for column in (0, 2, 4)]
 
 
+def test_photographs_head_shows_its_flat_hits():
+    flat, label_set = {}, ""
+    for row in rows_of(PROJECT / "results" / "photographs" / "flat_hit.md"):
+        label_set = row[0] or label_set
+        flat[label_set, row[3]] = row[4:]
+    rows = rows_of_head("photographs")
+    assert len(rows) == 5
+    for label_set, model, *shown in rows:
+        assert shown == [flat[label_set, model][column] for column in (0, 2, 4)]
+
+
 def test_imagenets_head_shows_the_papers_figures():
     sets = {"seen (1K)": "ImageNet 2011 1K", "21k": "ImageNet 2011 21K"}
     with open(PRESETS / "papers" / "conse_tables.csv", encoding="utf-8") as file:

@@ -119,7 +119,8 @@ def look_at_images(params: dict[str, dict], text: Text) -> Found:
             begun = time.perf_counter()
             decoded += decodes(data, settings.pack or params["pretrain_cnn"]["resize"])
             decoding += time.perf_counter() - begun
-    return Found(classes, images, listed / max(listing, 1e-9), max(decoded, 1) / max(decoding, 1e-9), round(size), text)
+    rates = (max(count, 1) / max(seconds, 1e-9) for count, seconds in ((listed, listing), (decoded, decoding)))
+    return Found(classes, images, *rates, round(size), text)
 
 
 def cifar_of(settings: Params) -> Cifar:
