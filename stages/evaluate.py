@@ -2,10 +2,10 @@
 
 ConSE section 4, DeViSE section 4. Reads data/rankings/<model>.safetensors, the taxonomy and the label sets; writes
 metrics/<model>/<set>.json, flat, fractions, the same figures as rows of data/scores/<model>.csv, the few that DVC
-compares as metrics/headline/<model>.json, and hits class by class with intervals, data/classes/<model>.csv. A class is
-`apart` if no seen class is a kind of it nor it of one, so that no training image shows it. A set without test images or
-candidates gets no file; where there is none at all, or no model, metrics/<model>/not_measured.json and the scores'
-first line say why. For all of ImageNet under a minute and 2 GB, mostly distances in WordNet.
+compares as metrics/headline/<model>.json, and hits class by class with intervals, data/scores/classes/<model>.csv. A
+class is `apart` if no seen class is a kind of it nor it of one, so that no training image shows it. A set without test
+images or candidates gets no file; where there is none at all, or no model, metrics/<model>/not_measured.json and the
+scores' first line say why. For all of ImageNet under a minute and 2 GB, mostly distances in WordNet.
 """
 
 import csv

@@ -37,6 +37,7 @@ from zeroshot.report.gallery import answers_of, name_of, pick_images, rankings_p
 from zeroshot.report.mistakes import Distances, mistakes_of
 from zeroshot.report.page import data_uri, render
 from zeroshot.report.papers import lookup
+from zeroshot.report.scores import read_scores
 from zeroshot.report.tables import facts, models_in, tables
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
@@ -64,11 +65,16 @@ class SizeParams(StageParams, extra="ignore"):
     same_size: float
 
 
-def main(params: Params, *, results: Path, published: Path, rankings: Path, index: Path, images: Path,
+class ConseParams(StageParams, extra="ignore"):
+    t: list[int]
+
+
+def main(params: Params, *, scores: Path, published: Path, rankings: Path, index: Path, images: Path,
          label_vectors: Path, places: Path, taxonomy: Path, label_sets: Path, counted: Path, settings: Path, out: Path
          ) -> None:
-    scores, nouns, sets = pd.read_csv(results), read_taxonomy(taxonomy), read_label_sets(label_sets)
-    ours, models, labels = lookup(scores), models_in(scores), read_label_vectors(label_vectors)
+    results, _ = read_scores(scores, load_params("rank_conse", ConseParams, settings).t)
+    nouns, sets = read_taxonomy(taxonomy), read_label_sets(label_sets)
+    ours, models, labels = lookup(results), models_in(results), read_label_vectors(label_vectors)
     ranked = read_models(models, rankings, sets)
     shown, seen, known = shown_sets(params.label_set, ranked), set(sets["seen"]), counts.read_counts(counted)
     drawn, same_size = pd.read_csv(places), load_params("make_tables", SizeParams, settings).same_size

@@ -1,11 +1,10 @@
 """All models' scores -> the papers' tables, with the papers' own figures beside ours where the label set is the same.
 
-Reads data/scores/*.csv, data/classes/*.csv and the 240 cells of Norouzi et al. 2014; writes results.csv (everything),
+Reads data/scores/*.csv, data/scores/classes/*.csv and the 240 cells of Norouzi et al. 2014; writes results.csv (all),
 flat_hit.md, hierarchical_precision.md, per_class.md (Xian et al. 2017's figure), overview.md (the short one, printed at
 the end of a run), classes.md (class by class) and a plot of hit@k.
 """
 
-import re
 from pathlib import Path
 
 import matplotlib
@@ -15,16 +14,15 @@ import pydantic
 from stages import run_stage
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import StageParams, load_params
-from zeroshot.console.errors import InputError
 from zeroshot.evaluation.class_table import class_tables
 from zeroshot.evaluation.metrics import KS
-from zeroshot.evaluation.model_names import BESIDE, NAMES, NOT_MEASURED, display_name
+from zeroshot.evaluation.model_names import display_name
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN, populated
 from zeroshot.report.cautions import near_chance, trained_on
 from zeroshot.report.papers import as_printed, is_same, lookup, published
+from zeroshot.report.scores import read_scores
 from zeroshot.taxonomy import read_taxonomy
 
-COLUMNS = ["model", "label_set", "metric", "k", "value"]
 OVERVIEW = {"seen": (1, 5, 20), "unseen": KS, "unseen+seen": (1, 5, 20)}
 
 
@@ -59,48 +57,10 @@ def main(params: Params, *, scores: Path, classes: Path, taxonomy: Path, publish
     draw(results, plot)
 
 
-def read_scores(folder: Path, conse_t: list[int]) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Scores of the current models, in the order in which they are shown; why models without any were not measured.
-
-    k is NaN where a metric has none. A ConSE(T) that params.yaml no longer asks for may still lie in `folder`; it is
-    passed over.
-
-    Raises:
-        InputError: no scores, or a file with other columns.
-    """
-    shown, unmeasured = [], {}
-    for path in sorted(folder.glob("*.csv"), key=lambda path: _place(path.stem)):
-        with open(path, encoding="utf-8") as file:
-            first = file.readline().rstrip("\n")
-        frame = pd.read_csv(path, skiprows=int(first.startswith(NOT_MEASURED)))
-        if list(frame.columns) != COLUMNS:
-            raise InputError(f"{path}: columns {', '.join(frame.columns)}; expected {', '.join(COLUMNS)}; "
-                             "delete it and `dvc repro`")
-        conse = re.fullmatch(r"conse-(\d+)", path.stem)
-        if conse is None or int(conse[1]) in conse_t:
-            shown.append(frame)
-            if first.startswith(NOT_MEASURED):
-                unmeasured[path.stem] = first.removeprefix(NOT_MEASURED)
-    if not shown:
-        raise InputError(f"{folder}: holds no scores; expected a .csv file a model: `dvc repro`")
-    results = pd.concat([frame for frame in shown if len(frame)] or shown, ignore_index=True)
-    results["k"] = results["k"].astype("Int64")
-    return results, unmeasured
-
-
 def not_measured(unmeasured: dict[str, str]) -> list[str]:
     """Lines that say which models have no figures, and why, those of one reason together."""
     return [f"Not measured, {why}: {', '.join(display_name(model) for model, its in unmeasured.items() if its == why)}."
             for why in dict.fromkeys(unmeasured.values())]
-
-
-def _place(model: str) -> tuple:
-    """Sort key: baselines, DeViSE, ConSE by T, then whatever else there is."""
-    if model in NAMES:
-        return 0, list(NAMES).index(model), model
-    if conse := re.fullmatch(r"conse-(\d+)", model):
-        return 1, int(conse[1]), model
-    return 2, list(BESIDE).index(model) if model in BESIDE else len(BESIDE), model
 
 
 def _write(path: Path, title: str, results: pd.DataFrame, metric: str, paper: pd.DataFrame, paper_metric: str,

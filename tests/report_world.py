@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages import evaluate, make_report, make_tables, rank_conse, rank_softmax
+from stages import evaluate, make_report, rank_conse, rank_softmax
 from tests.ranking_world import SEEN, SETS, build
 from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, write_index
@@ -21,7 +21,8 @@ def build_ranked(folder: Path, vectors=None) -> Path:
     asked = {"index": world / "index", "label_sets": world / "label_sets"}
     rank_softmax.main(rank_softmax.Params(threads=1), features=world / "features", **asked,
                       out=world / "rankings" / "softmax.safetensors")
-    rank_conse.main(rank_conse.Params(t=[1, 2], hierse_t=1, handicap=False, folds=2, seed=0, threads=1,
+    rank_conse.main(rank_conse.Params(t=[1, 2], hierse_t=1, hierse_temperature=1.0, hierse_csls_neighbours=0,
+                                      handicap=0, handicap_without_val=0.0, folds=2, seed=0, threads=1,
                                       any_processor=True), features=world / "features",
                     lemmas=world / "lemmas.safetensors", hypernyms=world / "hypernyms.safetensors",
                     out=world / "rankings" / "conse", hierse=world / "rankings" / "hierse.safetensors",
@@ -60,14 +61,13 @@ def score(world: Path) -> None:
     for path in sorted((world / "rankings").rglob("*.safetensors")):
         evaluate.main(evaluate.Params(resamples=100, seed=0), model=path.stem, rankings=path,
                       taxonomy=world / "taxonomy", label_sets=world / "label_sets", out=world / "metrics" / path.stem,
-                      headline=world / "headline.json", scores=world / "scores" / f"{path.stem}.csv")
-    (world / "tables").mkdir()
-    make_tables.read_scores(world / "scores", [1, 2]).to_csv(world / "tables" / "results.csv", index=False)
+                      headline=world / "headline.json", scores=world / "scores" / f"{path.stem}.csv",
+                      classes=world / "scores" / "classes" / f"{path.stem}.csv")
 
 
 def make_page(world: Path, out: Path, **changed) -> str:
     """Run the stage; the page."""
-    make_report.main(make_report.Params(**{**PARAMS, **changed}), results=world / "tables" / "results.csv",
+    make_report.main(make_report.Params(**{**PARAMS, **changed}), scores=world / "scores",
                      published=PAPERS, rankings=world / "rankings", index=world / "index", images=world,
                      label_vectors=world / "lemmas.safetensors", places=world / "places.csv",
                      taxonomy=world / "taxonomy", label_sets=world / "label_sets", counted=world / "metrics",

@@ -250,9 +250,10 @@ def test_check_data_counts_what_will_be_indexed(run, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     (tmp_path / "taxonomy").rename("data/taxonomy")
     settings = {**CIFAR, "images": str(put_archives(tmp_path / "images")), "names": "names.tsv",
-                "split": {**CIFAR["split"], "list": "unseen.txt"}}
+                "seen": "seen.txt", "split": {**CIFAR["split"], "list": "unseen.txt"}}
     found = check_data.look_at_images({"index_images": settings}, None)
-    assert found.classes == {"train": 4, "val": 4, "unseen": 2} and found.images == {"train": 8, "val": 4, "unseen": 2}
+    assert found.classes == {"train": 4, "val": 4, "unseen": 2, "seen": 4}
+    assert found.images == {"train": 8, "val": 4, "unseen": 2}
     assert check_data.seen_classes({"index_images": settings}) == [f"n{number:08d}" for number in range(1, 5)]
     with pytest.raises(InputError, match="its MD5 is"):
         check_data.look_at_images({"index_images": {**settings, "cifar": {"md5": "published", "fetch": False}}}, None)

@@ -139,7 +139,7 @@ class World:
                           label_sets=here / "label_sets", answers=here / "answers.png", label_map=here / "map.png",
                           places=here / "places.csv")
         (here / "counted").mkdir()
-        make_report.main(make_report.Params(**REPORT), results=here / "tables" / "results.csv", published=PUBLISHED,
+        make_report.main(make_report.Params(**REPORT), scores=here / "scores", published=PUBLISHED,
                          rankings=here / "rankings", index=here / "index", images=here,
                          label_vectors=here / "lemmas.safetensors", places=here / "places.csv",
                          taxonomy=here / "taxonomy", label_sets=here / "label_sets", counted=here / "counted",

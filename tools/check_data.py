@@ -125,7 +125,7 @@ def look_at_images(params: dict[str, dict], text: Text) -> Found:
 
 def cifar_of(settings: Params) -> Cifar:
     return choose_cifar(settings, Path(settings.images), read_taxonomy(Path("data/taxonomy")), Path(settings.names),
-                        Path(settings.split.list), published=settings.cifar.md5 == "published")
+                        Path(settings.seen), Path(settings.split.list), published=settings.cifar.md5 == "published")
 
 
 def look_at_weights(params: dict[str, dict]) -> list[str]:

@@ -11,7 +11,7 @@ SETS = ("unseen", "unseen+seen")
 MOST = 60  # classes shown
 ABOUT = ("hit@1 in per cent, and its 95 % interval (Wilson). Apart: classes of which no seen class is a kind and that "
          "are no kind of a seen one, so that no training image shows them; the candidates stay the same. More: "
-         "data/classes.")
+         "data/scores/classes.")
 
 
 def class_tables(scores: Mapping[str, pd.DataFrame], names: Mapping[str, str]) -> str:

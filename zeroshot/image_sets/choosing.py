@@ -108,7 +108,8 @@ def split_roles(params: ChoosingParams, root: Path, nouns: Taxonomy, found: list
         raise InputError(f"{root / params.roles.unseen}: {both[0]} is also in {place} ({len(both)} such classes); "
                          "remove one, or set index_images.seen_among_unseen to skip")
     if both and not unseen - seen:
-        raise InputError(f"{root / params.roles.unseen}: every class there is also in {place}")
+        raise InputError(f"{root / params.roles.unseen}: every class there is also in {place}; photographs of "
+                         "seen classes test as index_images.roles.val")
     return [train, val, unseen - seen], listed, len(both)
 
 
