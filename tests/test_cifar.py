@@ -147,7 +147,7 @@ def batch(**changes) -> bytes:
     (batch(data=np.zeros((2, 12288), np.uint8)), r"images have 12,288 bytes; expected 3,072, which are 32x32 pixels"),
     (batch(data=np.zeros((2, 3072), np.float32)), r"`data` is float32 \[2, 3072\]; expected uint8"),
     (batch(data=None), r"`data` is missing or no array"), (batch(data=np.zeros(3072, np.uint8)), r"uint8 \[3072\]"),
-    (batch(fine_labels=[0, 4]), r"image 1 has the label 4; expected 0 to 3, for there are 4 names"),
+    (batch(fine_labels=[0, 4]), r"image 1 has the label 4; expected 0 to 3, for meta has 4 names"),
     (batch(fine_labels=[-1, 0]), r"image 0 has the label -1"), (batch(fine_labels=[10**40, 0]), r"the label 1000000"),
     (batch(fine_labels=[0]), r"has 1 `fine_labels` for 2 images"),
     (batch(fine_labels=["a", 1]), r"expected a whole number each"),

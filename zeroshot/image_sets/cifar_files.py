@@ -141,7 +141,7 @@ def read_part(root: Path, dataset: str, part: str, *, published: bool) -> Part:
     read = _from_pickle if version.pickled else _from_binary
     batches = [read(files.pop(name), version, path / name) for name in version.batches[part]]
     for name, (labels, _) in zip(version.batches[part], batches, strict=True):
-        _check_labels(labels, names, path / name)
+        _check_labels(labels, names, path / name, version.names)
     return Part(names, np.concatenate([np.array(labels, np.int64) for labels, _ in batches]),
                 np.concatenate([stored for _, stored in batches]), f"{path.name}, {part}")
 
@@ -265,8 +265,8 @@ def _from_binary(data: bytes, version: Version, path: Path) -> tuple[list[int], 
     return rows[:, version.label - 1].tolist(), rows[:, version.label:]
 
 
-def _check_labels(labels: list[int], names: list[str], path: Path) -> None:
+def _check_labels(labels: list[int], names: list[str], path: Path, names_file: str) -> None:
     for row, label in enumerate(labels):
         if not 0 <= label < len(names):
             raise InputError(f"{path}: image {row:,} has the label {str(label)[:20]}; expected 0 to {len(names) - 1}, "
-                             f"for there are {len(names)} names; {AGAIN}")
+                             f"for {names_file} has {len(names)} names; {AGAIN}")
