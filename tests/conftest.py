@@ -17,7 +17,8 @@ torch.nn.functional.conv2d(torch.ones(1, 8, 8, 8), torch.ones(8, 8, 3, 3))
 torch.ones(64, 64) @ torch.ones(64, 64)
 
 hypothesis.settings.register_profile("fuzz", max_examples=2000, deadline=None)  # `make fuzz`
-if profile := os.environ.get("HYPOTHESIS_PROFILE"):
+hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machine is no fault
+if profile := os.environ.get("HYPOTHESIS_PROFILE") or ("" if os.environ.get("CI") else "unhurried"):
     hypothesis.settings.load_profile(profile)
 PROJECT = Path(__file__).resolve().parent.parent
 
