@@ -102,7 +102,8 @@ def test_every_model_is_scored_over_the_unseen_labels_and_over_all(project):
             figures = json.loads((project / "metrics" / model / f"{label_set}.json").read_text())
             assert (figures["labels"], figures["images"]) == (labels, 4)
             assert (figures["apart_classes"], figures["apart_images"]) == (1, 2)  # a pickup truck is a truck
-            rows = pd.read_csv(project / "data" / "classes" / f"{model}.csv").query("label_set == @label_set")
+            rows = pd.read_csv(project / "data" / "scores" / "classes" / f"{model}.csv")
+            rows = rows.query("label_set == @label_set")
             assert dict(zip(rows["wnid"], rows["apart"], strict=True)) == {"n02121620": 1, "n04490091": 0}
             hits = (rows["hit@1"] * rows["images"]).sum()
             assert hits == pytest.approx(figures["hit@1"] * 4)

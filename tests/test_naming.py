@@ -3,6 +3,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -371,8 +372,8 @@ def test_loading_is_light_and_the_program_ends_quietly(model_folder, folder):
     light = "import sys, zeroshot; m = zeroshot.load_model(sys.argv[1]); m.labels('dog'); print('torch' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", light, model_folder], cwd=PROJECT, capture_output=True, text=True)
     assert ran.stdout == "False\n", ran.stderr
-    headed = f"{sys.executable} -m zeroshot name {' '.join([str(folder)] * 3)} --csv --from {model_folder} | head -1"
-    ran = subprocess.run(["bash", "-c", headed], cwd=PROJECT, capture_output=True, text=True)
+    name = [sys.executable, "-m", "zeroshot", "name", *[str(folder)] * 3, "--csv", "--from", str(model_folder)]
+    ran = subprocess.run(["bash", "-c", f"{shlex.join(name)} | head -1"], cwd=PROJECT, capture_output=True, text=True)
     assert ran.stdout.startswith("picture,") and "Traceback" not in ran.stderr
 
 
