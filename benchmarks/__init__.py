@@ -1,3 +1,4 @@
 """Our speed beside the bare computation's, in one run."""
 
 import zeroshot.base.processor  # noqa: F401  before numpy and torch
+import zeroshot.running.spinning  # noqa: F401

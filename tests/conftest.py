@@ -1,4 +1,5 @@
 import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and torch)
+import zeroshot.running.spinning  # noqa: F401  isort: skip
 
 import os
 from pathlib import Path

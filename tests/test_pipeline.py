@@ -89,7 +89,7 @@ IMPORTS = {  # what a package of zeroshot/ may import besides itself; imports ru
                "networks", "ranking"),
     "report": ("base", "console", "taxonomy", "images", "evaluation", "labels", "ranking"),
     "serving": ("base", "console", "evaluation", "images", "naming"),
-    "__main__": ("base", "console", "images", "naming", "serving"),
+    "__main__": ("base", "console", "running", "images", "naming", "serving"),
 }
 
 
