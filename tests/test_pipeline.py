@@ -18,6 +18,7 @@ from tools.stage_deps import (
     imported_modules,
     stage_bodies,
     stage_module,
+    with_deps,
 )
 from zeroshot.base.params import read_yaml
 
@@ -31,6 +32,16 @@ def main_of(body):
 @pytest.mark.parametrize("name", STAGES)
 def test_a_stage_declares_exactly_the_code_that_it_imports(name):
     assert code_deps(STAGES[name]) == declared_code(stage_module(STAGES[name])), "run `make deps`"
+
+
+def test_make_deps_mends_the_code_and_leaves_the_rest():
+    text = (PROJECT / "dvc.yaml").read_text()
+    assert with_deps(text) == text and len(text.splitlines()) < 420
+    without_code = re.sub(r"zeroshot/(?!base)\w+(\.py)?,\s+", "", text)
+    assert "zeroshot/networks" not in without_code and with_deps(without_code) == text
+    one_per_line = text.replace("deps: [stages/fetch_wordnet.py, zeroshot/base]",
+                                "deps:\n    - zeroshot/console\n    - stages/fetch_wordnet.py")
+    assert one_per_line != text and with_deps(one_per_line) == text
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -3,11 +3,14 @@
 DVC does not trace imports, so a module that a stage imports and does not declare would leave stale results. The unit is
 the package: a stage depends on every package that holds a file of its import closure, whole. Two packages are nobody's
 dependency, since nothing in them can change a result: how a stage is started, and what it says.
-`python -m tools.stage_deps --write` (or `make deps`) brings dvc.yaml up to date; the tests compare.
+`python -m tools.stage_deps --write` (or `make deps`) brings dvc.yaml up to date; the tests compare. What is not code in
+a stage's deps stays as it is, on lines of its own.
 """
 
 import ast
+import re
 import sys
+import textwrap
 from pathlib import Path
 
 import ruamel.yaml
@@ -16,6 +19,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 PACKAGES = ("stages", "zeroshot")
 BASE = "zeroshot/base"  # first of the packages
 CHANGES_NO_RESULT = ("zeroshot/console", "zeroshot/running")
+WIDTH = 150  # of dvc.yaml's lines
 
 
 def import_closure(module: str) -> list[Path]:
@@ -65,19 +69,34 @@ def code_deps(body: dict) -> list[str]:
     return [dep for dep in body.get("deps", []) if dep.split("/")[0] in PACKAGES]
 
 
-def _write(path: Path) -> None:
-    yaml = ruamel.yaml.YAML()
-    yaml.width, yaml.preserve_quotes = 4096, True
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    document = yaml.load(path.read_text(encoding="utf-8"))
-    for body in stage_bodies(document).values():
-        data = [dep for dep in body.get("deps", []) if dep not in code_deps(body)]
-        body["deps"] = ruamel.yaml.comments.CommentedSeq([*declared_code(stage_module(body)), *data])
-    with open(path, "w", encoding="utf-8") as file:
-        yaml.dump(document, file)
+def with_deps(text: str) -> str:
+    """dvc.yaml's text with each stage's deps as they must be: its code, then on lines of their own its data."""
+    lines = text.splitlines()
+    for body in reversed(stage_bodies(ruamel.yaml.YAML().load(text)).values()):  # from below: line numbers above stay
+        start = body.lc.key("deps")[0]
+        indent = " " * body.lc.key("deps")[1]
+        end = start + 1
+        while end < len(lines) and lines[end].startswith((f"{indent} ", f"{indent}- ")):
+            end += 1
+        data = [dep for dep in body["deps"] if dep not in code_deps(body)]
+        lines[start:end] = _deps(declared_code(stage_module(body)), data, indent)
+    return "\n".join(lines) + "\n"
+
+
+def _deps(code: list[str], data: list[str], indent: str) -> list[str]:
+    groups = [", ".join(item if re.fullmatch(r"[\w./-]+", item) else f'"{item}"' for item in group) + ","
+              for group in (code, data) if group]
+    groups[0] = f"deps: [{groups[0]}"
+    groups[-1] = f"{groups[-1][:-1]}]"
+    lines = []
+    for group in groups:
+        lines += textwrap.wrap(group, WIDTH, initial_indent=f"{indent}  " if lines else indent,
+                               subsequent_indent=f"{indent}  ", break_long_words=False, break_on_hyphens=False)
+    return lines
 
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
         sys.exit("usage: python -m tools.stage_deps --write")
-    _write(PROJECT / "dvc.yaml")
+    pipeline = PROJECT / "dvc.yaml"
+    pipeline.write_text(with_deps(pipeline.read_text(encoding="utf-8")), encoding="utf-8")
