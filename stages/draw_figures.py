@@ -8,6 +8,7 @@ some seconds, and one read of the models' rankings, for their checksums.
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import matplotlib
 import numpy as np
@@ -46,22 +47,14 @@ KINDS = {"n01503061": "bird", "n02512053": "fish", "n01861778": "mammal", "n0166
 MAP = (13.0, 10.0)  # inches
 
 
-
 class Params(StageParams):
-    label_set: str
+    label_set: Literal[ALL_LABEL_SETS]
     models: list[str] = pydantic.Field(min_length=1)
     images: int = pydantic.Field(ge=1, le=100)
     answers: int = pydantic.Field(ge=1, le=KS[-1])
     labels: int = pydantic.Field(ge=3, le=2000)
     perplexity: float = pydantic.Field(ge=1)
     seed: Seed
-
-    @pydantic.field_validator("label_set")
-    @classmethod
-    def _known(cls, label_set: str) -> str:
-        if label_set not in ALL_LABEL_SETS:
-            raise ValueError(f"one of {', '.join(ALL_LABEL_SETS)}")
-        return label_set
 
 
 def main(params: Params, *, rankings: Path, index: Path, images: Path, label_vectors: Path, taxonomy: Path,

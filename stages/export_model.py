@@ -42,7 +42,7 @@ WITHOUT_FIGURE = ("hierse", *CLOSED_FORM[::-1], "conse-10", "conse-1", "devise",
 DEFAULT_SETS = ("21k+seen", "unseen+seen", "seen")  # the first that holds labels
 FIGURES = {("hit", "1"): "hit@1", ("hit", "5"): "hit@5", ("images", ""): "images", ("candidates", ""): "candidates"}
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow")  # whose versions may matter
-GLOSS = 90  # signs of a noun's meaning
+GLOSS = 90  # characters of a noun's definition
 
 
 class Params(StageParams):
@@ -198,7 +198,7 @@ def shortened(nouns: Taxonomy) -> Taxonomy:
 
 
 def write_senses(path: Path, wordnet: Path, nouns: Taxonomy) -> None:
-    """The synsets of each noun, a line a term, sorted; in WordNet's order, which is that of their frequency."""
+    """The synsets of each noun, one line per term, sorted; in WordNet's order, which is that of their frequency."""
     senses: dict[str, list[str]] = {}
     for lemma, wnids in sorted(index_of(wordnet), key=lambda entry: entry[0] != term_of(entry[0])):  # as spelt, first
         senses.setdefault(term_of(lemma), []).extend(wnid for wnid in wnids if wnid in nouns.index)

@@ -41,7 +41,7 @@ class Run:
     Attributes:
         rev: as it was asked for.
         commit: its hash; None for the workspace.
-        params: params.yaml, a section a stage.
+        params: params.yaml, one section per stage.
         stages: dvc.lock's entries: name -> cmd, deps, params, outs.
         project: folder of dvc.yaml.
     """

@@ -15,7 +15,7 @@ ABOUT = ("hit@1 in per cent, and its 95 % interval (Wilson). Apart: classes of w
 
 
 def class_tables(scores: Mapping[str, pd.DataFrame], names: Mapping[str, str]) -> str:
-    """Markdown: a section a label set, a row a class, a column a model.
+    """Markdown: one section per label set, one row per class, one column per model.
 
     Args:
         scores: model -> rows of zeroshot.evaluation.classes.COLUMNS.

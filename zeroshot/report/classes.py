@@ -25,7 +25,7 @@ def chosen_classes(counts: Int64[np.ndarray, "labels 6"], most: int, seed: int) 
 
 
 def sheets(found: Found, models: list[str], distances: Distances, most: int, seed: int) -> list[dict[str, Any]]:
-    """A sheet a label set: its classes and their test images, and of each model the columns of `column`.
+    """One sheet per label set: its classes and their test images, and of each model the columns of `column`.
 
     `left_out` says how many classes it does without.
     """
@@ -52,7 +52,7 @@ def column(mistakes: Mistakes, classes: Int64[np.ndarray, "classes"], distances:
 def confusions(found: Found, models: list[str], distances: Distances) -> list[dict[str, Any]]:
     """Of each label set and model the most frequent mistakes.
 
-    A row each: true label, first answer, images, edges between the two, test images of the true label.
+    One row per mistake: true label, first answer, images, edges between the two, test images of the true label.
     """
     made = []
     for name, by_model in found.items():

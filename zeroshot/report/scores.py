@@ -1,4 +1,4 @@
-"""All models' scores, as `evaluate` writes them: a file a model."""
+"""All models' scores, as `evaluate` writes them: one file per model."""
 
 import re
 from pathlib import Path
@@ -34,7 +34,7 @@ def read_scores(folder: Path, conse_t: list[int]) -> tuple[pd.DataFrame, dict[st
             if first.startswith(NOT_MEASURED):
                 unmeasured[path.stem] = first.removeprefix(NOT_MEASURED)
     if not shown:
-        raise InputError(f"{folder}: holds no scores; expected a .csv file a model: `dvc repro`")
+        raise InputError(f"{folder}: holds no scores; expected one .csv file per model: `dvc repro`")
     results = pd.concat([frame for frame in shown if len(frame)] or shown, ignore_index=True)
     results["k"] = results["k"].astype("Int64")
     return results, unmeasured

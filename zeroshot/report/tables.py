@@ -26,7 +26,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """One metric on one label set: a row a model, a column each k, then what stands beside them."""
+    """One metric on one label set: one row per model, one column per k, then what stands beside them."""
 
     metric: str
     label_set: str

@@ -76,7 +76,7 @@ class Namer(Protocol):
     default: Asked
 
     def name(self, data: bytes, asked: Asked) -> tuple[list[str], list[Column]]:
-        """Of an image file's bytes: notes on the labels, and a column a model.
+        """Of an image file's bytes: notes on the labels, and one column per model.
 
         Raises:
             InputError: a label of which nothing is known.

@@ -105,7 +105,7 @@ class Site:
         if not words:
             raise Refusal(400, "No words were given to search for.")
         if len(words) > WORDS:
-            raise Refusal(413, f"{len(words):,} signs; at most {WORDS} can be searched for.")
+            raise Refusal(413, f"{len(words):,} characters; at most {WORDS} can be searched for.")
         with self._desk.place():
             found = await self._desk.work(partial(self._photographs.search, words), request.is_disconnected)
         shown = _Shown(self._namer.default, "", words)

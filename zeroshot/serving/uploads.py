@@ -118,4 +118,4 @@ async def _uploads(form: FormData) -> list[Upload]:
 def shown_name(sent: str) -> str:
     """A file's own name, without folders, cut, with ? for what cannot be printed."""
     last = sent.replace("\\", "/").rpartition("/")[2][:80]
-    return "".join(sign if sign.isprintable() else "?" for sign in last) or "picture"
+    return "".join(letter if letter.isprintable() else "?" for letter in last) or "picture"
