@@ -36,9 +36,8 @@ from zeroshot.report.classes import BANDS, Found, by_distance, confusions, numbe
 from zeroshot.report.gallery import answers_of, name_of, pick_images, rankings_path, small, true_wnids
 from zeroshot.report.mistakes import Distances, mistakes_of
 from zeroshot.report.page import data_uri, render
-from zeroshot.report.papers import lookup
-from zeroshot.report.scores import read_scores
-from zeroshot.report.tables import facts, models_in, tables
+from zeroshot.report.scores import figures_of, models_in, read_scores
+from zeroshot.report.tables import facts, tables
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "gensim", "nltk", "pillow", "dvc")
@@ -67,7 +66,7 @@ def main(params: Params, *, scores: Path, published: Path, rankings: Path, index
          ) -> None:
     results, _ = read_scores(scores, load_params("rank_conse", ConseParams, settings).t)
     nouns, sets = read_taxonomy(taxonomy), read_label_sets(label_sets)
-    ours, models, labels = lookup(results), models_in(results), read_label_vectors(label_vectors)
+    ours, models, labels = figures_of(results), models_in(results), read_label_vectors(label_vectors)
     ranked = read_models(models, rankings, sets)
     shown, seen, known = shown_sets(params.label_set, ranked), set(sets["seen"]), counts.read_counts(counted)
     drawn, same_size = pd.read_csv(places), load_params("make_tables", SizeParams, settings).same_size

@@ -19,8 +19,8 @@ from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import display_name
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN, populated
 from zeroshot.report.cautions import near_chance, trained_on
-from zeroshot.report.papers import as_printed, is_same, lookup, published
-from zeroshot.report.scores import read_scores
+from zeroshot.report.papers import as_printed, is_same, published
+from zeroshot.report.scores import figures_of, models_in, models_on, read_scores
 from zeroshot.taxonomy import read_taxonomy
 
 OVERVIEW = {"seen": (1, 5, 20), "unseen": KS, "unseen+seen": (1, 5, 20)}
@@ -50,7 +50,7 @@ def main(params: Params, *, scores: Path, classes: Path, taxonomy: Path, publish
     with atomic_write(out / "overview.md") as file:
         file.write(overview(results, unmeasured))
     nouns = read_taxonomy(taxonomy)
-    by_class = {model: pd.read_csv(classes / f"{model}.csv") for model in results["model"].unique()}
+    by_class = {model: pd.read_csv(classes / f"{model}.csv") for model in models_in(results)}
     with atomic_write(out / "classes.md") as file:
         file.write(class_tables(by_class, {wnid: lemmas[0] for wnid, lemmas in zip(nouns.wnids, nouns.lemmas,
                                                                                    strict=True)}))
@@ -75,9 +75,9 @@ def table(title: str, results: pd.DataFrame, metric: str, paper: pd.DataFrame, s
              "In brackets: Norouzi et al. 2014; a dash where they give none or the label set is another.", "",
              "| label set | labels | images | model | " + " | ".join(map(str, KS)) + " |",
              "|---|--:|--:|---|" + "--:|" * len(KS)]
-    compared, ours = [], lookup(results)
+    compared, ours = [], figures_of(results)
     for name in ALL_LABEL_SETS:
-        models = [model for model in results["model"].unique() if (model, name, "images", None) in ours]
+        models = models_on(ours, name, models_in(results))
         if not models:
             continue
         size = int(ours[models[0], name, "labels", None])
@@ -111,7 +111,7 @@ def per_class_table(results: pd.DataFrame) -> str:
              "Mean over classes of the share of a class's images whose first label is the true one (Xian et al. 2017); "
              "their names: 2H, 3H, M500 ... for the most populated classes, L500 ... for the least, All for 21k.", "",
              "| model | candidates | " + " | ".join(sets) + " |", "|---|---|" + "--:|" * len(sets)]
-    for model in results["model"].unique():
+    for model in models_in(results):
         for plus, candidates in (("", "unseen"), (PLUS_SEEN, "and seen")):
             cells = [figures.get((model, name + plus)) for name in sets]
             if any(cell is not None for cell in cells):
@@ -122,23 +122,22 @@ def per_class_table(results: pd.DataFrame) -> str:
 
 def overview(results: pd.DataFrame, unmeasured: dict[str, str]) -> str:
     """The short table: flat hit@k in per cent, and generalised zero-shot's harmonic mean."""
-    ours = lookup(results)
+    ours, models = figures_of(results), models_in(results)
     if results.empty:
         return "\n".join(["Nothing was measured.", "", *not_measured(unmeasured)]) + "\n"
     titles = [f"{name} hit@{'/'.join(map(str, ks))}" for name, ks in OVERVIEW.items()]
     rows = [["model", *titles, "unseen hp@5", "harmonic mean"]]
-    for model in results["model"].unique():
+    for model in models:
         cells = [" ".join(as_printed("hit", ours.get((model, name, "hit", k))).rjust(4) for k in ks)
-                 if (model, name, "images", None) in ours else "–" for name, ks in OVERVIEW.items()]
+                 if models_on(ours, name, [model]) else "–" for name, ks in OVERVIEW.items()]
         rows.append([display_name(model), *cells, as_printed("hp", ours.get((model, "unseen", "hp", 5))),
                      as_printed("hit", ours.get((model, "unseen+seen", "gzsl_harmonic", None)))])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     for name in OVERVIEW:
-        models = [model for model in results["model"].unique() if (model, name, "images", None) in ours]
-        if models:
-            most = max(models, key=lambda model, name=name: ours[model, name, "candidates", None])
+        if tested := models_on(ours, name, models):
+            most = max(tested, key=lambda model, name=name: ours[model, name, "candidates", None])
             images, labels, candidates = (int(ours[most, name, key, None])
                                           for key in ("images", "labels", "candidates"))
             lines += ["", f"{name}: {images:,} images, {labels:,} labels, {candidates:,} of them candidates; "

@@ -53,7 +53,7 @@ def test_seen_images_are_shown_where_there_are_no_others(world, capsys):
     assert "none of these models was tested on `unseen`" in capsys.readouterr().out
     with pytest.raises(InputError, match="`draw_figures.models` are softmax, none of which was tested on `unseen` or"):
         draw_figures.tested_on(asked, [])
-    with pytest.raises(pydantic.ValidationError, match="one of seen, unseen"):
+    with pytest.raises(pydantic.ValidationError, match="Input should be 'seen', 'unseen', "):
         params(label_set="unsen")
 
 

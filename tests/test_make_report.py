@@ -309,7 +309,7 @@ def test_figures_are_printed_as_the_papers_do():
 
 @pytest.mark.parametrize("label_set", ["seen", "unseen+seen", "unsen"])
 def test_the_label_set_is_a_zero_shot_one(label_set):
-    with pytest.raises(ValueError, match="one of unseen, 2-hops, 3-hops, 21k"):
+    with pytest.raises(ValueError, match="Input should be 'unseen', '2-hops', '3-hops' or '21k'"):
         make_report.Params(**{**PARAMS, "label_set": label_set})
 
 

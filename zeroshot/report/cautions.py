@@ -1,8 +1,7 @@
 """What must be said beside figures that would mislead, a paragraph each."""
 
 from zeroshot.base.chance import is_near_chance
-
-Figures = dict[tuple, float]  # (model, label set, metric, k) -> value, as papers.lookup gives it
+from zeroshot.report.scores import Figures
 
 
 def trained_on(ours: Figures) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zeroshot.labels.label_sets import LABEL_SETS
-from zeroshot.report.cautions import Figures
+from zeroshot.report.scores import Figures
 
 LEFT_OUT = {  # stage -> its figure: what it counts
     "index_images": {

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import display_name
 from zeroshot.labels.label_sets import ALL_LABEL_SETS
-from zeroshot.report.cautions import Figures
 from zeroshot.report.papers import as_printed
-from zeroshot.report.tables import models_on
+from zeroshot.report.scores import Figures, models_on
 
 WIDTH, HEIGHT = 300, 210  # of a panel, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 38, 10, 10, 26  # its margins

@@ -7,12 +7,6 @@ from zeroshot.labels.label_sets import PLUS_SEEN
 PAPER_SETS = {"seen": "ImageNet 2011 1K", "21k": "ImageNet 2011 21K"}
 
 
-def lookup(results: pd.DataFrame) -> dict[tuple, float]:
-    """results.csv as (model, label set, metric, k) -> value; k is None where a metric has none."""
-    return {(row.model, row.label_set, row.metric, None if pd.isna(row.k) else int(row.k)): row.value
-            for row in results.itertuples()}
-
-
 def published(paper: pd.DataFrame, name: str) -> tuple[dict[tuple[str, int], float], int | None]:
     """(model, k) -> figure of the paper's label set of that name, and its size; ({}, None) if it has none."""
     base = name.removesuffix(PLUS_SEEN)

@@ -9,6 +9,7 @@ from zeroshot.console.errors import InputError
 from zeroshot.evaluation.model_names import BESIDE, NAMES, NOT_MEASURED
 
 COLUMNS = ["model", "label_set", "metric", "k", "value"]
+Figures = dict[tuple, float]  # (model, label set, metric, k) -> value; k is None where a metric has none
 
 
 def read_scores(folder: Path, conse_t: list[int]) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -38,6 +39,22 @@ def read_scores(folder: Path, conse_t: list[int]) -> tuple[pd.DataFrame, dict[st
     results = pd.concat([frame for frame in shown if len(frame)] or shown, ignore_index=True)
     results["k"] = results["k"].astype("Int64")
     return results, unmeasured
+
+
+def figures_of(results: pd.DataFrame) -> Figures:
+    """The table of `read_scores`, to look figures up in."""
+    return {(row.model, row.label_set, row.metric, None if pd.isna(row.k) else int(row.k)): row.value
+            for row in results.itertuples()}
+
+
+def models_in(results: pd.DataFrame) -> list[str]:
+    """In the order of the tables."""
+    return list(results["model"].unique())
+
+
+def models_on(ours: Figures, label_set: str, models: list[str]) -> list[str]:
+    """Those that were tested on a label set."""
+    return [model for model in models if (model, label_set, "images", None) in ours]
 
 
 def _place(model: str) -> tuple:

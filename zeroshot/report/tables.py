@@ -7,8 +7,8 @@ import pandas as pd
 from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import display_name
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN
-from zeroshot.report.cautions import Figures
 from zeroshot.report.papers import as_printed, is_same, published
+from zeroshot.report.scores import Figures, models_on
 
 PAPER_METRICS = {"hit": "flat_hit", "hp": "hierarchical_precision"}
 BESIDE = {"hit": {"mean over classes": "macro_hit@1", "harmonic mean": "gzsl_harmonic"}, "hp": {}}
@@ -36,16 +36,6 @@ class Table:
     columns: list[str]
     rows: list[tuple[str, list[Cell]]]
     compared: bool
-
-
-def models_in(results: pd.DataFrame) -> list[str]:
-    """In the order of the tables."""
-    return list(results["model"].unique())
-
-
-def models_on(ours: Figures, label_set: str, models: list[str]) -> list[str]:
-    """Those that were tested on a label set."""
-    return [model for model in models if (model, label_set, "images", None) in ours]
 
 
 def tables(ours: Figures, models: list[str], paper: pd.DataFrame, same_size: float) -> list[Table]:
