@@ -22,36 +22,25 @@ import numpy as np
 import pydantic
 
 from stages import run_stage
-from zeroshot.base.artifacts import Artifact, ArtifactWriter, write_artifact
+from zeroshot.base.artifacts import write_artifact
 from zeroshot.base.files import atomic_write, write_json
-from zeroshot.base.lists import text_lines
 from zeroshot.base.ordered_pool import in_order
-from zeroshot.base.params import Seed, StageParams
-from zeroshot.console.errors import InputError, quoted
+from zeroshot.base.params import StageParams
+from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
 from zeroshot.image_sets.archives import Listing, in_words, list_folder, list_tar
 from zeroshot.image_sets.choosing import ChoosingParams, Chosen, choose_sources, read_seen
 from zeroshot.image_sets.cifar import choose_cifar, datasets_of
 from zeroshot.image_sets.cifar_files import SIDE
+from zeroshot.image_sets.demo import DemoParams, draw_demo
 from zeroshot.image_sets.layouts import Source
 from zeroshot.image_sets.packing import COPY_ROWS, find_unreadable, write_blocks, write_pixels
-from zeroshot.image_sets.renderer import class_looks, draw_images, random_of
 from zeroshot.images.files import ImageFiles
-from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, ROLES, TRAIN, UNSEEN, VAL, ImageIndex, write_index
+from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, ROLES, TRAIN, VAL, ImageIndex, write_index
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
 COLUMNS = {"role": np.uint8, "label": np.int32, "container": np.int32, "offset": np.int64, "size": np.int64,
            "names": np.uint8, "name_end": np.int64}  # of the index of files, see zeroshot/images/index.py
-
-
-class Demo(StageParams):
-    classes: str
-    seed: Seed
-    train: int = pydantic.Field(ge=1)
-    val: int = pydantic.Field(ge=1)
-    unseen: int = pydantic.Field(ge=1)
-    likeness: float = pydantic.Field(ge=0, le=1)
-    variation: float = pydantic.Field(ge=0, le=10)
 
 
 class CifarParams(StageParams):
@@ -66,7 +55,7 @@ class Params(ChoosingParams):
     check: Literal["none", "header", "decode"]
     max_unreadable: float = pydantic.Field(ge=0, le=1)
     workers: int = pydantic.Field(ge=1)
-    demo: Demo
+    demo: DemoParams
     cifar: CifarParams
 
     @pydantic.model_validator(mode="after")
@@ -91,7 +80,7 @@ def main(params: Params, *, images: Path, names: Path, seen_list: Path, unseen_l
         if listed := read_seen(seen_list, nouns, set()):
             raise InputError(f"{seen_list}: names {len(listed)} seen classes, but all those of the demo are drawn; set "
                              "index_images.seen to presets/lists/seen.txt, or index_images.source to folders")
-        draw_demo(params, demo_classes, nouns, out)
+        draw_demo(params.demo, demo_classes, nouns, out, pack=params.pack, workers=params.workers)
     elif params.source == "cifar":
         counts["unseen_classes_left_out_as_seen"] = index_cifar(params, images, nouns, names, seen_list,
                                                                 unseen_list, out)
@@ -118,61 +107,6 @@ def count_images(out: Path) -> dict[str, int]:
     return {**images, "seen_classes": len(index.seen), "unseen_classes": len(index.unseen),
             "seen_classes_without_train": len(without_train), "seen_classes_without_val": len(without_val),
             "val_images_also_train": index.val_also_train()}
-
-
-# --- the demo's drawn images
-
-def draw_demo(params: Params, listed: Path, nouns: Taxonomy, out: Path) -> None:
-    """Draw every image of the classes that the file `listed` names (columns role, wnid, name)."""
-    seen, unseen = read_demo_classes(listed, nouns)
-    wnids = sorted(seen + unseen)
-    looks = class_looks(wnids, nouns.parents, seed=params.demo.seed, likeness=params.demo.likeness)
-    counts = (params.demo.train, params.demo.val, params.demo.unseen)
-    tasks = [(role, wnid, counts[role], looks[wnids.index(wnid)]) for role in (TRAIN, VAL, UNSEEN)
-             for wnid in sorted(unseen if role == UNSEEN else seen)]
-    sizes = [task[2] for task in tasks]
-    arrays = {"role": np.repeat(np.array([task[0] for task in tasks], np.uint8), sizes),
-              "label": np.repeat(np.array([wnids.index(task[1]) for task in tasks], np.int32), sizes)}
-    shape = (sum(sizes), params.pack, params.pack, 3)
-    made_from = params.demo.model_dump(exclude={"classes"})
-    with (ArtifactWriter(out / PIXELS_FILE, {"made_from": made_from}, {"pixels": (shape, np.uint8)}) as writer,
-          progress(total=shape[0], unit="img", desc="drawing") as bar):
-        start = 0
-        for _, drawn in in_order(draw_class, tasks, params.workers, params):
-            writer.write("pixels", start, drawn)
-            start += len(drawn)
-            bar.update(len(drawn))
-    write_index(out, wnids, arrays, pixels=Artifact(out / PIXELS_FILE, verify=False).sha256, containers=[],
-                made_from=made_from)
-
-
-def draw_class(task: tuple[int, str, int, np.ndarray], params: Params) -> np.ndarray:
-    role, wnid, count, look = task
-    rng = random_of(params.demo.seed, wnid, ROLES[role])
-    return draw_images(look, count, rng, size=params.pack, variation=params.demo.variation)
-
-
-def read_demo_classes(path: Path, nouns: Taxonomy) -> tuple[list[str], list[str]]:
-    """Seen and unseen wnids of a table with the columns role, wnid, name.
-
-    Raises:
-        InputError: missing, no text, malformed, a wnid that is no noun synset or is there twice, or a role
-            without classes.
-    """
-    lines = text_lines(path, "a table in UTF-8 with the columns role, wnid, name, such as the demo's "
-                             "presets/lists/demo-classes.tsv")
-    wnids: dict[str, list[str]] = {"seen": [], "unseen": []}
-    for number, line in lines[1:]:
-        role, wnid = (line.split("\t") + [""])[:2]
-        if role not in wnids or wnid not in nouns.index:
-            raise InputError(f"{path}: line {number} is {quoted(line)}; expected seen or unseen, a tab, "
-                             "the wnid of a noun synset")
-        if wnid in wnids["seen"] + wnids["unseen"]:
-            raise InputError(f"{path}: line {number}: {wnid} is there twice")
-        wnids[role].append(wnid)
-    if not wnids["seen"] or not wnids["unseen"]:
-        raise InputError(f"{path}: expected at least one seen and one unseen class")
-    return wnids["seen"], wnids["unseen"]
 
 
 # --- CIFAR's archives

@@ -14,11 +14,12 @@ from hypothesis import given
 from PIL import Image
 from safetensors.torch import save
 
-from stages.index_images import list_source, read_demo_classes
+from stages.index_images import list_source
 from tests.damage import damaged, fuzzed, read_or_refused
 from tests.image_sets import CAT, DOG, jpeg, tar_of
 from tests.test_index_images import devkit
 from zeroshot.image_sets.class_names import ClassNames, read_table
+from zeroshot.image_sets.demo import read_demo_classes
 from zeroshot.image_sets.layouts import Source, find_role
 from zeroshot.image_sets.truths import read_truth
 from zeroshot.images.decoding import UnreadableImage, check_header, decode_square

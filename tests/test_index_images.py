@@ -14,6 +14,7 @@ from stages.index_images import Params, take_rows
 from tests.image_sets import CAT, DOG, HORSE, WOLF, colour_of, jpeg, put_folder, small_set, tar_of
 from zeroshot.base.artifacts import Artifact
 from zeroshot.console.errors import InputError
+from zeroshot.image_sets.demo import read_demo_classes
 from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, TRAIN, UNSEEN, VAL, ImageIndex
 from zeroshot.images.pixels import PackedPixels, open_pixels
 from zeroshot.taxonomy import make_taxonomy, read_taxonomy, write_taxonomy
@@ -140,7 +141,7 @@ def test_a_class_that_is_a_link_to_nothing_is_refused(run, images):
 def test_the_committed_demo_classes_are_nouns_and_single_words(taxonomy_folder):
     nouns = read_taxonomy(taxonomy_folder)
     path = Path(__file__).parent.parent / "presets/lists/demo-classes.tsv"
-    seen, unseen = index_images.read_demo_classes(path, nouns)
+    seen, unseen = read_demo_classes(path, nouns)
     assert len(seen) >= 60 and len(unseen) >= 20
     names = dict(line.split("\t")[1:] for line in path.read_text().splitlines()[1:])
     assert all(nouns.lemmas[nouns.index[wnid]][0] == name and " " not in name for wnid, name in names.items())

@@ -20,7 +20,7 @@ import torch
 
 import zeroshot.text.markup  # noqa: F401  (else reading a MediaWiki dump loads it, while that is timed)
 from stages import prepare_corpus, pretrain_cnn
-from stages.index_images import Params, list_source, read_demo_classes
+from stages.index_images import Params, list_source
 from tools.check_params import check_params, linked_outs, missing_inputs, not_in_copies
 from tools.estimate_cost import DRAWN, Found, Text, Training, basis, disk_bytes, memory_bytes, run_seconds
 from tools.stage_deps import PROJECT, stage_bodies
@@ -30,6 +30,7 @@ from zeroshot.console.errors import InputError
 from zeroshot.image_sets.archives import Listing
 from zeroshot.image_sets.choosing import choose_sources
 from zeroshot.image_sets.cifar import Cifar, choose_cifar
+from zeroshot.image_sets.demo import read_demo_classes
 from zeroshot.image_sets.layouts import Source
 from zeroshot.images.decoding import UnreadableImage, decode_square
 from zeroshot.images.index import ROLES, TRAIN
