@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 NO_SHARING = "two processes cannot share one GPU (NCCL)"
@@ -51,6 +52,22 @@ def kill_and_resume(code: str, out: Path) -> None:
     assert process.returncode == -signal.SIGKILL and not out.exists()
     resumed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     assert "continuing after epoch" in resumed and "epoch 1/" not in resumed
+
+
+def stopped(method: Callable, call: int, stop: Callable[[], None]) -> Callable:
+    """A method that calls `stop` first in its call number `call`, from 1; its attribute `calls` counts."""
+    def counting(self):
+        counting.calls += 1
+        if counting.calls == call:
+            stop()
+        return method(self)
+
+    counting.calls = 0
+    return counting
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def assert_same_files(first: Path, second: Path, *names: str) -> None:

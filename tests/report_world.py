@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from stages import evaluate, make_report, rank_conse, rank_softmax
-from tests.ranking_world import SEEN, SETS, build
+from tests.ranking_world import SEEN, SETS, WNID, build
 from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, write_index
 
@@ -54,6 +54,17 @@ def write_settings(world: Path) -> None:
     rows = [f"{wnid},{number}.5,{number % 3}.25,{('other', 'dog')[number % 2]}\n"
             for number, wnid in enumerate(sorted([*SEEN, *SETS["unseen"]]))]
     (world / "places.csv").write_text("wnid,x,y,kind\n" + "".join(rows))
+
+
+def name_the_pug(monkeypatch, name: str) -> None:
+    """Let the taxonomy that make_report reads have that name for the pug."""
+    real = make_report.read_taxonomy
+
+    def renamed(folder):
+        nouns = real(folder)
+        nouns.lemmas[nouns.index[WNID["pug"]]][0] = name
+        return nouns
+    monkeypatch.setattr(make_report, "read_taxonomy", renamed)
 
 
 def score(world: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stages import finetune_devise
-from tests.processes import assert_same_files, kill_and_resume
+from tests.processes import assert_same_files, interrupt, kill_and_resume, stopped
 from tests.test_extract_features import make_cnn
 from tests.vision import FINETUNE, make_index, make_labels
 from zeroshot.base.artifacts import Artifact
@@ -66,18 +66,11 @@ def test_a_border_wider_than_the_image_is_refused(tmp_path):
 def test_killed_and_resumed_gives_the_same_bytes(tmp_path, monkeypatch):
     world = make_world(tmp_path)
     whole = finetune(world, "whole", dropout=0.2)
-    validate, calls = finetune_devise.Trainer.validate, []
-
-    def killed(self):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return validate(self)
-
-    monkeypatch.setattr(finetune_devise.Trainer, "validate", killed)
+    validate = stopped(finetune_devise.Trainer.validate, 2, interrupt)
+    monkeypatch.setattr(finetune_devise.Trainer, "validate", validate)
     with pytest.raises(KeyboardInterrupt):
         finetune(world, "cut", dropout=0.2)
-    assert finetune(world, "cut", dropout=0.2).read_bytes() == whole.read_bytes() and len(calls) == 3
+    assert finetune(world, "cut", dropout=0.2).read_bytes() == whole.read_bytes() and validate.calls == 3
 
 
 def test_killed_at_any_moment_and_resumed_ends_with_the_same_bits(tmp_path):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch._dynamo.backends.debugging import aot_eager
 
 from stages import embed_images, pretrain_cnn
-from tests.processes import NO_SHARING, run_as_two
+from tests.processes import NO_SHARING, run_as_two, stopped
 from tests.test_finetune_devise import finetune, make_world
 from tests.test_pretrain_cnn import train
 from tests.vision import EMBED, PRETRAIN, make_index
@@ -40,15 +40,8 @@ def first_start(folder):
     torch.distributed.barrier()  # rank 0 has written it; as stages, one would end before the other begins
     embed(folder, tuned, "together")
     keep_weights(folder, train, folder / "index", folder / "whole", **DRAWN)
-    validate, calls = pretrain_cnn.Trainer.validate, []
-
-    def killed(self):
-        calls.append(1)
-        if len(calls) == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return validate(self)
-
-    pretrain_cnn.Trainer.validate = killed
+    pretrain_cnn.Trainer.validate = stopped(pretrain_cnn.Trainer.validate, 3,
+                                            lambda: os.kill(os.getpid(), signal.SIGKILL))
     train(folder / "index", folder / "cut", **DRAWN)
 
 

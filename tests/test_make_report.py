@@ -11,7 +11,7 @@ from PIL import Image
 
 from stages import make_report
 from tests.ranking_world import NOUNS, WNID, build
-from tests.report_world import MODELS, PARAMS, build_ranked, make_page
+from tests.report_world import MODELS, PARAMS, build_ranked, make_page, name_the_pug
 from zeroshot.base.artifacts import Artifact
 from zeroshot.evaluation.hierarchy import FAR
 from zeroshot.evaluation.metrics import KS
@@ -196,12 +196,7 @@ def test_without_images_of_unseen_classes_the_seen_ones_are_shown(tmp_path):
 
 def test_names_are_escaped(world, text, monkeypatch):
     wicked = "</script><script>alert(1)</script>&\"'"
-    real = make_report.read_taxonomy
-    def renamed(folder):
-        nouns = real(folder)
-        nouns.lemmas[nouns.index[WNID["pug"]]][0] = wicked
-        return nouns
-    monkeypatch.setattr(make_report, "read_taxonomy", renamed)
+    name_the_pug(monkeypatch, wicked)
     made = make_page(world, world / "wicked.html")
     assert "alert(1)" in made and "<script>alert" not in made and made.count("</script>") == text.count("</script>")
     assert [label[0] for label in data_of(made)["labels"] if label[1] == WNID["pug"]] == [wicked]

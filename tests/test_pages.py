@@ -4,10 +4,9 @@ import json
 
 import pytest
 
-from stages import make_report
 from tests.browser import find_chromium, visit
 from tests.ranking_world import WNID
-from tests.report_world import build_ranked, make_page
+from tests.report_world import build_ranked, make_page, name_the_pug
 from zeroshot.labels.label_sets import read_label_sets
 
 
@@ -218,13 +217,7 @@ def test_a_label_of_the_map_is_named_under_the_pointer_and_by_a_tap(chromium, re
 
 def test_a_wicked_name_is_only_a_name(chromium, world, monkeypatch):
     wicked = "</script><img src=x onerror=document.title='run'>\"'"
-    real = make_report.read_taxonomy
-
-    def renamed(folder):
-        nouns = real(folder)
-        nouns.lemmas[nouns.index[WNID["pug"]]][0] = wicked
-        return nouns
-    monkeypatch.setattr(make_report, "read_taxonomy", renamed)
+    name_the_pug(monkeypatch, wicked)
     make_page(world, world / "wicked.html")
     with visit(chromium, (world / "wicked.html").as_uri()) as seen:
         assert seen.page.title() == "Zero-shot image classification: results"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stages import train_devise
-from tests.processes import assert_same_files, kill_and_resume
+from tests.processes import assert_same_files, interrupt, kill_and_resume, stopped
 from tests.vision import MAP, WNIDS, make_index, make_labels
 from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.console.errors import InputError
@@ -91,19 +91,12 @@ def test_scalings_by_hand():
 
 def test_killed_and_resumed_gives_the_same_bytes(world, monkeypatch):
     train(world, "whole", dropout=0.2)
-    validate, calls = train_devise.Trainer.validate, []
-
-    def killed(self):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return validate(self)
-
-    monkeypatch.setattr(train_devise.Trainer, "validate", killed)
+    validate = stopped(train_devise.Trainer.validate, 3, interrupt)
+    monkeypatch.setattr(train_devise.Trainer, "validate", validate)
     with pytest.raises(KeyboardInterrupt):
         train(world, "cut", dropout=0.2)
     train(world, "cut", dropout=0.2)
-    assert len(calls) == 3 + 3  # epochs 1, 2, 3 (cut short); then 3, 4, 5
+    assert validate.calls == 3 + 3  # epochs 1, 2, 3 (cut short); then 3, 4, 5
     assert_same_files(world / "whole", world / "cut", "map.safetensors", "metrics.json", "curve.csv")
 
 
