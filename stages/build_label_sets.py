@@ -260,8 +260,16 @@ def report_lines(params: Params, nouns: Taxonomy, lists: dict[str, list[str]], c
               f"`tree`: at most {tree.hops[0]} and {tree.hops[1]} WordNet edges ({paths}, {edges}). "
               "`published`: one and two edges of ImageNet's own tree; stages/build_label_sets.py tells how it differs "
               "from WordNet.", "",
-              "## Decisions", ""]
-    seen, universe = set(lists["seen"]), set(lists["universe"])
+              "## Decisions", "", *decision_lines(nouns, lists, distances), "",
+              "## The universe by distance from the seen classes", "",
+              f"WordNet edges, any way, {edges}; 0: the seen classes.", "",
+              "| distance | classes |", "|---:|---:|"]
+    return lines + [f"| {distance} | {count:,} |" for distance, count in distance_counts(distances).items()]
+
+
+def decision_lines(nouns: Taxonomy, lists: dict[str, list[str]], distances: np.ndarray) -> list[str]:
+    """How many wnids each decision concerned, and the first of them by name."""
+    seen, universe, lines = set(lists["seen"]), set(lists["universe"]), []
     strays = sorted(set(lists["unseen"]) - universe)
     disconnected = [wnid for wnid, hop in zip(lists["universe"], distances, strict=True) if hop < 0]
     for what, wnids in [
@@ -273,10 +281,7 @@ def report_lines(params: Params, nouns: Taxonomy, lists: dict[str, list[str]], c
                           for wnid in wnids[:20])
         names += ", ..." if len(wnids) > 20 else ""
         lines.append(f"- {len(wnids):,} {what}" + (f": {names}" if names else ""))
-    lines += ["", "## The universe by distance from the seen classes", "",
-              f"WordNet edges, any way, {edges}; 0: the seen classes.", "",
-              "| distance | classes |", "|---:|---:|"]
-    return lines + [f"| {distance} | {count:,} |" for distance, count in distance_counts(distances).items()]
+    return lines
 
 
 if __name__ == "__main__":
