@@ -5,6 +5,7 @@ NAME ?=
 REVS ?=
 REV ?= HEAD
 JOBS ?= 1
+ROWS ?= *
 PHOTOGRAPHS ?=
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -22,7 +23,7 @@ help:
 	@echo 'make preset NAME=...    write the params.yaml of a preset: $(basename $(notdir $(wildcard presets/*.yaml)))'
 	@echo 'make check-data         is the data there that params.yaml names, and what will a run cost?'
 	@echo 'make compare            is it noise? this run against HEAD'"'"'s; REVS="before after" compares any two revisions'
-	@echo 'make ablation NAME=...  change one line, see what it did: $(basename $(notdir $(wildcard ablations/*.yaml))); JOBS=n rows at a time'
+	@echo 'make ablation NAME=...  change one line, see what it did: $(basename $(notdir $(wildcard ablations/*.yaml))); JOBS=n rows at a time, ROWS=pattern only some'
 	@echo 'make experiments        the same table, of all that `dvc exp` has run from this commit, or from REV=...'
 	@echo 'make check-gpu          what a GPU makes of the image side: checks and training speed, in results/gpu.md (10 minutes)'
 	@echo 'make lint               ruff'
@@ -73,7 +74,7 @@ compare: env
 	@python -m tools.compare $(REVS)
 
 ablation: env
-	@python -m tools.ablation '$(NAME)' --jobs '$(JOBS)'
+	@python -m tools.ablation '$(NAME)' --jobs '$(JOBS)' --rows '$(ROWS)'
 
 experiments: env
 	@python -m tools.experiments '$(REV)'

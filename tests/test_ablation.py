@@ -210,6 +210,42 @@ def test_rows_run_again_after_a_commit_of_what_decides_them(toy, faked, path, te
     assert rows_of(faked) == ["as it is", "x is 9", "both"] * 2
 
 
+def test_rows_by_a_pattern_and_the_others_stay_in_the_table_as_they_are(toy, faked):
+    assert ablation.main("toys", rows="as*", root=toy) == 0 and rows_of(faked) == ["as it is"]
+    text = (toy / "results" / "demo" / "ablations" / "toys.md").read_text()
+    assert "- **both**: not run\n" in text and "| both (`first.a=2 second.x=3`) | not run " in text
+    ablation.main("toys", rows="both", root=toy)
+    assert rows_of(faked) == ["as it is", "both"]
+    assert refused("toys", rows="bot", root=toy) == ("ROWS: `bot` is no row of ablations/toys.yaml; it has as it is, "
+                                                     "x is 9, both; a pattern takes several: `ResNet*`")
+
+
+def test_ctrl_c_leaves_the_table_of_what_is_there(toy, faked, monkeypatch):
+    run_row = ablation.run_row
+
+    def interrupted(benches, job, *rest):
+        if "both" in job.name:
+            raise KeyboardInterrupt
+        return run_row(benches, job, *rest)
+
+    monkeypatch.setattr(ablation, "run_row", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        ablation.main("toys", root=toy)
+    text = (toy / "results" / "demo" / "ablations" / "toys.md").read_text()
+    assert "- **x is 9**: failed: second: it is 9\n" in text and "- **both**: not run\n" in text
+
+
+def test_which_edition_of_cifar_lies_there_is_its_users_own(tmp_path):
+    for name in ("presets", "dvc.yaml", "ablations"):
+        (tmp_path / name).symlink_to(PROJECT / name)
+    changes = {"index_images.images": "/archives", "index_images.cifar.md5": "any"}
+    params = ablation_settings._with(ablation_settings.merged("cifar100", PROJECT / "presets"), changes)
+    (tmp_path / "params.yaml").write_bytes(params)
+    text, note = ablation_settings.preset_text(read_ablation("cifar100", PROJECT), tmp_path)
+    assert text == params
+    assert note == "from params.yaml: inputs, index_images.images (/archives), index_images.cifar.md5 (any)"
+
+
 def test_several_at_a_time_begin_with_the_first(toy, faked):
     (toy / "ablations" / "toys.yaml").write_text(LIST.replace("x is 9: second.x=9", "x is 8: second.x=8"))
     assert ablation.main("toys", jobs="3", root=toy) == 0
@@ -234,7 +270,7 @@ def test_rows_run_on_the_preset_and_where_inputs_are_on_params_yaml(toy, faked, 
     text.write_text("mine")
     (toy / "params.yaml").write_text(PARAMS.replace("text.txt", str(text)).replace("x: 1", "x: 5"))
     ablation.main("toys", root=toy)
-    assert f"from params.yaml: where inputs are, first.text ({text})\n" in capsys.readouterr().out
+    assert f"from params.yaml: inputs, first.text ({text})\n" in capsys.readouterr().out
     assert faked[3][2]["first"] == {"a": 6, "text": str(text)} and len(faked) == 6
     os.utime(text, (1, 1))
     ablation_settings._outline.cache_clear()  # of one run of the program

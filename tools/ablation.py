@@ -1,4 +1,4 @@
-"""Change one line, see what it did: `make ablation NAME=... [JOBS=n]` runs ablations/NAME.yaml row by row.
+"""Change one line, see what it did: `make ablation NAME=... [JOBS=n] [ROWS=...]` runs ablations/NAME.yaml row by row.
 
 A row is `dvc exp run` on the list's preset with the row's overrides, in a clone beside the workspace (tools/bench.py).
 A row that ran before with the same settings, code and inputs is not run again, so a killed ablation goes on where it
@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -45,8 +46,11 @@ class Planned:
     job: Job
 
 
-def main(name: str, jobs: str = "1", root: Path = PROJECT) -> int:
+def main(name: str, jobs: str = "1", rows: str = "*", root: Path = PROJECT) -> int:
     """Run what is missing, write the tables; the number of runs that failed.
+
+    Args:
+        rows: a pattern of row labels; others are not run this time, but stand in the tables if they ran before.
 
     Raises:
         InputError: anything that is wrong before a row runs.
@@ -57,16 +61,24 @@ def main(name: str, jobs: str = "1", root: Path = PROJECT) -> int:
     commit = settings.git(root, "rev-parse", "HEAD").strip()
     published = published_of(ablation, root)
     planned = plan(ablation, commit, root)
+    wanted = [run for run in planned if fnmatchcase(run.row.label, rows)]
+    if not wanted:
+        raise InputError(f"ROWS: `{rows}` is no row of ablations/{name}.yaml; it has "
+                         f"{', '.join(row.label for row in ablation.rows)}; a pattern takes several: `ResNet*`")
     with _alone(root):
         done = experiments(root)
         missing = [run for run in planned if run.job.name not in done]
         print(f"{len(planned) - len(missing)} of {len(planned)} runs are there already", flush=True)
+        missing = [run for run in missing if run in wanted]
         if missing:
             refuse(ablation, missing, commit, root)
-        failed = run_all(missing, commit, int(jobs), root)
-        path = write_tables(ablation, planned, experiments(root), failed, root)
-        if published:
-            print("\n" + write_beside(ablation, published, planned, root).read_text(encoding="utf-8"))
+        failed = {}
+        try:
+            run_all(missing, commit, int(jobs), root, failed)
+        finally:  # Ctrl-C too: what is there can be read
+            path = write_tables(ablation, planned, experiments(root), failed, root)
+            if published:
+                print("\n" + write_beside(ablation, published, planned, root).read_text(encoding="utf-8"))
     print("\n" + path.read_text(encoding="utf-8") + f"\nkept in {path.relative_to(root)} and .csv; each row is an "
           "experiment: `dvc exp show`, `dvc exp apply <name>`")
     return len(failed)
@@ -116,18 +128,19 @@ def refuse(ablation: Ablation, missing: Sequence[Planned], commit: str, root: Pa
         raise InputError("\n".join(faults.values()))
 
 
-def run_all(missing: Sequence[Planned], commit: str, jobs: int, root: Path) -> dict[str, str]:
-    """Run them, `jobs` at a time; why those failed that did: experiment's name -> reason.
+def run_all(missing: Sequence[Planned], commit: str, jobs: int, root: Path, failed: dict[str, str]) -> None:
+    """Run them, `jobs` at a time; put into `failed` why those failed that did: experiment's name -> reason.
 
     The first runs alone: what it makes, the others take from the run-cache.
     """
     if not missing:
-        return {}
-    machine, benches, reasons = about_machine(), Benches(root, root / WORK, commit), {}
+        return
+    machine, benches = about_machine(), Benches(root, root / WORK, commit)
 
     def run(at: int) -> None:
         job = replace(missing[at].job, about={**missing[at].job.about, **machine})
-        reasons[job.name] = run_told(f"[{at + 1}/{len(missing)}] {job.label}", benches, job, root)
+        if reason := run_told(f"[{at + 1}/{len(missing)}] {job.label}", benches, job, root):
+            failed[job.name] = reason
 
     try:
         run(0)
@@ -135,7 +148,6 @@ def run_all(missing: Sequence[Planned], commit: str, jobs: int, root: Path) -> d
             list(pool.map(run, range(1, len(missing))))
     finally:
         benches.close()
-    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def run_told(title: str, benches: Benches, job: Job, root: Path) -> str:
@@ -239,9 +251,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="make ablation NAME=... JOBS=...", description=__doc__.partition("\n")[0])
     parser.add_argument("name")
     parser.add_argument("--jobs", default="1", metavar="N", help="rows at a time")
+    parser.add_argument("--rows", default="*", metavar="PATTERN", help="only rows with such labels")
     asked = parser.parse_args()
     try:
-        failures = main(asked.name, asked.jobs)
+        failures = main(asked.name, asked.jobs, asked.rows)
     except InputError as error:
         sys.exit(f"ablation: {error}")
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
 """What a row of an ablation runs on: its whole params.yaml, and the committed code; together they are its identity.
 
 Rows run on the list's preset, whatever params.yaml holds, with one exception: where params.yaml is that preset but for
-the places of inputs (`index_images.images`, say), those are its user's own, and rows read the inputs there.
+the places of inputs (`index_images.images`, say) and EDITION, those are its user's own, and rows read the inputs there.
 """
 
 import contextlib
@@ -28,6 +28,7 @@ from tools.stage_deps import stage_bodies
 from zeroshot.base.params import read_yaml
 from zeroshot.console.errors import InputError
 
+EDITION = {"index_images.cifar.md5", "index_images.cifar.fetch"}  # which files lie there, not what is done with them
 REFERENCE = re.compile(r"\$\{(\w+(?:\.\w+)+)\}")  # to a setting, in dvc.yaml
 
 
@@ -51,9 +52,9 @@ def preset_text(ablation: Ablation, root: Path) -> tuple[bytes, str]:
     changed = [key for key in here | preset if key not in here or key not in preset or here[key] != preset[key]]
     if not changed:
         return text, ""
-    if set(changed) <= named_inputs(pipeline(root)):
+    if set(changed) <= named_inputs(pipeline(root)) | EDITION:
         told = ", ".join(f"{key} ({here[key]})" for key in changed)
-        return _with(text, {key: here[key] for key in changed}), f"from params.yaml: where inputs are, {told}"
+        return _with(text, {key: here[key] for key in changed}), f"from params.yaml: inputs, {told}"
     rest = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
     return text, (f"params.yaml has other settings than the preset `{ablation.preset}` ({', '.join(changed[:4])}{rest}"
                   "); rows run on the preset's")

@@ -191,7 +191,7 @@ def _lines(row: Row, columns: Sequence[tuple[str, str]]) -> Iterator[list[str]]:
     cells = row.cells or {"": {}}
     for at, (model, figures) in enumerate(cells.items()):
         shown = [_shown(figures.get(column), column[1]) for column in columns]
-        what = display_name(model) if model else "failed" if row.failed and not row.commits else "as the first row"
+        what = display_name(model) if model else "as the first row" if row.commits else verdict(row).partition(":")[0]
         yield [name.replace("|", "\\|") if at == 0 else "", what, *shown, time if at == 0 else ""]
 
 
