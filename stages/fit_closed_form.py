@@ -31,7 +31,7 @@ from zeroshot.base.artifacts import Artifact, write_not_made
 from zeroshot.base.compute import set_up
 from zeroshot.base.files import write_json
 from zeroshot.base.params import Seed, StageParams
-from zeroshot.closed_form.models import ClassSums, ClosedForm, eszsl, exemplars, ridge, write_closed_form
+from zeroshot.closed_form.models import ClassSums, ClosedForm, Fit, eszsl, exemplars, ridge, write_closed_form
 from zeroshot.closed_form.sketch import Sketch
 from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
@@ -91,23 +91,14 @@ def main(params: Params, *, features: Path, index: Path, label_vectors: Path, ou
                          f"with a vector, none in one of the {params.folds} parts; lower `fit_closed_form.folds`, or "
                          "add validation images")
     every, others = gather(packed, images.rows(TRAIN), classes, fold, params.folds, sketch)
-    report = {}
+    trial, report = Trial(vectors, val, fold, params.csls_neighbours), {}
     for name, (model, asked) in MODELS.items():
         fits = [model(sums, vectors[fold != f]) for f, sums in enumerate(others)]
-        settings = list(itertools.product(*(params.choices(setting) for setting in asked)))
-        held_out = [sum(unseen_accuracy(fit(*setting), vectors, val, fold == f, params.csls_neighbours)
-                        for f, fit in enumerate(fits)) / params.folds
-                    for setting in progress(settings, unit="settings", desc=f"choosing {name}'s")]
-        best = settings[int(np.argmax(held_out))]
-        curve = torch.stack([harmonic_curve(fit(*best), vectors, val, fold == f, params.csls_neighbours)
-                             for f, fit in enumerate(fits)]).mean(0)
-        handicap = float(HANDICAPS[curve.argmax()])
-        chosen = model(every, vectors)(*best)
-        write_closed_form(out / f"{name}.safetensors", sketch.unfolded(chosen) if sketch else chosen,
+        chosen = report[name] = choose(name, {setting: params.choices(setting) for setting in asked}, fits, trial)
+        best = model(every, vectors)(*(chosen[setting] for setting in asked))
+        write_closed_form(out / f"{name}.safetensors", sketch.unfolded(best) if sketch else best,
                           {"tap": packed.meta["tap"], "features": packed.sha256, "labels": seen.sha256,
-                           "seen_handicap": handicap, "csls_neighbours": params.csls_neighbours})
-        report[name] = {**dict(zip(asked, best, strict=True)), "held_out_hit@1": max(held_out),
-                        "held_out_harmonic": float(curve.max()), "seen_handicap": handicap}
+                           "seen_handicap": chosen["seen_handicap"], "csls_neighbours": params.csls_neighbours})
     write_json(metrics, {**report, **seen.counts(images), "dimensions": min(dim, params.width)})
 
 
@@ -167,6 +158,41 @@ class Validation(NamedTuple):
              sketch: Sketch | None) -> "Validation":
         parts = list(chunks(packed, rows, classes, sketch, "reading validation features"))
         return cls(torch.cat([x for x, _ in parts]), torch.cat([c for _, c in parts]))
+
+
+class Trial(NamedTuple):
+    """How fits do that were made without a fold's classes, when these play unseen; judged by validation images."""
+
+    vectors: Float[Tensor, "classes dim"]
+    val: Validation
+    fold: Int[Tensor, "classes"]
+    csls_neighbours: int
+
+    def accuracy(self, fits: list[Fit], settings: tuple[float, ...]) -> float:
+        """Mean of the folds' `unseen_accuracy`."""
+        return sum(unseen_accuracy(fit(*settings), self.vectors, self.val, self.fold == f, self.csls_neighbours)
+                   for f, fit in enumerate(fits)) / len(fits)
+
+    def curve(self, fits: list[Fit], settings: tuple[float, ...]) -> Float[Tensor, "handicaps"]:
+        """Mean of the folds' `harmonic_curve`."""
+        return torch.stack([harmonic_curve(fit(*settings), self.vectors, self.val, self.fold == f, self.csls_neighbours)
+                            for f, fit in enumerate(fits)]).mean(0)
+
+
+def choose(name: str, choices: dict[str, list[float]], fits: list[Fit], trial: Trial) -> dict[str, float]:
+    """The settings that are most accurate on held-out classes, the best handicap with these, and what both give there.
+
+    Args:
+        choices: setting -> its values, all combinations of which are tried.
+        fits: for each fold, the model as fitted on the others.
+    """
+    tried = list(itertools.product(*choices.values()))
+    accuracies = [trial.accuracy(fits, settings)
+                  for settings in progress(tried, unit="settings", desc=f"choosing {name}'s")]
+    best = tried[int(np.argmax(accuracies))]
+    curve = trial.curve(fits, best)
+    return {**dict(zip(choices, best, strict=True)), "held_out_hit@1": max(accuracies),
+            "held_out_harmonic": float(curve.max()), "seen_handicap": float(HANDICAPS[curve.argmax()])}
 
 
 def cosines(model: ClosedForm, vectors: Tensor, x: Float[Tensor, "images dim"]) -> Float[Tensor, "images classes"]:
