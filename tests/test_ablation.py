@@ -1,96 +1,28 @@
-"""Ablations: lists and their refusals, what a row is known by, resuming, the table, and a tiny one as a whole."""
+"""Ablations: lists and their refusals, what a row is known by, resuming, and a tiny one as a whole."""
 
-import contextlib
 import csv
-import io
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
-from dvc.repo import Repo
 
-from tests.run_world import PIPELINE as PIPELINE_OF_WORLD
-from tests.run_world import git, make_run
+from tests.ablation_world import LIST, PARAMS, PIPELINE, SECOND, build_toy, committed
+from tests.run_world import git
 from tools import ablation, ablation_settings, ablation_table
 from tools.ablation_list import Row, ablation_names, read_ablation, words
-from tools.ablation_table import Cell
 from tools.bench import Bench, Job, experiments, why_it_failed
-from tools.differences import differences
-from tools.experiments import main as show_experiments
-from tools.runs import Run
 from tools.stage_deps import PROJECT
 from zeroshot.console.errors import InputError
-
-LIST = """
-title: Toys
-preset: demo
-figures: {models: [devise], columns: [unseen hit@1, unseen+seen harmonic_mean]}
-rows:
-  as it is:
-  x is 9: second.x=9
-  both: first.a=2 second.x=3
-"""
-PIPELINE = """
-stages:
-  first:
-    cmd: echo first >> "$COUNT" && cp params.yaml one
-    params: [first.a]
-    deps: [code, "${first.text}"]
-    outs: [one]
-  second:
-    foreach: ${second.models}
-    do:
-      cmd: python code/second.py ${second.x} ${item}
-      deps: [one, code]
-      params: [second.x]
-      metrics: ["metrics/${item}": {cache: false}]
-"""
-SECOND = """
-import json, os, pathlib, sys, time
-x, model = int(sys.argv[1]), sys.argv[2]
-with open(os.environ["COUNT"], "a") as file:
-    print("second", x, file=file)
-if x == 3 and "SLOW" in os.environ:
-    time.sleep(60)
-if x > 8:
-    sys.exit(f"second: x is {x}; expected at most 8")
-folder = pathlib.Path("metrics", model)
-folder.mkdir(parents=True)
-for name in ("unseen", "unseen+seen"):
-    (folder / f"{name}.json").write_text(json.dumps({"hit@1": x / 10, "gzsl_harmonic": x / 20}))
-"""
-PARAMS = "first: {a: 1, text: text.txt}\nsecond: {x: 1, models: [devise]}\n"
 
 
 @pytest.fixture
 def toy(tmp_path, monkeypatch):
-    """A pipeline of two stages in a git repository; `$COUNT` lists what ran."""
-    root = tmp_path / "a project"
-    for folder in ("presets", "ablations", "code", ".dvc"):
-        (root / folder).mkdir(parents=True)
-    monkeypatch.setenv("COUNT", str(tmp_path / "count"))
-    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
-    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(ablation, "about_machine", lambda: {"hardware": "a machine", "versions": "Python 3"})
-    files = {"dvc.yaml": PIPELINE, "code/second.py": SECOND, "text.txt": "text", "params.yaml": PARAMS,
-             "presets/demo.yaml": PARAMS, "presets/other.yaml": "second: {x: 5}", "ablations/toys.yaml": LIST,
-             ".gitignore": "/one\n/lost/\n", ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n", ".dvc/config": ""}
-    for name, text in files.items():
-        (root / name).write_text(text)
-    git(root, "init", "--quiet")
-    git(root, "config", "user.name", "t")
-    git(root, "config", "user.email", "t@example.org")
-    git(root, "add", ".")
-    git(root, "commit", "--quiet", "-m", "toy")
-    return root
+    return build_toy(tmp_path, monkeypatch)
 
 
 def ran(tmp_path):
@@ -174,15 +106,6 @@ def faked(toy, monkeypatch):
 
     monkeypatch.setattr(ablation, "run_row", run_row)
     return calls
-
-
-def committed(root, parent, path, text, message):
-    """A commit with one more file, made beside the workspace."""
-    script = """export GIT_INDEX_FILE="$PWD/.git/another"
-        git read-tree "$1" && blob=$(printf %s "$3" | git hash-object -w --stdin)
-        git update-index --add --cacheinfo 100644,$blob,"$2" && git commit-tree -p "$1" -m "$4" $(git write-tree)"""
-    return subprocess.run(["sh", "-ec", script, "sh", parent, path, text, message], cwd=root, capture_output=True,
-                          text=True, check=True).stdout.strip()
 
 
 def rows_of(calls):
@@ -380,114 +303,3 @@ def test_why_it_failed_is_what_was_said_last(tmp_path):
                          ("", "it was killed")):
         log.write_text(text)
         assert why_it_failed(log) == reason
-
-
-def made_up_rows():
-    first = ablation_table.Row("none", "", {None: "a" * 40}, 61.0, cells={"devise": {
-        ("unseen", "hit@1"): Cell(0.151), ("unseen", "hp@5"): Cell(0.3571)}})
-    better = ablation_table.Row("a|b", "a.b=1", {None: "b" * 40}, 5.0, cells={"devise": {
-        ("unseen", "hit@1"): Cell(0.171, 0.02, 0.0099), ("unseen", "hp@5"): Cell(0.3471, -0.01, 0.0099)}})
-    noise = ablation_table.Row("c", "", {None: "c" * 40}, cells={"devise": {
-        ("unseen", "hit@1"): Cell(0.1509, -0.0001, 0.01), ("unseen", "hp@5"): Cell(0.3571, 0.0, None)}})
-    same = ablation_table.Row("d", "", {None: "d" * 40}, same=["devise"])
-    return [first, better, noise, same, ablation_table.Row("e", "", {}, failed="no memory")]
-
-
-def test_the_table_by_hand():
-    text = ablation_table.as_markdown(made_up_rows(), [("unseen", "hit@1"), ("unseen", "hp@5")])
-    lines = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line[:1] == "|"]
-    assert lines[0] == ["row", "model", "unseen hit@1", "unseen hp@5", "time"]
-    assert lines[2:] == [["none", "DeViSE", "15.1", "0.357", "1:01"],
-                         ["a\\|b (`a.b=1`)", "DeViSE", "17.1 +2.0 ±1.0 *", "0.347 -0.010 ±0.010 *", "0:05"],
-                         ["c", "DeViSE", "15.1 0.0 ±1.0", "0.357 0.000 ±–", ""],
-                         ["d", "as the first row", "–", "–", ""], ["e", "failed", "–", "–", ""]]
-    assert [line for line in text.splitlines() if line.startswith("- ")] == [
-        "- **a|b**: better: DeViSE unseen hit@1 +2.0 ±1.0; worse: DeViSE unseen hp@5 -0.010 ±0.010",
-        "- **c**: no difference that its interval tells from 0 (1 figures)",
-        "- **d**: nothing changed: every answer is the first row's", "- **e**: failed: no memory"]
-    assert "what another seed would shift" in text
-
-
-def test_the_csv_has_full_digits_and_the_intervals_ends():
-    rows = list(csv.DictReader(io.StringIO(ablation_table.as_csv(made_up_rows(), [("unseen", "hit@1")]))))
-    assert [(row["row"], row["value"], row["low"], row["excludes_0"]) for row in rows] == [
-        ("none", "0.151", "", ""), ("a|b", "0.171", "0.0101", "True"), ("c", "0.1509", "-0.0101", "False")]
-
-
-def test_over_seeds_by_hand():
-    """Differences 1, 2, 3: mean 2, standard error 1 / sqrt(3), Student's t at two degrees of freedom 4.3027."""
-    mean, half = ablation_table.over_seeds([1, 2, 3], [3, 4, 5])
-    assert mean == 2 and half == pytest.approx(np.hypot(4, 4.3027 / np.sqrt(3)), rel=1e-4)
-    assert ablation_table.over_seeds([0.5], [0.1]) == (0.5, 0.1)
-    assert ablation_table.over_seeds([0.5, 0.7], [0.1, None]) == (0.6, None)
-
-
-@pytest.mark.parametrize("seeds", [3, 5])
-@pytest.mark.parametrize("drawn, tested", [(1, 1), (1, 0.1), (0.1, 1)])
-def test_a_difference_of_0_is_marked_at_most_one_time_in_twenty_over_seeds(seeds, drawn, tested):
-    """Each seed shifts the difference by `drawn`, the test shifts all alike by `tested`; 1.96 covers the second."""
-    rng = np.random.default_rng(0)
-    shifts = rng.normal(0, drawn, (5000, seeds)) + rng.normal(0, tested, (5000, 1))
-    estimates = [ablation_table.over_seeds(row, [1.96 * tested] * seeds) for row in shifts]
-    assert np.mean([abs(mean) > half for mean, half in estimates]) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 5000)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    """A little world's repository: a commit's run, and two runs from it as if they were experiments."""
-    folder = tmp_path_factory.mktemp("world")
-    (folder / "dvc.yaml").write_text(yaml.safe_dump(PIPELINE_OF_WORLD))
-    (folder / ".gitignore").write_text("/data\n")
-    git(folder, "init", "--quiet")
-    with contextlib.chdir(folder):
-        Repo.init().close()
-    make_run(folder, seed=1)
-    add_metrics(folder, 0.5)
-    git(folder, "add", ".")
-    git(folder, "commit", "--quiet", "-m", "one")
-    head = ablation_settings.git(folder, "rev-parse", "HEAD").strip()
-    for seed in (2, 3):
-        make_run(folder, seed)
-        add_metrics(folder, seed / 10)
-        git(folder, "add", ".")
-        git(folder, "commit", "--quiet", "-m", "an experiment")
-        git(folder, "update-ref", f"refs/exps/{head[:2]}/{head[2:]}/seed-{seed}", "HEAD")
-        git(folder, "reset", "--quiet", "--hard", head)
-    return folder
-
-
-def add_metrics(folder, hit):
-    (folder / "metrics" / "devise").mkdir(parents=True, exist_ok=True)
-    (folder / "metrics" / "devise" / "unseen.json").write_text(f'{{"hit@1": {hit}}}')
-
-
-def test_intervals_are_those_of_compare_and_figures_those_of_the_commits(world):
-    commits = [ablation_settings.git(world, "rev-parse", rev).strip() for rev in ("HEAD", *seeds_of(world))]
-    rows = [ablation_table.Row("one", "", {1: commits[0], 2: commits[0]}),
-            ablation_table.Row("other", "", {1: commits[1], 2: commits[2]}),
-            ablation_table.Row("again", "", {1: commits[0], 2: commits[0]})]
-    ablation_table.fill(rows, ["devise", "conse-10"], [("unseen", "hit@1")], world)
-    cell = rows[1].cells["devise"]["unseen", "hit@1"]
-    pairs = [differences(Run.at(commits[0], world), Run.at(commit, world), ["devise"], ["unseen"])[0]
-             for commit in commits[1:]]
-    halves = [(pair.high - pair.low) / 2 for pair in pairs]
-    assert cell.value == pytest.approx(0.25) and cell.difference == pytest.approx(-0.25)
-    assert cell.half == pytest.approx(ablation_table.over_seeds([-0.3, -0.2], halves)[1]) and min(halves) > 0
-    assert rows[2].same == ["devise", "conse-10"] and rows[2].cells == {}
-    assert rows[1].same == [] and "conse-10" not in rows[1].cells  # it has no metrics here
-
-
-def seeds_of(world):
-    return ablation_settings.git(world, "for-each-ref", "--format=%(refname)", "refs/exps").split()
-
-
-def test_make_experiments_shows_all_of_a_commit_and_where_others_are(world):
-    text = show_experiments("HEAD", world)
-    assert "| seed-2 (`train_devise.seed=2`) | DeViSE | – " in text and "20.0 -30.0 ±" in text
-    assert "\n- **seed-3**: " in text
-    git(world, "commit", "--quiet", "--allow-empty", "-m", "later")
-    with pytest.raises(InputError, match=r"no experiment began at HEAD \(\w{7}\); from other commits \(`make exp"):
-        show_experiments("HEAD", world)
-    assert show_experiments("HEAD~", world) == text
-    with pytest.raises(InputError, match="REV is `needle`, no commit that git knows"):
-        show_experiments("needle", world)
