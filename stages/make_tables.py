@@ -14,11 +14,12 @@ import pydantic
 from stages import run_stage
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import StageParams, load_params
-from zeroshot.evaluation.class_table import class_tables
 from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import display_name
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN, populated
 from zeroshot.report.cautions import near_chance, trained_on
+from zeroshot.report.class_table import class_tables
+from zeroshot.report.markdown import aligned
 from zeroshot.report.papers import as_printed, is_same, published
 from zeroshot.report.scores import figures_of, models_in, models_on, read_scores
 from zeroshot.taxonomy import read_taxonomy
@@ -132,9 +133,7 @@ def overview(results: pd.DataFrame, unmeasured: dict[str, str]) -> str:
                  if models_on(ours, name, [model]) else "–" for name, ks in OVERVIEW.items()]
         rows.append([display_name(model), *cells, as_printed("hp", ours.get((model, "unseen", "hp", 5))),
                      as_printed("hit", ours.get((model, "unseen+seen", "gzsl_harmonic", None)))])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    lines = aligned(rows)
     for name in OVERVIEW:
         if tested := models_on(ours, name, models):
             most = max(tested, key=lambda model, name=name: ours[model, name, "candidates", None])

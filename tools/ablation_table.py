@@ -24,6 +24,7 @@ from tools.differences import HARMONIC, differences
 from tools.runs import Run
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.model_names import display_name
+from zeroshot.report.markdown import aligned
 
 KEY = {HARMONIC: "gzsl_harmonic"}  # in metrics/, where it is another than here
 METHOD = ("Figures in per cent, hp@5 as a fraction; then the difference from the first row ± half its 95 % interval, * "
@@ -174,14 +175,11 @@ def as_markdown(rows: Sequence[Row], columns: Sequence[tuple[str, str]]) -> str:
     table = [["row", "model", *(f"{label_set} {metric.replace('_', ' ')}" for label_set, metric in columns), "time"]]
     for row in rows:
         table += _lines(row, columns)
-    widths = [max(len(line[column]) for line in table) for column in range(len(table[0]))]
-    lines = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in table]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) if at < 2 else "-" * (width + 1) + ":"
-                                   for at, width in enumerate(widths)) + "|")
     seeds = OF_SEEDS if any(len(row.commits) > 1 for row in rows) else OF_ONE_SEED
     notes = [f"- {note}" for note in dict.fromkeys(note for row in rows for note in row.notes)]
     verdicts = [f"- **{row.label}**: {verdict(row)}" for row in rows[1:]]
-    return "\n".join([*lines, "", f"{METHOD}{seeds}. A model that answers every image as in the first row is left out.",
+    return "\n".join([*aligned(table, figures_from=2), "",
+                      f"{METHOD}{seeds}. A model that answers every image as in the first row is left out.",
                       *([""] if notes else []), *notes, "", "What the intervals say:", "", *verdicts]) + "\n"
 
 
@@ -245,7 +243,7 @@ def _told(found: Sequence[tuple[str, tuple[str, str], Cell]]) -> str:
 
 
 def as_csv(rows: Sequence[Row], columns: Sequence[tuple[str, str]]) -> str:
-    """A line a row, model and figure: fractions and full digits."""
+    """One line per row, model and figure: fractions and full digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", "change", "model", "label_set", "metric", "value", "difference", "low", "high",

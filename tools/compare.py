@@ -19,6 +19,7 @@ from tools.runs import WORKSPACE, Run
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.model_names import display_name
 from zeroshot.labels.label_sets import ALL_LABEL_SETS
+from zeroshot.report.markdown import aligned
 
 HEADLINE_MODELS = ("softmax", "devise", "conse-10", "hierse", "exemplars")
 HEADLINE_SETS = ("seen", "unseen", "unseen+seen")
@@ -105,7 +106,7 @@ def as_markdown(compared: Comparison) -> str:
 
 
 def figures_table(figures: Sequence[Difference]) -> str:
-    """A row a model and label set: hits and harmonic mean in per cent, hp@5 as a fraction; "" if there are none."""
+    """One row per model and label set: hits and harmonic mean in per cent, hp@5 as a fraction; "" if there are none."""
     if not figures:
         return ""
     metrics = [metric for metric in (*METRICS, HARMONIC) if any(row.metric == metric for row in figures)]
@@ -117,7 +118,7 @@ def figures_table(figures: Sequence[Difference]) -> str:
         mark = " †" if at[model, label_set, "hit@1"].unpaired else ""
         rows.append([display_name(model) if model != previous else "", label_set + mark, *cells])
         previous = model
-    return _table(rows)
+    return "\n".join(aligned(rows))
 
 
 def _figure(row: Difference | None) -> str:
@@ -133,7 +134,7 @@ def _figure(row: Difference | None) -> str:
 
 
 def classes_table(compared: Comparison) -> str:
-    """A column a model: the classes whose hit@1 rose and fell most."""
+    """One column per model: the classes whose hit@1 rose and fell most."""
     changed = {model: changes for model, changes in compared.classes.items()
                if any(change.before != change.after for change in changes)}
     shown = list(changed)[:4]
@@ -147,7 +148,7 @@ def classes_table(compared: Comparison) -> str:
                  for at in range(max(map(len, cells)))]
     rest = f"; of {len(changed)} models the first 4, `--model` picks others" if len(changed) > len(shown) else ""
     return (f"Classes of {compared.class_set} that gained and lost most, images right at 1 before→after/all{rest}:\n\n"
-            + _table(rows))
+            + "\n".join(aligned(rows)))
 
 
 def _class_cell(change: ClassChange, room: int) -> str:
@@ -231,13 +232,6 @@ def _left_out(common: Sequence[str], figures: Sequence[Difference], before: Run,
 
 def _some(items: Sequence[str], most: int = 4) -> str:
     return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
 
 
 def _wrap(text: str, indent: str = "") -> str:

@@ -72,7 +72,7 @@ def page(findings: Findings, advice: Mapping[str, str], *, complete: bool) -> st
 
 
 def _speed_table(findings: Findings) -> list[str]:
-    """A row a batch size: ours and the bare loop's, with deterministic off and on."""
+    """One row per batch size: ours and the bare loop's, with deterministic off and on."""
     found = {(speed.batch, speed.deterministic): speed for speed in findings.speeds}
     rows = []
     for batch in sorted({speed.batch for speed in findings.speeds}):

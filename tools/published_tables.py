@@ -1,6 +1,6 @@
 """A publication's tables, its figures beside those of an ablation's rows: results/<preset>/tables.md and .csv.
 
-What an ablation's list names as `published:` is a CSV file, a line a figure, with the columns
+What an ablation's list names as `published:` is a CSV file, one line per figure, with the columns
     table, caption, line   the figure's place in the publication
     published              in per cent; empty where it gives none
     row                    label of the ablation's row; the columns after it say which figure of it
@@ -20,6 +20,7 @@ from zeroshot.base.files import atomic_write
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.classes import wilson_interval
 from zeroshot.evaluation.model_names import display_name
+from zeroshot.report.markdown import aligned
 
 COLUMNS = ["table", "caption", "line", "published", "row", "model", "label_set", "metric", "wnid"]
 Figure = Callable[[str, str, str, str], float | None]  # commit, model, label set, metric -> fraction
@@ -112,7 +113,7 @@ def _of_class(commit: str, line: Line, root: Path) -> Cell | None:
 
 
 def as_markdown(title: str, lines: Sequence[Line], cells: Sequence[Cell | None]) -> str:
-    """A section a table; figures in per cent."""
+    """One section per table; figures in per cent."""
     text = [f"# {title}: the published tables", "",
             "Per cent; ours with its 95 % interval over the test images. A dash: not published, or not run."]
     for table in dict.fromkeys(line.table for line in lines):
@@ -122,10 +123,7 @@ def as_markdown(title: str, lines: Sequence[Line], cells: Sequence[Cell | None])
             published = "–" if line.published is None else f"{line.published:g}"
             rows.append([line.line, published, _shown(cell),
                          f"{line.row}, {display_name(line.model)}, {line.label_set} {line.metric}"])
-        widths = [max(len(row[column]) for row in rows) for column in range(4)]
-        aligned = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-        aligned.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-        text += ["", f"## Table {table}. {own[0][0].caption}", "", *aligned]
+        text += ["", f"## Table {table}. {own[0][0].caption}", "", *aligned(rows)]
     return "\n".join(text) + "\n"
 
 

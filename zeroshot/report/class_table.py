@@ -6,6 +6,7 @@ import pandas as pd
 
 from zeroshot.evaluation.classes import wilson_interval
 from zeroshot.evaluation.model_names import display_name
+from zeroshot.report.markdown import aligned
 
 SETS = ("unseen", "unseen+seen")
 MOST = 60  # classes shown
@@ -26,7 +27,7 @@ def class_tables(scores: Mapping[str, pd.DataFrame], names: Mapping[str, str]) -
         found = {model: frame[frame["label_set"] == label_set].set_index("wnid") for model, frame in scores.items()}
         found = {model: frame for model, frame in found.items() if len(frame)}
         if found:
-            lines += ["", f"## {label_set}", "", *_aligned(_rows(found, names))]
+            lines += ["", f"## {label_set}", "", *aligned(_rows(found, names))]
             classes = len(next(iter(found.values())))
             lines += ["", f"and {classes - MOST:,} more classes"] if classes > MOST else []
     return "\n".join(lines) + "\n"
@@ -54,10 +55,3 @@ def _row(name: str, frames: Sequence[pd.DataFrame]) -> list[str]:
         low, high = wilson_interval(hits, images)
         cells.append(f"{100 * hits / images:.1f} {100 * low:.0f}–{100 * high:.0f}")
     return [name, f"{int(frames[0]['images'].sum()):,}", *cells]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return lines
