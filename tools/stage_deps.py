@@ -7,6 +7,7 @@ dependency, since nothing in them can change a result: how a stage is started, a
 """
 
 import ast
+import functools
 import sys
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def declared_code(module: str) -> list[str]:
     return [str(own), *sorted(units - {*CHANGES_NO_RESULT}, key=lambda unit: (unit != BASE, unit))]
 
 
-def imported_modules(file: Path) -> list[str]:
+@functools.cache
+def imported_modules(file: Path) -> tuple[str, ...]:
     """Dotted names under stages/ and zeroshot/ that a source file imports, at any depth of nesting."""
     names = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -46,7 +48,7 @@ def imported_modules(file: Path) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [name for name in names if name.split(".")[0] in PACKAGES]
+    return tuple(name for name in names if name.split(".")[0] in PACKAGES)
 
 
 def stage_bodies(document: dict) -> dict[str, dict]:
