@@ -1,6 +1,7 @@
 import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and torch)
 
 import os
+import re
 from pathlib import Path
 
 import hypothesis
@@ -58,6 +59,34 @@ def taxonomy_folder(tmp_path_factory, request) -> Path:
 
     folder = tmp_path_factory.mktemp("taxonomy")
     build_taxonomy.main(wordnet=request.getfixturevalue("wordnet_zip"), out=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def part_of_taxonomy(tmp_path_factory, taxonomy_folder) -> Path:
+    """WordNet in small, for whole pipelines: labels, what tables and stages name, and all that is above these.
+
+    `universe.txt` beside it lists the labels: one in thirty of ImageNet's, and kinds of the seen classes.
+    The glosses are a fortieth of all.
+    """
+    from tests.test_end_to_end import SEEN, UNSEEN
+
+    folder, lists = tmp_path_factory.mktemp("part") / "taxonomy", PROJECT / "presets" / "lists"
+    lines = (taxonomy_folder / "nouns.tsv").read_text().splitlines(keepends=True)
+    parents = {line[:9]: " ".join(line.split("\t", 4)[2:4]).split() for line in lines}
+    universe = (lists / "imagenet-2011.txt").read_text().split()
+    labels = sorted({*universe[::30], *SEEN, *UNSEEN, *(wnid for wnid in universe if set(SEEN) & set(parents[wnid]))})
+    named = "".join(path.read_text() for path in [*lists.glob("*.tsv"), *(PROJECT / "stages").glob("*.py")])
+    waiting, kept = [*labels, *(parents.keys() & re.findall(r"n\d{8}", named))], set()
+    while waiting:
+        if (wnid := waiting.pop()) not in kept:
+            kept.add(wnid)
+            waiting += parents[wnid]
+    folder.mkdir()
+    (folder / "nouns.tsv").write_text("".join(line for line in lines if line[:9] in kept))
+    glosses = (taxonomy_folder / "glosses.txt").read_text().splitlines(keepends=True)
+    (folder / "glosses.txt").write_text("".join(glosses[::40]))
+    (folder.parent / "universe.txt").write_text("\n".join(labels))
     return folder
 
 
