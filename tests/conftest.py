@@ -22,10 +22,18 @@ hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machi
 if profile := os.environ.get("HYPOTHESIS_PROFILE") or ("" if os.environ.get("CI") else "unhurried"):
     hypothesis.settings.load_profile(profile)
 PROJECT = Path(__file__).resolve().parent.parent
+LONGEST = [f"test_{name}" for name in (
+    "check_gpu", "ablation", "end_to_end", "cifar_preset", "stage", "image_training", "on_a_gpu", "naming", "visual",
+    "without_images", "processor", "train_skipgram", "check_params", "pages", "serving_page", "serving")]
 
 
 def pytest_collection_modifyitems(items):
-    """On a machine with a GPU, leave out what is marked as holding on the CPU only; `make check-gpu` runs it there."""
+    """Put the files that take longest first, so that at the end no process waits for another's.
+
+    On a machine with a GPU, leave out what is marked as holding on the CPU only; `make check-gpu` runs it there.
+    """
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
     marked = [(item, mark) for item in items if (mark := item.get_closest_marker("on_the_cpu"))]
     if marked and has_gpu():
         for item, mark in marked:
