@@ -37,7 +37,7 @@ run: env
 
 test: env .venv/serving
 	dvc repro build_taxonomy
-	python -m pytest -n auto --dist loadfile
+	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 serve: env .venv/serving
 	@python -m zeroshot serve --host '$(HOST)' --port '$(PORT)' $(if $(PHOTOGRAPHS),--photographs '$(PHOTOGRAPHS)')

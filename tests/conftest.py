@@ -2,6 +2,7 @@ import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and tor
 import zeroshot.running.spinning  # noqa: F401  isort: skip
 
 import os
+import re
 from pathlib import Path
 
 import hypothesis
@@ -22,10 +23,18 @@ hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machi
 if profile := os.environ.get("HYPOTHESIS_PROFILE") or ("" if os.environ.get("CI") else "unhurried"):
     hypothesis.settings.load_profile(profile)
 PROJECT = Path(__file__).resolve().parent.parent
+LONGEST = [f"test_{name}" for name in (
+    "check_gpu", "ablation", "end_to_end", "cifar_preset", "stage", "image_training", "on_a_gpu", "naming", "visual",
+    "without_images", "processor", "train_skipgram", "check_params", "pages", "serving_page", "serving")]
 
 
 def pytest_collection_modifyitems(items):
-    """On a machine with a GPU, leave out what is marked as holding on the CPU only; `make check-gpu` runs it there."""
+    """Put the files that take longest first, so that at the end no process waits for another's.
+
+    On a machine with a GPU, leave out what is marked as holding on the CPU only; `make check-gpu` runs it there.
+    """
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
     marked = [(item, mark) for item in items if (mark := item.get_closest_marker("on_the_cpu"))]
     if marked and has_gpu():
         for item, mark in marked:
@@ -59,6 +68,34 @@ def taxonomy_folder(tmp_path_factory, request) -> Path:
 
     folder = tmp_path_factory.mktemp("taxonomy")
     build_taxonomy.main(wordnet=request.getfixturevalue("wordnet_zip"), out=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def part_of_taxonomy(tmp_path_factory, taxonomy_folder) -> Path:
+    """WordNet in small, for whole pipelines: labels, what tables and stages name, and all that is above these.
+
+    `universe.txt` beside it lists the labels: one in thirty of ImageNet's, and kinds of the seen classes.
+    The glosses are a fortieth of all.
+    """
+    from tests.test_end_to_end import SEEN, UNSEEN
+
+    folder, lists = tmp_path_factory.mktemp("part") / "taxonomy", PROJECT / "presets" / "lists"
+    lines = (taxonomy_folder / "nouns.tsv").read_text().splitlines(keepends=True)
+    parents = {line[:9]: " ".join(line.split("\t", 4)[2:4]).split() for line in lines}
+    universe = (lists / "imagenet-2011.txt").read_text().split()
+    labels = sorted({*universe[::30], *SEEN, *UNSEEN, *(wnid for wnid in universe if set(SEEN) & set(parents[wnid]))})
+    named = "".join(path.read_text() for path in [*lists.glob("*.tsv"), *(PROJECT / "stages").glob("*.py")])
+    waiting, kept = [*labels, *(parents.keys() & re.findall(r"n\d{8}", named))], set()
+    while waiting:
+        if (wnid := waiting.pop()) not in kept:
+            kept.add(wnid)
+            waiting += parents[wnid]
+    folder.mkdir()
+    (folder / "nouns.tsv").write_text("".join(line for line in lines if line[:9] in kept))
+    glosses = (taxonomy_folder / "glosses.txt").read_text().splitlines(keepends=True)
+    (folder / "glosses.txt").write_text("".join(glosses[::40]))
+    (folder.parent / "universe.txt").write_text("\n".join(labels))
     return folder
 
 

@@ -1,14 +1,27 @@
-"""Processes for tests: two of a group on one machine, as torchrun would start them; one that is killed."""
+"""Processes for tests: two of a group on one machine, as torchrun would start them; one that is killed.
 
+They are copies of one process that has loaded torch and computed nothing: started anew, each would load it for seconds.
+"""
+
+import contextlib
+import multiprocessing
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from unittest import mock
+
+import torch
 
 NO_SHARING = "two processes cannot share one GPU (NCCL)"
+LOADED = ["pytest", "hypothesis", "pandas", "scipy.sparse", "torch._dynamo"]  # which torch's optimisers load
+PATIENCE = 600  # seconds: on a busy machine all takes long
 
 
 def run_as_two(code: str) -> list[subprocess.CompletedProcess]:
@@ -22,14 +35,56 @@ def run_as_two(code: str) -> list[subprocess.CompletedProcess]:
 def run_group(code: str, processes: int, **environment: str) -> list[subprocess.CompletedProcess]:
     """As `run_as_two`, for any number of processes of this machine."""
     code = f"from zeroshot.base.processes import process_group\nwith process_group():\n    {code}"
-    where = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes),
-             "OMP_NUM_THREADS": "1", **environment}
-    started = [subprocess.Popen([sys.executable, "-c", code], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                env={**where, "RANK": str(rank), "LOCAL_RANK": str(rank)})
-               for rank in range(processes)]
-    said = [process.communicate(timeout=120) for process in started]
-    return [subprocess.CompletedProcess(process.args, process.returncode, *texts)
-            for process, texts in zip(started, said, strict=True)]
+    where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes), **environment}
+    with contextlib.ExitStack() as stack:
+        started = [stack.enter_context(started_process(code, **where, RANK=str(rank), LOCAL_RANK=str(rank)))
+                   for rank in range(processes)]
+        return [ended(*process) for process in started]
+
+
+def run_apart(code: str) -> subprocess.CompletedProcess:
+    """One process alone."""
+    with started_process(code) as process:
+        return ended(*process)
+
+
+@contextlib.contextmanager
+def started_process(code: str, **environment: str) -> Iterator[tuple[BaseProcess, Path, Path]]:
+    """A process that runs Python `code` in this one's environment and folder, and what it has said: stdout, stderr.
+
+    Where it still runs at the end, it is killed.
+    """
+    # CUDA, once it is looked for, takes no copies
+    context = multiprocessing.get_context("spawn" if torch.cuda.is_available() else "forkserver")
+    context.set_forkserver_preload(LOADED)
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder, "stdout"), Path(folder, "stderr")
+        for file in files:
+            file.touch()
+        with mock.patch.dict(os.environ, OMP_NUM_THREADS="1", **environment):
+            process = context.Process(target=_run, args=(code, dict(os.environ), os.getcwd(), files))
+            process.start()
+        try:
+            yield process, *files
+        finally:
+            process.kill()
+            process.join()
+
+
+def _run(code: str, environment: dict[str, str], folder: str, files: tuple[Path, Path]) -> None:
+    for stream, path in zip((sys.stdout, sys.stderr), files, strict=True):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_APPEND), stream.fileno())
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    exec(code, {"__name__": "__main__"})
+
+
+def ended(process: BaseProcess, stdout: Path, stderr: Path) -> subprocess.CompletedProcess:
+    """Wait for its end."""
+    process.join(PATIENCE)
+    assert process.exitcode is not None, f"still runs after {PATIENCE} s: {stderr.read_text()}"
+    return subprocess.CompletedProcess(process.name, process.exitcode, stdout.read_text(), stderr.read_text())
 
 
 def free_port() -> int:
@@ -43,15 +98,15 @@ def kill_and_resume(code: str, out: Path) -> None:
 
     It must not have written `out` before it was killed.
     """
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
-            if line.startswith("epoch 2/"):
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL and not out.exists()
-    resumed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-    assert "continuing after epoch" in resumed and "epoch 1/" not in resumed
+    with started_process(code) as (process, stdout, stderr):
+        while process.is_alive() and "epoch 2/" not in stdout.read_text():
+            time.sleep(0.005)
+        process.kill()
+        killed = ended(process, stdout, stderr)
+    assert killed.returncode == -signal.SIGKILL and not out.exists(), killed.stderr
+    resumed = run_apart(code)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "continuing after epoch" in resumed.stdout and "epoch 1/" not in resumed.stdout
 
 
 def stopped(method: Callable, call: int, stop: Callable[[], None]) -> Callable:

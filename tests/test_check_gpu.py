@@ -240,10 +240,10 @@ def test_files_and_numbers_that_differ_are_found(tmp_path):
 
 def test_the_tests_own_step_names_what_failed(tmp_path, monkeypatch):
     (tmp_path / "test_it.py").write_text("def test_good(): pass\ndef test_bad(): assert False\n")
-    files = ["-c", os.devnull, "--rootdir", str(tmp_path), str(tmp_path / "test_it.py")]
+    files = ["-n0", "-c", os.devnull, "--rootdir", str(tmp_path), str(tmp_path / "test_it.py")]
     assert gpu_checks.run_pytest([*files, "-k", "good"]).startswith("1 passed")
     with pytest.raises(RuntimeError, match=r"(?s)1 failed.*FAILED .*test_bad"):
-        gpu_checks.run_pytest(files)
+        gpu_checks.run_pytest([*files, "-n2"])
     with pytest.raises(NotRunError, match="no test"):
         gpu_checks.run_pytest([*files, "-k", "neither"])
     monkeypatch.setattr(gpu_checks.importlib.util, "find_spec", lambda name: None)

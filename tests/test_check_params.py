@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tools import check_params
 from tools.check_params import not_in_copies
 from zeroshot.running.copies import HINT, hint_for
 from zeroshot.running.scratch import PROJECT
@@ -21,19 +22,16 @@ def project(tmp_path):
     return tmp_path
 
 
-def run(project, module="tools.check_params", *arguments):
-    return subprocess.run([sys.executable, "-m", module, *arguments], cwd=project, capture_output=True, text=True,
-                          env={**os.environ, "OMP_NUM_THREADS": "1"})
-
-
-def test_a_long_stage_refuses_to_start_while_a_later_stages_section_or_input_is_wrong(project):
+def test_a_long_stage_refuses_to_start_while_a_later_stages_section_or_input_is_wrong(project, monkeypatch):
+    monkeypatch.chdir(project)
+    check_params.main()  # as it is there is nothing to refuse
     text = (project / "params.yaml").read_text()
-    assert run(project).returncode == 0
     for right, wrong in (("  csls_neighbours:", "  csls_neighbors:"), ("weights: data/weights", "weights: data/w")):
         text = text.replace(right, wrong)
     (project / "params.yaml").write_text(text)
     flags = [part for flag in ("text", "also", "taxonomy", "out", "metrics") for part in (f"--{flag}", "out")]
-    ended = run(project, "stages.prepare_corpus", *flags)
+    ended = subprocess.run([sys.executable, "-m", "stages.prepare_corpus", *flags], capture_output=True, text=True,
+                           env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert ended.returncode == 1 and "Traceback" not in ended.stderr and not (project / "out").exists()
     assert "unknown key `fit_closed_form.csls_neighbors`" in ended.stderr
     assert "data/w: no such file or folder (params.yaml: pretrain_cnn.weights)" in ended.stderr
@@ -44,9 +42,11 @@ def test_in_a_copy_for_an_experiment_a_missing_input_comes_with_what_to_do(proje
     shutil.copytree(project, copy, ignore=shutil.ignore_patterns(".dvc"))
     params = copy / "params.yaml"
     params.write_text(params.read_text().replace("weights: data/weights", "weights: data/weights/mine"))
-    assert run(copy).stderr == ("data/weights/mine: no such file or folder (params.yaml: pretrain_cnn.weights); "
-                                f"{HINT}\n")
     monkeypatch.chdir(copy)
+    with pytest.raises(SystemExit) as refused:
+        check_params.main()
+    assert refused.value.code == (
+        f"data/weights/mine: no such file or folder (params.yaml: pretrain_cnn.weights); {HINT}")
     told = "data/images/train: no such folder"
     assert hint_for(told, ["data/images"]) == f"; {HINT}"
     assert hint_for(told, ["data/text"]) == hint_for(f"/disk/{told}", ["/disk/data/images"]) == ""

@@ -45,10 +45,10 @@ PUBLISHED = """table,caption,line,published,row,model,label_set,metric,wnid
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, taxonomy_folder, wordnet_zip):
+def project(tmp_path_factory, part_of_taxonomy, wordnet_zip):
     """A project on the preset in small, both rows of the ablation run; each row's stages ran in this process."""
     folder = tmp_path_factory.mktemp("tiny cifar")
-    make_project(folder, taxonomy_folder, wordnet_zip)
+    make_project(folder, part_of_taxonomy, wordnet_zip)
     put_archives(folder / "archives", train=4, test=2)
     sentence = " ".join(f"a {name.replace('_', ' ')} is seen" for name in SEEN + UNSEEN)
     (folder / "text" / "b.txt").write_text(sentence + "\n")

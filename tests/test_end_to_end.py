@@ -38,6 +38,7 @@ COLOUR = {wnid: np.array(colour) for wnid, colour in zip(
     [*SEEN, *UNSEEN], np.random.default_rng(0).integers(40, 215, (10, 3)), strict=True)}
 SMALL = {
     "index_images": {"source": "folders", "images": "pictures", "pack": 16, "workers": 1, "max_unreadable": 0.1},
+    "build_label_sets": {"universe": "universe.txt"},
     "prepare_corpus": {"source": "plain", "text": "text", "workers": 1},
     "train_skipgram": {"dim": 16, "epochs": 2, "window": 5},
     "pretrain_cnn": {"resize": 16, "image_size": 16, "epochs": 2, "batch": 16, "arch": "resnet8",
@@ -90,11 +91,12 @@ def make_project(folder: Path, taxonomy: Path, wordnet: Path) -> None:
             shutil.copy(PROJECT / name, folder / name)
     shutil.copytree(taxonomy, folder / "data" / "taxonomy")
     shutil.copy(wordnet, folder / "data" / "wordnet.zip")
+    shutil.copy(taxonomy.parent / "universe.txt", folder)
     shutil.rmtree(folder / "plots", ignore_errors=True)
     write_images(folder / "pictures")
-    glosses = (taxonomy / "glosses.txt").read_text().splitlines()[::40]
+    glosses = (taxonomy / "glosses.txt").read_text()
     (folder / "text").mkdir()
-    (folder / "text" / "a.txt").write_text("\n".join([*glosses, *(
+    (folder / "text" / "a.txt").write_text(glosses + "\n".join([*(
         f"a {name} is seen" for name in ("dog", "cat", "bird", "fish", "car", "airplane", "lion", "eagle", "bus"))]))
     demo = read_yaml(PROJECT / "presets" / "demo.yaml")
     demo = {name: section | ({"threads": 1} if "threads" in section else {}) for name, section in demo.items()}
@@ -121,7 +123,7 @@ def run_all(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory, taxonomy_folder, wordnet_zip):
+def runs(tmp_path_factory, part_of_taxonomy, wordnet_zip):
     """Two runs that are the same, and one without unseen classes."""
     folders = [tmp_path_factory.mktemp(name) for name in ("run one", "run two", "no unseen")]
     patch = pytest.MonkeyPatch()
@@ -129,7 +131,7 @@ def runs(tmp_path_factory, taxonomy_folder, wordnet_zip):
     patch.setattr("stages.PARENT", os.getppid())
     patch.setenv("ZEROSHOT_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
     for folder in folders:
-        make_project(folder, taxonomy_folder, wordnet_zip)
+        make_project(folder, part_of_taxonomy, wordnet_zip)
         patch.chdir(folder)
         if folder == folders[2]:
             params = read_yaml(Path("params.yaml"))

@@ -2,13 +2,12 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 import torch
 
 from tests.all_stages import AUGMENTED, MAPS, finetune, make_world, run_stages, train_cnn, train_map, train_streamed
+from tests.processes import run_apart
 from zeroshot.base import compute, processes
 from zeroshot.networks import batches
 from zeroshot.ranking import rank_images as ranking
@@ -83,14 +82,13 @@ def ran(tmp_path_factory):
     make_world(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZEROSHOT_SCRATCH", str(folder / "scratch"))
-        patch.setenv("OMP_NUM_THREADS", "1")  # the device's gradients have a thread of their own
         patch.setitem(ranking.CHUNK, "cpu", CHUNK)
         patch.setenv("CUDA_VISIBLE_DEVICES", "")  # for the process; this one may have looked already
         patch.setattr(torch.cuda, "is_available", lambda: False)
         run_stages(folder, folder / "cpu")
         code = ("import pathlib, tests.test_on_a_gpu as t; "
                 f"t.run_on_pretend_gpu(pathlib.Path({str(folder)!r}))")
-        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        ended = run_apart(code)
     assert ended.returncode == 0, ended.stderr  # each stage ended, so that nothing mixed devices
     return folder
 

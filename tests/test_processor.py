@@ -34,18 +34,24 @@ def test_every_probe_gives_the_recorded_digest_whatever_the_environment_asks_for
 
 
 @AVX2
-@pytest.mark.parametrize("package", ["stages", "benchmarks", "tools"])
-def test_libraries_start_as_settled(package):
-    code = f"""if 1:
-        import sys, {package}
-        assert not {{"numpy", "torch", "scipy"}} & set(sys.modules)
+def test_libraries_start_as_settled():
+    code = """if 1:
+        import stages
         import numpy, scipy.linalg, torch
         from threadpoolctl import threadpool_info
         from numpy._core._multiarray_umath import __cpu_features__
         blas = [found for found in threadpool_info() if found["internal_api"] == "openblas"]
         print(torch.backends.cpu.get_cpu_capability(), __cpu_features__["X86_V4"], len(blas),
-              {{(found["architecture"], found["num_threads"]) for found in blas}})"""
+              {(found["architecture"], found["num_threads"]) for found in blas})"""
     assert run("-c", code, **CONTRARY) == "AVX2 False 2 {('Haswell', 1)}\n"
+
+
+@AVX2
+def test_whatever_is_started_settles_the_same_before_libraries_are_loaded():
+    packages = ("stages", "benchmarks", "tools")
+    found = [run("-c", f"import os, sys, {package}; print({{'numpy', 'torch', 'scipy'}} & {{*sys.modules}}, "
+                       "sorted(os.environ.items()))", **CONTRARY) for package in packages]
+    assert found == found[:1] * len(packages) and found[0].startswith("set() [(")
 
 
 @AVX2

@@ -173,7 +173,8 @@ def test_every_word_is_trained_on_whatever_the_lines_lengths(corpus, monkeypatch
     assert metrics["words_trained"] == metrics["words_expected"] == 2 * lines * length
 
 
-def test_every_word_of_mixed_lines_is_trained_on_and_rare_ones_are_none(corpus):
+def test_every_word_of_mixed_lines_is_trained_on_and_rare_ones_are_none(corpus, monkeypatch):
+    monkeypatch.setattr(train_skipgram, "SLICE", 30_000)
     random = np.random.default_rng(1)
     lengths = random.integers(1, 900, size=200).tolist() + [1] * 12_000  # more lines than a batch may have
     write_text(corpus, [" ".join(f"w{number}" for number in random.integers(5, size=length)) for length in lengths]
@@ -185,6 +186,7 @@ def test_every_word_of_mixed_lines_is_trained_on_and_rare_ones_are_none(corpus):
 
 
 def test_subsampling_is_allowed_for_and_a_difference_beyond_is_an_error(corpus, monkeypatch):
+    monkeypatch.setattr(train_skipgram, "SLICE", 30_000)
     write_text(corpus, ["a a a a a a a a a b"] * 20_000)
     train(corpus, subsample=1e-2, dim=2, epochs=1)
     metrics = json.loads((corpus / "metrics.json").read_text())
@@ -210,12 +212,13 @@ def test_batches_are_what_gensim_takes_whole(tmp_path, length):
     words, padded = train_skipgram.write_batches(tmp_path / "batches", text)
     lines = (tmp_path / "batches").read_bytes().splitlines()
     assert words == text.count(b"w") and b"".join(line + b"\n" for line in lines if b"~" not in line) == text
-    batch, full = [], 0
+    batch, held, full = [], 0, 0
     for line in lines:  # as word2vec_corpusfile.pyx fills a batch: until it holds more than 10,000 words
         batch.append(line.split())
-        if sum(map(len, batch)) > 10_000:
+        held += len(batch[-1])
+        if held > 10_000:
             assert sum(word != b"~" for line in batch for word in line) <= 10_000 and len(batch) <= 10_000
-            batch, full = [], full + 1
+            batch, held, full = [], 0, full + 1
     assert not batch and padded == full * 10_001
 
 

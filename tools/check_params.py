@@ -1,5 +1,6 @@
 """Every section of params.yaml, checked before hours are spent: `make run` and the long stages call this."""
 
+import contextlib
 import functools
 import importlib
 import inspect
@@ -9,9 +10,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from tools.stage_deps import stage_bodies, stage_module
-from zeroshot.base.params import load_params, read_yaml
+from zeroshot.base.params import P, load_params, read_yaml
 from zeroshot.console.errors import InputError
 from zeroshot.running.copies import hint_for
 
@@ -27,16 +31,30 @@ def main() -> None:
 def check_params(bodies: dict[str, dict]) -> tuple[dict[str, dict], list[str]]:
     """Every valid section of params.yaml, and what is wrong with the others."""
     params: dict[str, dict] = {}
-    faults = []
+    faults, document = [], _document()
     for module in dict.fromkeys(map(stage_module, bodies.values())):
         arguments = inspect.signature(importlib.import_module(module).main).parameters
         section = module.removeprefix("stages.")
         if "params" in arguments:
             try:
-                params[section] = load_params(section, arguments["params"].annotation).model_dump()
+                params[section] = _section(document, section, arguments["params"].annotation).model_dump()
             except InputError as error:
                 faults.append(str(error))
     return params, faults
+
+
+def _document() -> Any:
+    """What params.yaml holds, read once for all sections; None if it cannot be read."""
+    with contextlib.suppress(InputError):
+        return read_yaml(Path("params.yaml"))
+
+
+def _section(document: Any, section: str, model: type[P]) -> P:
+    """A section, checked; what is wrong with it, `load_params` says."""
+    try:
+        return model.model_validate(document[section])
+    except (TypeError, LookupError, ValidationError):
+        return load_params(section, model)
 
 
 def missing_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> list[str]:

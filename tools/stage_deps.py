@@ -8,6 +8,7 @@ a stage's deps stays as it is, on lines of its own.
 """
 
 import ast
+import functools
 import re
 import sys
 import textwrap
@@ -42,7 +43,8 @@ def declared_code(module: str) -> list[str]:
     return [str(own), *sorted(units - {*CHANGES_NO_RESULT}, key=lambda unit: (unit != BASE, unit))]
 
 
-def imported_modules(file: Path) -> list[str]:
+@functools.cache
+def imported_modules(file: Path) -> tuple[str, ...]:
     """Dotted names under stages/ and zeroshot/ that a source file imports, at any depth of nesting."""
     names = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -50,7 +52,7 @@ def imported_modules(file: Path) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [name for name in names if name.split(".")[0] in PACKAGES]
+    return tuple(name for name in names if name.split(".")[0] in PACKAGES)
 
 
 def stage_bodies(document: dict) -> dict[str, dict]:
