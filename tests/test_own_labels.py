@@ -36,11 +36,11 @@ def test_fifty_thousand_labels_are_uploaded_with_a_picture(model_folder):
 def test_nouns_outside_the_run_are_worked_out_together(model_folder, monkeypatch):
     """Their hypernyms' vectors are those that each has alone, and are made once for all."""
     words, nouns = zeroshot.load_model(model_folder).words, [WNID["tapir"], WNID["crane machine"]]
-    alone = [words.vectors("hypernyms", [("", wnid)])[0] for wnid in nouns]
+    alone = [words.vectors("hypernyms", "", wnid) for wnid in nouns]
     calls = []
     embed = embedding.embed
     monkeypatch.setattr(embedding, "embed", lambda *given: calls.append(given[2]) or embed(*given))
-    together = zeroshot.load_model(model_folder).words.vectors("hypernyms", [("", wnid) for wnid in nouns])
+    together = zeroshot.load_model(model_folder).words.vectors_of("hypernyms", [("", wnid) for wnid in nouns])
     assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
     assert len(alone[0]) == len(alone[1]) == 1 and sorted(calls) == sorted(set(calls))
 
@@ -61,9 +61,9 @@ def test_vectors_by_class_name_nouns_that_are_no_labels_of_the_run(by_class):
     assert model.words.by_class
     (named,) = model.name(picture(0), "tapir, dog, husky")
     assert {answer.words for answer in named.answers["hierse"]} == {"tapir", "dog", "husky"}
-    tapir, = model.words.vectors("lemmas", [("tapir", WNID["tapir"])])
+    tapir = model.words.vectors("lemmas", "tapir", WNID["tapir"])
     np.testing.assert_allclose(tapir[0], vectors[WNID["tapir"]], atol=1e-3)  # exported in half precision
-    lifted, = model.words.vectors("hypernyms", [("tapir", WNID["tapir"])])
+    lifted = model.words.vectors("hypernyms", "tapir", WNID["tapir"])
     mixed = vectors[WNID["tapir"]] + vectors[WNID["animal"]]  # entity has none
     np.testing.assert_allclose(lifted[0], mixed / np.linalg.norm(mixed), atol=1e-3)
 

@@ -107,7 +107,7 @@ def own_vectors(words: Words, kind: str, own: Iterable[OwnLabel]) -> Vectors:
     Raises:
         InputError: nouns that no text has named.
     """
-    rows = words.vectors(kind, [(label.words, label.wnid) for label in own])
+    rows = words.vectors_of(kind, [(label.words, label.wnid) for label in own])
     if lost := [label for label, found in zip(own, rows, strict=True) if not len(found)]:
         shown = ", ".join(f"{label.words} ({label.wnid})" for label in lost[:SHOWN])
         why = ("the vectors that the model was made of, by class, have none of them" if words.by_class else

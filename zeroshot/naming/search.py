@@ -39,7 +39,7 @@ class Search:
         if not parts:
             raise InputError(f"search for {words!r}: no word; expected terms or names of labels")
         about = model.folder.about["models"][self.model_name]
-        found = model.words.vectors(about["labels"], parts)
+        found = model.words.vectors_of(about["labels"], parts)
         if lost := [part for (part, _), rows in zip(parts, found, strict=True) if not len(rows)]:
             raise InputError(f"search for {words!r}: no text that the model has read names {', '.join(lost)}")
         rows = [rows[0] for rows in found]
@@ -124,7 +124,7 @@ def parts_of(words: Words, phrase: str) -> list[tuple[str, str | None]]:
 def _known(words: Words, part: str) -> tuple[str, str | None] | None:
     """A label's name, whose vector is the label's; or a term, by its own."""
     for wnid in words.senses(part)[:1]:
-        if len(words.vectors("lemmas", [("", wnid)])[0]):
+        if len(words.vectors("lemmas", "", wnid)):
             return part, wnid
     return (part, None) if term_of(part) in words.terms else None
 

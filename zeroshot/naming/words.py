@@ -133,13 +133,17 @@ class Words:
             self._vectors[kind] = self._folder.read(f"{kind}.safetensors", read_label_vectors)
         return self._vectors[kind]
 
-    def vectors(self, kind: str, labels: Sequence[tuple[str, str | None]]) -> list[Float32[np.ndarray, "rows dim"]]:
-        """The vectors of labels of any kind, several of one where each synonym counts; none if nothing is known of it.
+    def vectors(self, kind: str, words: str, wnid: str | None) -> Float32[np.ndarray, "rows dim"]:
+        """The vectors of a label of any kind, several where each synonym counts; none if nothing is known of it.
 
         Args:
             kind: of label vectors.
-            labels: what each is called and its noun; the words are taken where that is None or has no vector.
+            words: what it is called; taken where `wnid` is None or has no vector of its own.
         """
+        return self.vectors_of(kind, [(words, wnid)])[0]
+
+    def vectors_of(self, kind: str, labels: Sequence[tuple[str, str | None]]) -> list[Float32[np.ndarray, "rows dim"]]:
+        """The same of many labels, (words, wnid) each; what they share of hypernyms is worked out once."""
         of_nouns = self._of_nouns(kind, dict.fromkeys(wnid for _, wnid in labels if wnid is not None))
         return [rows if len(rows := of_nouns.get(wnid, ())) else self._of_words(kind, words) for words, wnid in labels]
 
@@ -241,8 +245,8 @@ def unknown(words: Words, label: str) -> str:
     """Why a label cannot be used, with what is spelt like it."""
     if words.by_class:
         near = words.near(label)
-        return (f"{quoted(label)} is no noun of WordNet, and this model has vectors by class alone, no word's; expected "
-                "nouns or wnids" + (f"; spelt like it: {', '.join(near)}" if near else ""))
+        return (f"{quoted(label)} is no noun of WordNet, and this model has vectors by class alone, no word's; "
+                "expected nouns or wnids" + (f"; spelt like it: {', '.join(near)}" if near else ""))
     missing = [word for word in words_of(label) if word not in words.terms and not words.senses(word)]
     parts = [label] if len(missing) == len(words_of(label)) or not missing else missing
     said = []
