@@ -7,7 +7,7 @@ from tests.model_world import picture
 from zeroshot.running.scratch import PROJECT
 
 UNNEEDED = {"scipy", "sklearn", "pandas", "nltk", "gensim", "dvc", "pydantic", "ruamel", "matplotlib", "starlette",
-            "jinja2", "torchvision", "timm", "sympy"}  # the little model's network is neither of torchvision nor of timm
+            "jinja2", "torchvision", "timm", "sympy"}  # its network is none of the last two's
 
 
 def test_one_picture_is_named_without_what_it_does_not_need(model_folder, tmp_path):
