@@ -7,12 +7,14 @@ HierSE (Li et al. 2015) is ConSE in a space where a label's vector holds its hyp
 seen labels' cosines are lowered by what suits best where the labels of a fold are kept out of the mixture and so play
 "unseen" (zeroshot/ranking/stacking.py), judged on seen classes' validation images; without these, by
 `handicap_without_val`. Not HierSE's either: `hierse_temperature` makes the softmax less sure, and with
-`hierse_csls_neighbours` hubs lose cosine too (zeroshot/ranking/csls.py), by the validation images of seen classes, so
-that no unseen image tells about another; the figures on seen images are transductive then.
+`hierse_csls_neighbours` hubs lose cosine too (zeroshot/ranking/csls.py). `hierse_hubs` says what tells them: the
+validation images of seen classes, so that no unseen image tells about another (the figures on seen images are
+transductive then), or without any image the classifier's rows, of which each stands for an image of its class.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pydantic
@@ -31,13 +33,14 @@ from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
 from zeroshot.images.index import VAL, ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
-from zeroshot.ranking.conse import Mixer
+from zeroshot.ranking.conse import Mixer, classifier_rows
 from zeroshot.ranking.csls import hubness, hubness_of
 from zeroshot.ranking.questions import Questions
 from zeroshot.ranking.rank_images import ImageValues, rank_images
 from zeroshot.ranking.stacking import HANDICAPS, Handicap, folds_of, harmonic_means, right_by_handicap
 
 CHUNK = 1024  # images at a time; fixed, for the same bits in every run
+LOOKING = "looking for hubs"
 
 
 class Params(StageParams):
@@ -45,6 +48,7 @@ class Params(StageParams):
     hierse_t: pydantic.PositiveInt
     hierse_temperature: pydantic.PositiveFloat
     hierse_csls_neighbours: int = pydantic.Field(ge=0)
+    hierse_hubs: Literal["val", "classes"]
     handicap: Handicap
     handicap_without_val: float = pydantic.Field(ge=0, le=2)
     folds: int = pydantic.Field(ge=2)
@@ -60,8 +64,8 @@ class Params(StageParams):
         return t
 
 
-def main(params: Params, *, features: Path, lemmas: Path, hypernyms: Path, index: Path, label_sets: Path, out: Path,
-         hierse: Path, metrics: Path) -> None:
+def main(params: Params, *, features: Path, cnn: Path, lemmas: Path, hypernyms: Path, index: Path, label_sets: Path,
+         out: Path, hierse: Path, metrics: Path) -> None:
     device = set_up(threads=params.threads, any_processor=params.any_processor)
     logits = Artifact(features / "logits.safetensors")
     questions = Questions(ImageIndex.read(index), read_label_sets(label_sets))
@@ -70,26 +74,43 @@ def main(params: Params, *, features: Path, lemmas: Path, hypernyms: Path, index
         mixer = Mixer.of(lemmas, outputs, t, device)
         rank_images(out / f"conse-{t}.safetensors", values, mixer.scorer(questions), questions)
     mixer = Mixer.of(hypernyms, outputs, params.hierse_t, device, params.hierse_temperature)
-    hubs = hubs_of(params, values, mixer, questions.index)
-    chosen = handicap_of(params, values, mixer, questions.index)
+    rows = rows_for_hubs(params, cnn, mixer, questions.index)
+    hubs = hubs_of(params, values, mixer, questions.index, rows)
+    chosen = handicap_of(params, values, mixer, questions.index, rows)
     rank_images(hierse, values, mixer.scorer(questions, chosen["seen_handicap"], hubs), questions)
     if is_first():
         write_json(metrics, {"hierse": chosen})
 
 
-def handicap_of(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex) -> dict[str, float]:
+def rows_for_hubs(params: Params, cnn: Path, mixer: Mixer, index: ImageIndex) -> Float[Tensor, "mixed width"] | None:
+    """The classifier's rows of the mixed labels, where these tell hubs; None where validation images do, or nothing."""
+    if not params.hierse_csls_neighbours or params.hierse_hubs == "val" and len(index.rows(VAL)):
+        return None
+    if params.hierse_hubs == "val":
+        print("rank_conse: no validation images to tell hubs by; the classifier's rows do, one for each seen class",
+              flush=True)
+    return classifier_rows(cnn).to(mixer.vectors.device)[mixer.columns]
+
+
+def handicap_of(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex,
+                rows: Float[Tensor, "mixed width"] | None) -> dict[str, float]:
     """The handicap by the settings, and what it gives on held-out classes, if it was chosen there."""
     if params.handicap != "auto":
         return {"seen_handicap": params.handicap}
     if len(index.rows(VAL)):
-        return choose_handicap(params, values, mixer, index)
+        return choose_handicap(params, values, mixer, index, rows)
     print("rank_conse: no validation images to choose HierSE's handicap by; it is "
           f"{params.handicap_without_val:g} (rank_conse.handicap_without_val)", flush=True)
     return {"seen_handicap": params.handicap_without_val}
 
 
-def choose_handicap(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex) -> dict[str, float]:
-    """The handicap that is best for seen labels when other seen ones play unseen; what it gives there."""
+def choose_handicap(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex,
+                    rows: Float[Tensor, "mixed width"] | None = None) -> dict[str, float]:
+    """The handicap that is best for seen labels when other seen ones play unseen; what it gives there.
+
+    Args:
+        rows: the classifier's, if these tell hubs.
+    """
     device, classes = mixer.vectors.device, len(mixer.columns)
     if classes < 2 * params.folds:
         raise InputError(f"params.yaml: `rank_conse.folds` is {params.folds}, for which {2 * params.folds} seen "
@@ -98,9 +119,13 @@ def choose_handicap(params: Params, values: ImageValues, mixer: Mixer, index: Im
     curves = []
     for f in range(params.folds):
         held, hubs = fold == f, torch.zeros(classes, device=device)
-        if params.hierse_csls_neighbours:  # as with unseen classes, of whose images none tells about hubs
-            others = (cosines[~held[true]] for true, cosines in on_val(values, mixer, index, held, "looking for hubs"))
-            hubs = torch.nan_to_num(hubness(others, params.hierse_csls_neighbours))
+        if params.hierse_csls_neighbours:  # as with unseen classes, of whose images and rows none tells about hubs
+            if rows is None:
+                told = (cosines[~held[true]] for true, cosines in on_val(values, mixer, index, held, LOOKING))
+            else:
+                others = mixer._replace(vectors=mixer.vectors[~held])
+                told = (points @ mixer.vectors.T for points in others.stand_ins(rows[~held]))
+            hubs = torch.nan_to_num(hubness(told, params.hierse_csls_neighbours))
         right = torch.zeros(len(HANDICAPS), classes, dtype=torch.float64, device=device)
         images = torch.zeros(classes, dtype=torch.int64, device=device)
         for true, cosines in on_val(values, mixer, index, held, "choosing the handicap"):
@@ -133,18 +158,19 @@ def chunks_of_val(values: ImageValues, index: ImageIndex, desc: str) -> Iterator
         yield start, min(start + CHUNK, val)
 
 
-def hubs_of(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex
-            ) -> Float32[np.ndarray, "labels"] | None:
-    """How near each label is to the validation images nearest to it; None where that is not asked for, or not known."""
+def hubs_of(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex,
+            rows: Float[Tensor, "mixed width"] | None = None) -> Float32[np.ndarray, "labels"] | None:
+    """How near each label is to the validation images nearest to it, or to what stands for them; None if not asked for.
+
+    Args:
+        rows: the classifier's, if these tell hubs.
+    """
     if not params.hierse_csls_neighbours:
         return None
-    if not len(index.rows(VAL)):
-        print("rank_conse: no validation images to tell hubs by; HierSE goes without `hierse_csls_neighbours`",
-              flush=True)
-        return None
     device = mixer.vectors.device
-    points = (F.normalize(mixer(torch.from_numpy(values.read(start, stop)).to(device)))
-              for start, stop in chunks_of_val(values, index, "looking for hubs"))
+    points = mixer.stand_ins(rows) if rows is not None else (
+        F.normalize(mixer(torch.from_numpy(values.read(start, stop)).to(device)))
+        for start, stop in chunks_of_val(values, index, LOOKING))
     return hubness_of(mixer.labels, torch.from_numpy(mixer.labels.vectors).to(device), points,
                       params.hierse_csls_neighbours)
 

@@ -91,8 +91,9 @@ def rank_images(world, out):
     rank_devise.main(rank_devise.Params(threads=1, any_processor=True), points=out / "points.safetensors",
                      label_vectors=lemmas, out=out / "devise.safetensors", **asked)
     rank_conse.main(rank_conse.Params(t=[1, 3], hierse_t=1, hierse_temperature=1.0,
-                                      hierse_csls_neighbours=0, handicap="auto", handicap_without_val=0.0, folds=2,
-                                      seed=0, threads=1, any_processor=True), features=out,
+                                      hierse_csls_neighbours=0, hierse_hubs="val", handicap="auto",
+                                      handicap_without_val=0.0, folds=2, seed=0, threads=1, any_processor=True),
+                    features=out, cnn=out / "cnn.safetensors",
                     lemmas=lemmas, hypernyms=world / "hypernyms.safetensors", out=out / "conse",
                     hierse=out / "hierse.safetensors", metrics=out / "conse.json", **asked)
     write_models(out / "models", Artifact(out / "features.safetensors").sha256, read_label_vectors(lemmas).sha256)

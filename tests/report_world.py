@@ -22,8 +22,9 @@ def build_ranked(folder: Path, vectors=None) -> Path:
     rank_softmax.main(rank_softmax.Params(threads=1), features=world / "features", **asked,
                       out=world / "rankings" / "softmax.safetensors")
     rank_conse.main(rank_conse.Params(t=[1, 2], hierse_t=1, hierse_temperature=1.0, hierse_csls_neighbours=0,
-                                      handicap=0, handicap_without_val=0.0, folds=2, seed=0, threads=1,
-                                      any_processor=True), features=world / "features",
+                                      hierse_hubs="val", handicap=0, handicap_without_val=0.0, folds=2, seed=0,
+                                      threads=1, any_processor=True), features=world / "features",
+                    cnn=world / "cnn.safetensors",
                     lemmas=world / "lemmas.safetensors", hypernyms=world / "hypernyms.safetensors",
                     out=world / "rankings" / "conse", hierse=world / "rankings" / "hierse.safetensors",
                     metrics=world / "metrics" / "rank_conse.json", **asked)

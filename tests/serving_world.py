@@ -131,7 +131,7 @@ def multipart(*files, **fields):
 
 def ask(port, path="/", body=None, method=None, **headers):
     """(status, headers, text) of an answer; `_` in a header's name stands for `-`."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = HTTPConnection("127.0.0.1", port, timeout=300)
     connection.request(method or ("GET" if body is None else "POST"), path, body,
                        {name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()

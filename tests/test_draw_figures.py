@@ -25,8 +25,9 @@ def world(tmp_path_factory):
     asked = {"features": world / "features", "index": world / "index", "label_sets": world / "label_sets"}
     rank_softmax.main(rank_softmax.Params(threads=1), out=world / "rankings" / "softmax.safetensors", **asked)
     rank_conse.main(rank_conse.Params(t=[1, 2], hierse_t=1, hierse_temperature=1.0,
-                                      hierse_csls_neighbours=0, handicap=0, handicap_without_val=0.0, folds=2, seed=0,
-                                      threads=1, any_processor=True), lemmas=world / "lemmas.safetensors",
+                                      hierse_csls_neighbours=0, hierse_hubs="val", handicap=0,
+                                      handicap_without_val=0.0, folds=2, seed=0, threads=1, any_processor=True),
+                    cnn=world / "cnn.safetensors", lemmas=world / "lemmas.safetensors",
                     hypernyms=world / "hypernyms.safetensors", out=world / "rankings" / "conse",
                     hierse=world / "rankings" / "hierse.safetensors",
                     metrics=world / "conse.json", **asked)

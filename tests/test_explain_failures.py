@@ -86,8 +86,9 @@ def test_from_rankings_on_disk(tmp_path):
     shared = {"features": world / "features", "index": world / "index", "label_sets": world / "label_sets"}
     rank_softmax.main(rank_softmax.Params(threads=1), **shared, out=world / "rankings" / "softmax.safetensors")
     rank_conse.main(rank_conse.Params(t=[1], hierse_t=1, hierse_temperature=1.0, hierse_csls_neighbours=0,
-                                      handicap=0, handicap_without_val=0.0, folds=2, seed=0, threads=1,
-                                      any_processor=True), **shared, lemmas=world / "lemmas.safetensors",
+                                      hierse_hubs="val", handicap=0, handicap_without_val=0.0, folds=2, seed=0,
+                                      threads=1, any_processor=True), **shared, cnn=world / "cnn.safetensors",
+                    lemmas=world / "lemmas.safetensors",
                     hypernyms=world / "hypernyms.safetensors", out=world / "rankings" / "conse",
                     hierse=world / "rankings" / "hierse.safetensors", metrics=world / "m.json")
     table = run(world)

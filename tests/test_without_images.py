@@ -111,7 +111,7 @@ class World:
                               models=here / "closed_form", features=here / "features",
                               label_vectors=here / "lemmas.safetensors", out=out, **read)
         rank_conse.main(rank_conse.Params(**{**CONSE, "handicap": "auto", "handicap_without_val": 0.25, **changes}),
-                        features=here / "features", lemmas=here / "lemmas.safetensors",
+                        features=here / "features", cnn=here / "cnn.safetensors", lemmas=here / "lemmas.safetensors",
                         hypernyms=here / "hypernyms.safetensors", out=out / "conse", hierse=out / "hierse.safetensors",
                         metrics=here / "conse.json", **read)
 
@@ -165,7 +165,7 @@ def test_without_any_image_every_stage_ends_well_and_nothing_is_measured(tmp_pat
     assert Artifact(tmp_path / "features" / "logits.safetensors").shape("logits") == (0, 3)
     assert "val_hit@1" not in world.read("cnn.json")
     world.learn()
-    world.rank()
+    world.rank(hierse_csls_neighbours=2)
     world.tell()
     for path in ("map", "network", "points", "closed_form/ridge", "rankings/devise", "rankings/eszsl"):
         with pytest.raises(NotMade, match="not made: no training images of a seen class"):
@@ -174,6 +174,8 @@ def test_without_any_image_every_stage_ends_well_and_nothing_is_measured(tmp_pat
     assert hierse.names == [] and world.read("conse.json")["hierse"] == {"seen_handicap": 0.25}
     assert world.read("headline/devise.json") == world.read("headline/hierse.json") == {}
     assert world.read("metrics/hierse/not_measured.json") == {"why": "no test images"}
+    bias = Artifact(tmp_path / "rankings" / "hierse.safetensors")["bias"]
+    assert len(set(bias.tolist())) > 3  # hubs are known without an image
     assert (tmp_path / "tables" / "overview.md").read_text() == (
         "Nothing was measured.\n\nNot measured, no test images: Softmax baseline, ConSE(1), HierSE.\nNot measured, no "
         "training images of a seen class with a vector: DeViSE, Ridge regression, ESZSL, Predicted exemplars.\n")
@@ -181,7 +183,8 @@ def test_without_any_image_every_stage_ends_well_and_nothing_is_measured(tmp_pat
     assert (tmp_path / "answers.png").stat().st_size and (tmp_path / "hit.png").stat().st_size
     said = capsys.readouterr().out
     for words in ("train: no images (its role is null)", "no validation images to choose HierSE's handicap by; it is "
-                  "0.25", "draw_figures: no test images", "DeViSE is not measured: no training images"):
+                  "0.25", "no validation images to tell hubs by", "draw_figures: no test images",
+                  "DeViSE is not measured: no training images"):
         assert words in said
 
 

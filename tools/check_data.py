@@ -1,14 +1,16 @@
-"""`make check-data`: is the data there that params.yaml names, and what will a run cost? Under a minute, no changes.
+"""`make check-data`: is the data there that params.yaml names, and what will a run cost? Under a minute.
 
 Checks every section of params.yaml, the network that it names and all that the stages read from outside, lists some
 classes of each role, decodes some of their images, tokenises some of the text, and trains the CNN for some seconds; the
-rest is multiplication (tools/estimate_cost.py).
+rest is multiplication (tools/estimate_cost.py). Changes nothing, but that it has DVC make data/taxonomy, seconds of any
+run, where it is not there: classes cannot be told without it.
 Exit status 1 if something is missing or wrong.
 """
 
 import os
 import resource
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -43,6 +45,7 @@ from zeroshot.text.lexicon import MultiwordTerms
 from zeroshot.text.pieces import words_of_task
 from zeroshot.text.sources import BOUNDARY, text_files
 
+TAXONOMY = Path("data/taxonomy")
 LISTED = 12  # classes of each role that are listed
 DECODED = 16  # images of each of these that are decoded
 CHAINS = 82_000  # nouns, each of which makes a sentence of hypernyms
@@ -57,9 +60,11 @@ def main() -> int:
     params, faults = check_params(bodies)
     if not faults:  # of settings; else there is no saying what data they ask for
         faults = linked_outs(bodies) + missing_inputs(bodies, params)
-        found, unfit = look_at_all(params)
-        faults += unfit
-        faults += look_at_weights(params) + look_at_vectors(params)
+        faults += (unmade := make_taxonomy())
+        if not unmade:
+            found, unfit = look_at_all(params)
+            faults += unfit
+            faults += look_at_weights(params) + look_at_vectors(params)
     for fault in dict.fromkeys(faults):
         print(f"MISSING or wrong: {fault}")
     if not faults:
@@ -68,6 +73,17 @@ def main() -> int:
             print(f"WARNING: {warning}")
         print_costs(params, *found)
     return 1 if faults else 0
+
+
+def make_taxonomy() -> list[str]:
+    """Have data/taxonomy made if it is not there, as on a fresh clone; what went wrong, if anything."""
+    if (TAXONOMY / "nouns.tsv").exists():
+        return []
+    print(f"{TAXONOMY}: not built yet; `dvc repro build_taxonomy` does that now", flush=True)
+    if subprocess.run([sys.executable, "-m", "dvc", "repro", "--quiet", "build_taxonomy"]).returncode:
+        return [f"{TAXONOMY}: could not be built, as said above, so classes cannot be checked; mend that, or wait for "
+                "the `dvc` that is running, and check again"]
+    return []
 
 
 def look_at_all(params: dict[str, dict]) -> tuple[tuple[Found | None, int | None], list[str]]:
@@ -87,10 +103,7 @@ def look_at_all(params: dict[str, dict]) -> tuple[tuple[Found | None, int | None
 def look_at_images(params: dict[str, dict], text: Text) -> Found:
     """Count classes, list some, decode some; raises InputError as index_images would."""
     settings = Params.model_validate(params["index_images"])
-    taxonomy, root = Path("data/taxonomy"), Path(settings.images)
-    if not (taxonomy / "nouns.tsv").exists():
-        raise InputError(f"{taxonomy}: not built yet, so wnids cannot be checked; "
-                         "`dvc repro build_taxonomy` (seconds)")
+    taxonomy, root = TAXONOMY, Path(settings.images)
     if settings.source == "demo":
         seen, unseen = read_demo_classes(Path(settings.demo.classes), read_taxonomy(taxonomy))
         classes = {"train": len(seen), "val": len(seen), "unseen": len(unseen), "seen": len(seen)}
@@ -125,7 +138,7 @@ def look_at_images(params: dict[str, dict], text: Text) -> Found:
 
 
 def cifar_of(settings: Params) -> Cifar:
-    return choose_cifar(settings, Path(settings.images), read_taxonomy(Path("data/taxonomy")), Path(settings.names),
+    return choose_cifar(settings, Path(settings.images), read_taxonomy(TAXONOMY), Path(settings.names),
                         Path(settings.seen), Path(settings.split.list), published=settings.cifar.md5 == "published")
 
 
@@ -166,7 +179,7 @@ def look_at_vectors(params: dict[str, dict]) -> list[str]:
 
 def seen_classes(params: dict[str, dict]) -> list[str]:
     """Sorted wnids of the seen classes; none where they cannot be known, which another fault says."""
-    settings, taxonomy = Params.model_validate(params["index_images"]), Path("data/taxonomy")
+    settings, taxonomy = Params.model_validate(params["index_images"]), TAXONOMY
     try:
         if settings.source == "demo":
             return sorted(read_demo_classes(Path(settings.demo.classes), read_taxonomy(taxonomy))[0])
@@ -204,9 +217,9 @@ def decodes(data: bytes, side: int) -> bool:
 
 def look_at_text(params: dict[str, dict]) -> Text:
     """Tokenise some of each text and scale up; raises InputError as prepare_corpus would."""
-    settings, taxonomy = prepare_corpus.Params.model_validate(params["prepare_corpus"]), Path("data/taxonomy")
+    settings, taxonomy = prepare_corpus.Params.model_validate(params["prepare_corpus"]), TAXONOMY
     sources = prepare_corpus.sources_of(settings, Path(settings.text), Path(settings.also.text), taxonomy)
-    # What is not there is a fault already, or WordNet's before there is a data/taxonomy.
+    # What is not there is a fault already.
     texts = [look_at_source(source, settings) for source in sources
              if source.kind != "chains" and source.place.exists()]
     chains = CHAINS * settings.chains.times * (settings.chains.length + 1)

@@ -10,13 +10,16 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse
 from jaxtyping import Int32
 
 from zeroshot.base.files import atomic_write
 from zeroshot.console.errors import InputError
+
+if TYPE_CHECKING:
+    import scipy.sparse
 
 WNID = re.compile(r"n\d{8}")
 REMEDY = "delete the folder and `dvc repro build_taxonomy`"
@@ -67,8 +70,10 @@ class Taxonomy:
         """Edges as rows (child, parent), those of instances last (left out if `instances` is false)."""
         return np.concatenate([self.kinds, self.instances]) if instances else self.kinds
 
-    def graph(self, instances: bool = True, directed: bool = False) -> scipy.sparse.csr_matrix:
+    def graph(self, instances: bool = True, directed: bool = False) -> "scipy.sparse.csr_matrix":
         """Boolean adjacency [nouns, nouns]: child -> parent if `directed`, else both ways."""
+        import scipy.sparse  # a tenth of the time that naming takes to start, which needs no graph
+
         child, parent = self.hypernyms(instances).T
         if not directed:
             child, parent = np.concatenate([child, parent]), np.concatenate([parent, child])

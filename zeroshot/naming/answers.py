@@ -10,8 +10,8 @@ class Answer(NamedTuple):
     Attributes:
         words: what the label is called: WordNet's names, or yours.
         wnid: its synset; None for a label of your own that is no noun of WordNet.
-        score: the cosine to the picture's point, less the handicap of a seen label, in -1..1 and a little below; of
-            `softmax` its logit.
+        score: the cosine to the picture's point, less the handicap of a seen label and half of a label's hubness, where
+            the run has these; in -1..1 and a little beyond. Of `softmax` the logit.
         seen: whether the model was trained on pictures of it.
         path: names of its hypernyms, the nearest first, up to the root.
         gloss: what it means, cut short.

@@ -107,9 +107,11 @@ def own_vectors(words: Words, kind: str, own: Iterable[OwnLabel]) -> Vectors:
     Raises:
         InputError: nouns that no text has named.
     """
-    rows = [words.vectors(kind, label.words, label.wnid) for label in own]
+    rows = words.vectors_of(kind, [(label.words, label.wnid) for label in own])
     if lost := [label for label, found in zip(own, rows, strict=True) if not len(found)]:
         shown = ", ".join(f"{label.words} ({label.wnid})" for label in lost[:SHOWN])
-        raise InputError(f"{len(lost):,} of the labels have no vector, since no text that the model has read names "
-                         f"them: {shown}{', ...' if len(lost) > SHOWN else ''}; leave them out, or use other words")
+        why = ("the vectors that the model was made of, by class, have none of them" if words.by_class else
+               "no text that the model has read names them")
+        raise InputError(f"{len(lost):,} of the labels have no vector, since {why}: {shown}"
+                         f"{', ...' if len(lost) > SHOWN else ''}; leave them out, or use other words")
     return Vectors(np.concatenate(rows), np.repeat(np.arange(len(rows), dtype=np.int32), list(map(len, rows))))

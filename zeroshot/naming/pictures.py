@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from zeroshot.base.params import read_yaml
 from zeroshot.base.signatures import HEAD, is_image, is_named_image, said_of
 from zeroshot.console.errors import InputError, quoted
 from zeroshot.image_sets.archives import list_tar, litter
@@ -129,6 +128,8 @@ def _of_index(folder: Path, images: Path | None) -> list[Picture]:
 
 
 def _images_in_params(folder: Path) -> Path:
+    from zeroshot.base.params import read_yaml  # pydantic, which nothing else here needs
+
     try:
         return Path(read_yaml(Path("params.yaml"))["index_images"]["images"])
     except (InputError, KeyError, TypeError):

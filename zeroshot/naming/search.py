@@ -39,7 +39,7 @@ class Search:
         if not parts:
             raise InputError(f"search for {words!r}: no word; expected terms or names of labels")
         about = model.folder.about["models"][self.model_name]
-        found = [model.words.vectors(about["labels"], part, wnid) for part, wnid in parts]
+        found = model.words.vectors_of(about["labels"], parts)
         if lost := [part for (part, _), rows in zip(parts, found, strict=True) if not len(rows)]:
             raise InputError(f"search for {words!r}: no text that the model has read names {', '.join(lost)}")
         rows = [rows[0] for rows in found]

@@ -2,14 +2,23 @@
 
 import bisect
 import difflib
+from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float16, Float32
+from jaxtyping import Float16, Float32, Float64
 
 from zeroshot.console.errors import InputError, quoted
-from zeroshot.labels.embedding import UnitVectors, embed, embedded, known_words, unit, with_hypernyms
+from zeroshot.labels.embedding import (
+    UnitVectors,
+    embed,
+    embedded,
+    known_words,
+    named_as_keyed,
+    unit,
+    with_hypernyms,
+)
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.naming.folder import ModelFolder
 from zeroshot.taxonomy import WNID, Taxonomy, read_taxonomy
@@ -30,10 +39,10 @@ class Noun(NamedTuple):
 
 
 class Terms(UnitVectors):
-    """Unit vectors by term, all spelt as ours."""
+    """Unit vectors by term, all spelt as ours; `terms` in the file's order."""
 
     def __init__(self, terms: list[str], vectors: Float16[np.ndarray, "terms dim"]):
-        self._vectors, self.dim = vectors, vectors.shape[1]
+        self.terms, self._vectors, self.dim = terms, vectors, vectors.shape[1]
         self._row = {term: row for row, term in enumerate(terms)}
         self._unit = lru_cache(CACHED)(super().__getitem__)
 
@@ -109,6 +118,15 @@ class Words:
         artifact = self._folder.artifact("terms.safetensors")
         return Terms(artifact.meta["terms"], artifact["vectors"])
 
+    @cached_property
+    def by_class(self) -> bool:
+        """Whether the vectors are by class: a noun's only name is its wnid then, and other words have none."""
+        return self._keyed[1] > 0
+
+    @cached_property
+    def _keyed(self) -> tuple[Taxonomy, int]:
+        return named_as_keyed(self.taxonomy, self.terms)
+
     def label_vectors(self, kind: str) -> LabelVectors:
         """Of the run's labels: `lemmas` or `hypernyms`."""
         if kind not in self._vectors:
@@ -122,8 +140,14 @@ class Words:
             kind: of label vectors.
             words: what it is called; taken where `wnid` is None or has no vector of its own.
         """
-        if wnid is not None and len(rows := self._of_noun(kind, wnid)):
-            return rows
+        return self.vectors_of(kind, [(words, wnid)])[0]
+
+    def vectors_of(self, kind: str, labels: Sequence[tuple[str, str | None]]) -> list[Float32[np.ndarray, "rows dim"]]:
+        """The same of many labels, (words, wnid) each; what they share of hypernyms is worked out once."""
+        of_nouns = self._of_nouns(kind, dict.fromkeys(wnid for _, wnid in labels if wnid is not None))
+        return [rows if len(rows := of_nouns.get(wnid, ())) else self._of_words(kind, words) for words, wnid in labels]
+
+    def _of_words(self, kind: str, words: str) -> Float32[np.ndarray, "rows dim"]:
         parts = self.parts(words)
         mean = [unit(np.mean([self.terms[part] for part in parts], axis=0))] if parts else []
         return self._centered(kind, embedded(mean, "words", parts, self.terms.dim).vectors)
@@ -132,25 +156,37 @@ class Words:
         """The terms whose mean stands for words: the term itself, or its words if all are known; else none."""
         return [term] if (term := term_of(words)) in self.terms else known_words(term, self.terms)
 
-    def _of_noun(self, kind: str, wnid: str) -> Float32[np.ndarray, "rows dim"]:
-        labels = self.label_vectors(kind)
-        if (label := labels.index.get(wnid)) is not None and labels.has_vector[label]:
-            first, stop = np.searchsorted(labels.row_label, [label, label + 1])
-            return labels.vectors[first:stop]
-        if wnid not in self.taxonomy.index:
-            return np.zeros((0, self.terms.dim), np.float32)
-        how = self._folder.about["embedded"]
-        found = embed(self.taxonomy, self.terms, wnid, how["synonyms"], how["fallback"])
-        if kind == "hypernyms" and len(found.vectors):
-            found, = with_hypernyms(self.taxonomy, self.terms, [wnid], [found], how["synonyms"], how["hypernyms"])
-        return self._centered(kind, found.vectors)
+    def _of_nouns(self, kind: str, wnids: Iterable[str]) -> dict[str, Float32[np.ndarray, "rows dim"]]:
+        """wnid -> vectors, of those that have any: the run's own, and others as embed_labels would have made them."""
+        labels, found, others = self.label_vectors(kind), {}, []
+        for wnid in wnids:
+            if (label := labels.index.get(wnid)) is not None and labels.has_vector[label]:
+                first, stop = np.searchsorted(labels.row_label, [label, label + 1])
+                found[wnid] = labels.vectors[first:stop]
+            elif wnid in self.taxonomy.index:
+                others.append(wnid)
+        if not others:
+            return found
+        how, nouns = self._folder.about["embedded"], self._keyed[0]
+        made = {wnid: embed(nouns, self.terms, wnid, how["synonyms"], how["fallback"]) for wnid in others}
+        made = {wnid: label for wnid, label in made.items() if len(label.vectors)}
+        if kind == "hypernyms":
+            lifted = with_hypernyms(nouns, self.terms, list(made), list(made.values()), how["synonyms"],
+                                    how["hypernyms"])
+            made = dict(zip(made, lifted, strict=True))
+        return found | {wnid: self._centered(kind, label.vectors) for wnid, label in made.items()}
 
     def _centered(self, kind: str, rows: Float32[np.ndarray, "rows dim"]) -> Float32[np.ndarray, "rows dim"]:
         """Less the mean of the seen labels', where the run's are."""
-        mean = np.array(self._folder.about["embedded"]["means"].get(kind, []))
-        if not len(mean):
+        mean = self._means.get(kind)
+        if mean is None:
             return rows
         return np.array([unit(row - mean) for row in rows], np.float32).reshape(rows.shape)
+
+    @cached_property
+    def _means(self) -> dict[str, Float64[np.ndarray, "dim"]]:
+        """Kind -> the mean of its seen labels' vectors; none where labels are not centred."""
+        return {kind: np.array(mean) for kind, mean in self._folder.about["embedded"]["means"].items()}
 
     def near(self, word: str) -> list[str]:
         """Known words that are spelt like an unknown one."""
@@ -207,6 +243,10 @@ def _meaning(words: Words, wnid: str) -> str:
 
 def unknown(words: Words, label: str) -> str:
     """Why a label cannot be used, with what is spelt like it."""
+    if words.by_class:
+        near = words.near(label)
+        return (f"{quoted(label)} is no noun of WordNet, and this model has vectors by class alone, no word's; "
+                "expected nouns or wnids" + (f"; spelt like it: {', '.join(near)}" if near else ""))
     missing = [word for word in words_of(label) if word not in words.terms and not words.senses(word)]
     parts = [label] if len(missing) == len(words_of(label)) or not missing else missing
     said = []

@@ -1,18 +1,24 @@
 """ConSE: the label vectors of the likeliest seen labels, mixed by their probabilities (Norouzi et al. 2014)."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Int
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor
 
+from zeroshot.base.artifacts import Artifact
 from zeroshot.console.errors import InputError
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.ranking.nearest import nearest_labels
 from zeroshot.ranking.questions import Questions
 from zeroshot.ranking.rank_images import Scorer
+
+ROWS = 1024  # of a classifier at a time
+LEAST = 1e-6  # weight, for a row of zeros to mix something
 
 
 class Mixer(NamedTuple):
@@ -59,6 +65,19 @@ class Mixer(NamedTuple):
             logits = logits.masked_fill(without, -torch.inf)
         return conse_mixture(logits.softmax(dim=1), self.vectors, self.t)
 
+    def stand_ins(self, rows: Float[Tensor, "mixed width"]) -> Iterator[Float[Tensor, "some dim"]]:
+        """What stands for images where there are none: a point of unit length for each mixed label, some at a time.
+
+        An image is mixed from what the classifier takes for each other, its labels' rows being alike; so is its
+        stand-in: from the T labels whose rows have the largest cosine to its label's own, with these as weights.
+
+        Args:
+            rows: the classifier's, of the mixed labels.
+        """
+        rows = F.normalize(rows)
+        for some in rows.split(ROWS):
+            yield F.normalize(conse_mixture((some @ rows.T).clamp(min=LEAST), self.vectors, self.t))
+
     def scorer(self, questions: Questions, handicap: float = 0.0, hubs: Float32[np.ndarray, "labels"] | None = None
                ) -> Scorer:
         """Names images by the labels nearest to f(x).
@@ -88,3 +107,10 @@ def conse_mixture(probabilities: Float32[Tensor, "images seen"], vectors: Float3
     likeliest = probabilities.topk(min(t, probabilities.shape[1]), dim=1)
     weights = torch.zeros_like(probabilities).scatter(1, likeliest.indices, likeliest.values)
     return weights @ vectors / likeliest.values.sum(dim=1, keepdim=True)
+
+
+def classifier_rows(cnn: Path) -> Float[Tensor, "outputs width"]:
+    """The last layer's weights of a CNN, a row an output. Raises InputError as `Artifact` does."""
+    artifact = Artifact(cnn)
+    name = next(name for name in artifact.names() if name.startswith("classifier.") and name.endswith("weight"))
+    return torch.from_numpy(artifact[name]).flatten(1)

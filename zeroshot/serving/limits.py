@@ -9,8 +9,8 @@ PICTURES = 10  # a request
 PIXELS = 64_000_000  # a picture: 1 GB of memory at most (RGBA), while it is decoded
 PLACES = 16  # one at work, the others waiting
 CONNECTIONS = 100  # at the same time
-FIELD_BYTES = 1 * MEBI
-LABELS = 5_000
+FIELD_BYTES = 8 * MEBI  # the labels, in the main
+LABELS = 50_000
 WORDS = 200  # signs that are searched for
 TOP = 20
 

@@ -1,0 +1,83 @@
+"""Labels of one's own: very many, on the page too; and where the model's vectors are by class."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+
+import zeroshot
+from tests.model_world import DIM, TERMS, WNID, build_parts, export, picture
+from tests.serving_world import picture as png
+from tests.serving_world import post, running
+from zeroshot.console.errors import InputError
+from zeroshot.labels import embedding
+from zeroshot.serving.answers import Asked
+from zeroshot.serving.models import ServedModel
+from zeroshot.terms.vectors import TermVectors, write_term_vectors
+
+MANY = [" ".join(words) for words in itertools.islice(itertools.product(TERMS, repeat=5), 50_000)]
+
+
+def test_fifty_thousand_labels_are_uploaded_with_a_picture(model_folder):
+    """By a request as browsers send it, with over a megabyte of labels; one more is refused with a sentence."""
+    served = ServedModel(zeroshot.load_model(model_folder))
+    fields = {"model": "hierse", "top": "3", "headers": {"X-Fragment": "1"}}
+    with running(served) as port:
+        status, _, text = post(port, ("a.png", png()), labels=",\r\n".join(MANY), **fields)
+        assert status == 200, text[:300]
+        assert post(port, ("a.png", png()), labels=",".join([*MANY, "striped"]), **fields)[0] == 413
+    shown = re.findall('class="words"[^>]*>([^<]+)<', text)
+    _, (column,) = served.name(png(), Asked(("hierse",), "", 3, tuple(MANY)))  # of the labels that are kept ready
+    assert shown == [line.words for line in column.lines] and len(set(shown)) == 3 and set(shown) <= set(MANY)
+    assert len(",".join(MANY)) > 1 << 20
+
+
+def test_nouns_outside_the_run_are_worked_out_together(model_folder, monkeypatch):
+    """Their hypernyms' vectors are those that each has alone, and are made once for all."""
+    words, nouns = zeroshot.load_model(model_folder).words, [WNID["tapir"], WNID["crane machine"]]
+    alone = [words.vectors("hypernyms", "", wnid) for wnid in nouns]
+    calls = []
+    embed = embedding.embed
+    monkeypatch.setattr(embedding, "embed", lambda *given: calls.append(given[2]) or embed(*given))
+    together = zeroshot.load_model(model_folder).words.vectors_of("hypernyms", [("", wnid) for wnid in nouns])
+    assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
+    assert len(alone[0]) == len(alone[1]) == 1 and sorted(calls) == sorted(set(calls))
+
+
+@pytest.fixture(scope="module")
+def by_class(tmp_path_factory):
+    """A model whose vectors are keyed by wnid; of the nouns that are no labels it has the tapir's alone."""
+    parts = build_parts(tmp_path_factory.mktemp("parts"))
+    keyed = [wnid for name, wnid in WNID.items() if name not in ("crane machine", "entity")]
+    vectors = np.random.default_rng(2).normal(size=(len(keyed), DIM)).astype(np.float32)
+    write_term_vectors(parts / "terms", TermVectors(keyed, np.arange(len(keyed), 0, -1), vectors))
+    model = zeroshot.load_model(export(parts, tmp_path_factory.mktemp("by class") / "model"))
+    return model, dict(zip(keyed, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), strict=True))
+
+
+def test_vectors_by_class_name_nouns_that_are_no_labels_of_the_run(by_class):
+    model, vectors = by_class
+    assert model.words.by_class
+    (named,) = model.name(picture(0), "tapir, dog, husky")
+    assert {answer.words for answer in named.answers["hierse"]} == {"tapir", "dog", "husky"}
+    tapir = model.words.vectors("lemmas", "tapir", WNID["tapir"])
+    np.testing.assert_allclose(tapir[0], vectors[WNID["tapir"]], atol=1e-3)  # exported in half precision
+    lifted = model.words.vectors("hypernyms", "tapir", WNID["tapir"])
+    mixed = vectors[WNID["tapir"]] + vectors[WNID["animal"]]  # entity has none
+    np.testing.assert_allclose(lifted[0], mixed / np.linalg.norm(mixed), atol=1e-3)
+
+
+@pytest.mark.parametrize("labels, said", [
+    ("zedonk, dog", "'zedonk' is no noun of WordNet, and this model has vectors by class alone"),
+    ("striped dog", "no noun of WordNet"), ("tapirr", "expected nouns or wnids; spelt like it: tapir"),
+    ("crane, dog", "1 of the labels have no vector, since the vectors that the model was made of, by class, have none "
+                   "of them: crane")])
+def test_other_labels_are_refused_in_one_line(by_class, labels, said):
+    with pytest.raises(InputError) as refusal:
+        by_class[0].name(picture(0), labels)
+    assert said in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+def test_vectors_by_term_are_not_by_class(model_folder):
+    assert not zeroshot.load_model(model_folder).words.by_class
