@@ -11,6 +11,7 @@ from jaxtyping import Float16, Float32
 from zeroshot.console.errors import InputError, quoted
 from zeroshot.labels.embedding import UnitVectors, embed, embedded, known_words, unit, with_hypernyms
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
+from zeroshot.labels.retrofitting import NOT_RETROFITTED, Draw, retrofitting
 from zeroshot.naming.folder import ModelFolder
 from zeroshot.taxonomy import WNID, Taxonomy, read_taxonomy
 from zeroshot.terms.spelling import term_of, words_of
@@ -140,10 +141,16 @@ class Words:
         if wnid not in self.taxonomy.index:
             return np.zeros((0, self.terms.dim), np.float32)
         how = self._folder.about["embedded"]
-        found = embed(self.taxonomy, self.terms, wnid, how["synonyms"], how["fallback"])
+        found = self._draw(wnid, embed(self.taxonomy, self.terms, wnid, how["synonyms"], how["fallback"]))
         if kind == "hypernyms" and len(found.vectors):
-            found, = with_hypernyms(self.taxonomy, self.terms, [wnid], [found], how["synonyms"], how["hypernyms"])
+            found, = with_hypernyms(self.taxonomy, self.terms, [wnid], [found], how["synonyms"], how["hypernyms"],
+                                    self._draw)
         return self._centered(kind, found.vectors)
+
+    @cached_property
+    def _draw(self) -> Draw:
+        how = self._folder.about["embedded"]
+        return retrofitting(self.taxonomy, self.terms, how["synonyms"], **how.get("retrofit", NOT_RETROFITTED))
 
     def _centered(self, kind: str, rows: Float32[np.ndarray, "rows dim"]) -> Float32[np.ndarray, "rows dim"]:
         """Less the mean of the seen labels', where the run's are."""
