@@ -3,7 +3,8 @@
 A label is a set of synonyms ("kit fox", "Vulpes macrotis"), each a term that the text may or may not hold. Which of
 their vectors stand for the label, and what is done where the text has none, are params; by default such a label has no
 vector, is no candidate, and is counted. A file of vectors by class, whose keys are wnids, takes the terms' place. Terms
-are made unit length before they are averaged, label vectors after.
+are made unit length before they are averaged, label vectors after. With `retrofit` WordNet's hypernyms and hyponyms
+draw them to each other first (zeroshot/labels/retrofitting.py), which the papers do not.
 Writes three files for the same labels: lemmas.safetensors, for the papers' models; hypernyms.safetensors, in which each
 vector has its hypernyms' mixed in, which the papers do not; random.safetensors, random unit vectors, one a label, for
 DeViSE's random-embedding baseline. Seconds, plus reading the term vectors.
@@ -23,6 +24,7 @@ from zeroshot.console.errors import InputError
 from zeroshot.labels.embedding import (
     Embedded,
     UnitVectors,
+    as_embedded,
     centered,
     embed,
     named_as_keyed,
@@ -32,6 +34,7 @@ from zeroshot.labels.embedding import (
 )
 from zeroshot.labels.label_sets import LABEL_SETS, read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, write_label_vectors
+from zeroshot.labels.retrofitting import retrofitting
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 from zeroshot.terms.spelling import term_of
 from zeroshot.terms.vectors import read_term_vectors
@@ -40,11 +43,17 @@ WAYS = ("term", "words", "hypernym", "without")  # how a label came by its vecto
 LISTED = 200  # ambiguous terms in the report
 
 
+class Retrofit(StageParams):
+    iterations: int = pydantic.Field(ge=0)
+    weight: float = pydantic.Field(gt=0)
+
+
 class Params(StageParams):
     vectors: str
     member: str
     synonyms: Literal["first", "mean", "best"]
     fallback: Literal["none", "words", "hypernym"]
+    retrofit: Retrofit
     hypernyms: float = pydantic.Field(ge=0)
     center: bool
     seed: Seed
@@ -59,13 +68,14 @@ def main(params: Params, *, taxonomy: Path, label_sets: Path, term_vectors: Path
     read = read_term_vectors(term_vectors, lambda name: term_of(name) in wanted, params.member)
     nouns, by_class = named_as_keyed(nouns, read)
     terms = UnitVectors(read, wanted)
-    labels = [embed(nouns, terms, wnid, params.synonyms, params.fallback) for wnid in wnids]
-    lifted = with_hypernyms(nouns, terms, wnids, labels, params.synonyms, params.hypernyms)
+    draw = retrofitting(nouns, terms, params.synonyms, **params.retrofit.model_dump())
+    labels = [draw(wnid, embed(nouns, terms, wnid, params.synonyms, params.fallback)) for wnid in wnids]
+    lifted = with_hypernyms(nouns, terms, wnids, labels, params.synonyms, params.hypernyms, draw)
     if params.center:
         labels, lifted = (centered(some, np.isin(wnids, sets["seen"]).tolist()) for some in (labels, lifted))
     ways = {wnid: label.way for wnid, label in zip(wnids, labels, strict=True)}
     check_some_have_vectors(sets, ways, term_vectors)
-    meta = params.model_dump(exclude={"hypernyms", "seed"})
+    meta = params.model_dump(exclude={"hypernyms", "seed"} | ({"retrofit"} if draw is as_embedded else set()))
     meta["terms"] = sha256_of(term_vectors / "sha256.txt" if term_vectors.is_dir() else term_vectors)
     found = pack(wnids, labels, meta)
     write_label_vectors(out / "lemmas.safetensors", found)

@@ -30,6 +30,7 @@ from zeroshot.images.index import INDEX_FILE, PIXELS_FILE
 from zeroshot.labels.embedding import UnitVectors, embed, named_as_keyed, wanted_terms, with_hypernyms
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, all_labels, memberships, read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
+from zeroshot.labels.retrofitting import NOT_RETROFITTED, retrofitting
 from zeroshot.naming.card import Source, write_card
 from zeroshot.naming.folder import write_manifest
 from zeroshot.taxonomy import Taxonomy, read_taxonomy, write_taxonomy
@@ -248,12 +249,14 @@ def how_embedded(vectors: dict[str, LabelVectors], nouns: Taxonomy, terms: TermV
     """What embed_labels did, for labels that it did not see: its settings, and the means that it subtracted."""
     meta = vectors["hypernyms"].meta
     how = {name: meta[name] for name in ("synonyms", "fallback", "hypernyms")}
+    how |= {name: meta[name] for name in ("retrofit",) if name in meta}
     if not meta["center"]:
         return {**how, "means": {}}
     nouns, _ = named_as_keyed(nouns, terms)
     unit = UnitVectors(terms, wanted_terms(nouns))
-    labels = [embed(nouns, unit, wnid, how["synonyms"], how["fallback"]) for wnid in seen]
-    lifted = with_hypernyms(nouns, unit, seen, labels, how["synonyms"], how["hypernyms"])
+    draw = retrofitting(nouns, unit, how["synonyms"], **how.get("retrofit", NOT_RETROFITTED))
+    labels = [draw(wnid, embed(nouns, unit, wnid, how["synonyms"], how["fallback"])) for wnid in seen]
+    lifted = with_hypernyms(nouns, unit, seen, labels, how["synonyms"], how["hypernyms"], draw)
     return {**how, "means": {kind: np.mean([label.vectors[0] for label in some if len(label.vectors)], axis=0).tolist()
                              for kind, some in zip(KINDS, (labels, lifted), strict=True)}}
 

@@ -76,7 +76,7 @@ def inputs(tmp_path):
 
 def run(folder, vectors="terms", **changed):
     params = {"vectors": vectors, "member": "", "synonyms": "first", "fallback": "none", "hypernyms": 1.0,
-              "center": False, "seed": 0} | changed
+              "retrofit": {"iterations": 0, "weight": 1.0}, "center": False, "seed": 0} | changed
     main(Params(**params), taxonomy=folder / "taxonomy", label_sets=folder / "label_sets",
          term_vectors=folder / vectors, out=folder / "labels", metrics=folder / "m.json", ambiguous=folder / "a.md")
     return [read_label_vectors(folder / "labels" / f"{name}.safetensors") for name in ("lemmas", "random", "hypernyms")]

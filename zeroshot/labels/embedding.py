@@ -123,19 +123,27 @@ def chosen(lemmas: Iterable[str], parts_of: Callable[[str], list[str]], terms: U
     return vectors, [part for parts in pieces for part in parts]
 
 
+def as_embedded(_: str, found: Embedded) -> Embedded:
+    """A noun's vectors as they are, where they are not retrofitted."""
+    return found
+
+
 def with_hypernyms(nouns: Taxonomy, terms: UnitVectors, wnids: list[str], labels: list[Embedded], synonyms: str,
-                   weight: float) -> list[Embedded]:
+                   weight: float, draw: Callable[[str, Embedded], Embedded] = as_embedded) -> list[Embedded]:
     """Every vector t with its hypernyms' mixed in: t'(y) = t(y) + weight * mean of t'(h) over y's hypernyms h.
 
     All, the mean too, are taken at unit length, so that at weight 1 an ancestor's say halves with every edge (after
     HierSE, Li et al. 2015). A hypernym that no text names passes on what its own hypernyms say.
+
+    Args:
+        draw: what the labels' vectors went through after `embed` (zeroshot.labels.retrofitting); hypernyms' do as well.
     """
     def above(noun: str) -> np.ndarray:
         return unit(np.mean([mixed(parent) for parent in nouns.parents[noun]] or [np.zeros(terms.dim)], axis=0))
 
     @functools.cache
     def mixed(noun: str) -> np.ndarray:
-        own = embed(nouns, terms, noun, synonyms, "none").vectors
+        own = draw(noun, embed(nouns, terms, noun, synonyms, "none")).vectors
         return unit((unit(own.mean(0)) if len(own) else 0) + weight * above(noun))
 
     return [embedded([unit(vector + weight * above(wnid)) for vector in label.vectors], label.way, label.terms,

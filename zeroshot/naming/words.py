@@ -2,7 +2,7 @@
 
 import bisect
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -11,7 +11,9 @@ from jaxtyping import Float16, Float32, Float64
 
 from zeroshot.console.errors import InputError, quoted
 from zeroshot.labels.embedding import (
+    Embedded,
     UnitVectors,
+    as_embedded,
     embed,
     embedded,
     known_words,
@@ -26,7 +28,7 @@ from zeroshot.terms.spelling import term_of, words_of
 
 NEAR = 3  # spellings shown of an unknown word
 CACHED = 1 << 14  # vectors
-OTHERS, GLOSS = 2, 40  # other meanings shown of a word; signs of each
+OTHERS, GLOSS = 2, 40  # other meanings shown of a word; characters of each
 
 
 class Noun(NamedTuple):
@@ -168,13 +170,22 @@ class Words:
         if not others:
             return found
         how, nouns = self._folder.about["embedded"], self._keyed[0]
-        made = {wnid: embed(nouns, self.terms, wnid, how["synonyms"], how["fallback"]) for wnid in others}
+        made = {wnid: self._draw(wnid, embed(nouns, self.terms, wnid, how["synonyms"], how["fallback"]))
+                for wnid in others}
         made = {wnid: label for wnid, label in made.items() if len(label.vectors)}
         if kind == "hypernyms":
             lifted = with_hypernyms(nouns, self.terms, list(made), list(made.values()), how["synonyms"],
-                                    how["hypernyms"])
+                                    how["hypernyms"], self._draw)
             made = dict(zip(made, lifted, strict=True))
         return found | {wnid: self._centered(kind, label.vectors) for wnid, label in made.items()}
+
+    @cached_property
+    def _draw(self) -> Callable[[str, Embedded], Embedded]:
+        how = self._folder.about["embedded"]
+        if "retrofit" not in how:
+            return as_embedded
+        from zeroshot.labels.retrofitting import retrofitting  # scipy, which others do not wait for
+        return retrofitting(self._keyed[0], self.terms, how["synonyms"], **how["retrofit"])
 
     def _centered(self, kind: str, rows: Float32[np.ndarray, "rows dim"]) -> Float32[np.ndarray, "rows dim"]:
         """Less the mean of the seen labels', where the run's are."""
