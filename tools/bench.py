@@ -22,10 +22,11 @@ from pathlib import Path
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from tools.ablation_settings import git
+from tools.ablation_settings import git, pipeline
 from zeroshot.base.params import read_yaml
 from zeroshot.base.parent import die_with_parent
 
+LOOKED_AT = ("explain_failures", "draw_figures", "export_model", "make_report")  # no figures, half a row's time
 EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2}/[0-9a-f]{38})/(\S+)")
 SAYS = "Running stage"
 
@@ -98,12 +99,16 @@ class Bench:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def run(self, job: Job, log: Path, say: Callable[[str], None]) -> bool:
-        """`dvc exp run`; whether it did. All that it prints goes to `log`, which stages run to `say`."""
+        """`dvc exp run`, without what is only looked at; whether it did.
+
+        All that it prints goes to `log`, which stages run to `say`.
+        """
         (self._folder / "params.yaml").write_bytes(job.text)
         self._forget_other_stages()
         started = int(datetime.datetime.now().timestamp())
         message = f"{job.label}\n\n{json.dumps({'started': started, **job.about}, ensure_ascii=False)}"
-        command = [sys.executable, "-m", "dvc", "exp", "run", "--name", job.name, "--message", message]
+        command = [sys.executable, "-m", "dvc", "exp", "run", "--name", job.name, "--message", message,
+                   *(name for name in pipeline(self._folder) if name not in LOOKED_AT)]
         log.parent.mkdir(parents=True, exist_ok=True)
         with open(log, "w", encoding="utf-8") as kept, subprocess.Popen(
                 command, cwd=self._folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
