@@ -11,7 +11,7 @@ PLACES = 16  # one at work, the others waiting
 CONNECTIONS = 100  # at the same time
 FIELD_BYTES = 8 * MEBI  # the labels, in the main
 LABELS = 50_000
-WORDS = 200  # signs that are searched for
+WORDS = 200  # characters that are searched for
 TOP = 20
 
 
