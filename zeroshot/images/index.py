@@ -77,8 +77,12 @@ class ImageIndex:
         Every other numbering of classes is made by this one: softmax outputs count `seen`, DeViSE's targets the seen
         labels that have a vector, rankings the labels of all label sets.
         """
+        return self.classes_numbered(wnids)[self.labels[rows]]
+
+    def classes_numbered(self, wnids: Sequence[str]) -> np.ndarray:
+        """int64 [classes]: the same of each class, for whoever asks for rows again and again."""
         place = {wnid: number for number, wnid in enumerate(wnids)}
-        return np.array([place.get(wnid, -1) for wnid in self.wnids], np.int64)[self.labels[rows]]
+        return np.array([place.get(wnid, -1) for wnid in self.wnids], np.int64)
 
     def val_also_train(self) -> int:
         """How many validation images are training images too, as where one folder serves both roles."""

@@ -43,7 +43,11 @@ class Questions:
 
     def true_labels(self, rows: Int[np.ndarray, "images"]) -> Int[np.ndarray, "images"]:
         """Label number of each row's class; -1 if it is in no set."""
-        return self.index.numbered(self.wnids, rows)
+        return self._label_of_class[self.index.labels[rows]]
+
+    @cached_property
+    def _label_of_class(self) -> Int[np.ndarray, "classes"]:
+        return self.index.classes_numbered(self.wnids)
 
     def counted(self, rows: Int[np.ndarray, "images"]) -> tuple[dict[str, int], int]:
         """How many of these rows are test images of each set, and how many of none."""

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from zeroshot.base.checkpoints import load_checkpoint, save_checkpoint
-from zeroshot.base.compute import pick_device
+from zeroshot.base.compute import pick_device, seed_draws
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.base.processes import from_first, is_first, mean_over_processes, process_and_count, refuse_together
@@ -55,7 +55,7 @@ def seed_step(seed: int, epoch: int, step: int) -> None:
     """Make torch's further draws a function of (seed, epoch, step, process), so that a resumed run repeats them."""
     process = process_and_count()[0]
     entropy = [seed, 1, epoch, step, *([process] if process else [])]
-    torch.manual_seed(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1))
+    seed_draws(int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1))
 
 
 def epoch_order(images: int, seed: int, epoch: int) -> Int[np.ndarray, "images"]:

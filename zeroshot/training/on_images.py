@@ -120,7 +120,9 @@ class ImageTrainer:
 
 def compiled(network: nn.Module, deterministic: bool) -> Callable:
     """The network by torch.compile; `deterministic`: with kernels that are not chosen by timing them."""
-    torch._inductor.config.deterministic = deterministic
+    import torch._inductor.config as inductor  # the compiler: loaded only where it is used
+
+    inductor.deterministic = deterministic
     return torch.compile(network)
 
 
