@@ -1,7 +1,7 @@
 """Text -> corpus: a tokenised sentence a line, against a lexicon of single- and multi-word terms (DeViSE section 3.1).
 
 First pass: articles are read from the dump, cut into sentences and folded into words (the rule of
-zeroshot.terms.spelling: runs of letters and digits; digits stay as they are, all other signs only separate), and terms
+zeroshot.terms.spelling: runs of letters and digits; digits stay as they are, all else only separates), and terms
 are counted: runs of words that are noun lemmas of WordNet (or phrases) are one term, the longest first. Then the
 lexicon is chosen: every label lemma that occurs, and the most frequent other terms; a multi-word term that is left out,
 being too rare or cut by `lexicon_size`, counts as the shorter terms and words in it, which may bring them in. Second
@@ -38,17 +38,15 @@ from zeroshot.taxonomy import Taxonomy, read_taxonomy
 from zeroshot.terms.spelling import JOINER, term_of
 from zeroshot.terms.vocabulary import write_counts
 from zeroshot.text.encoded import EncodedText, encode, write_encoded
-from zeroshot.text.files import named
 from zeroshot.text.lexicon import MultiwordTerms, settled_lexicon
 from zeroshot.text.mixing import Part, Words, in_step, merged, texts_of
 from zeroshot.text.phrases import find_phrases
 from zeroshot.text.pieces import Piece, text_pieces
 from zeroshot.text.sentences import LONGEST_SENTENCE, SENTENCE_END
 from zeroshot.text.sources import Source
+from zeroshot.text.tallies import say_what_was_passed_over, shares, summary
 
 CHAINS = "chains"  # the source that WordNet's graph is
-PASSED_OVER = {"files_left": "Files not read, by their names no such text", "files_empty": "Empty files",
-               "files_with_trailing_bytes": "Packed files with bytes behind their end, which were not read"}
 MAX_DISTINCT = 10_000_000  # distinct terms counted at a time, about 1 GB; beyond, the rarest are forgotten
 
 
@@ -277,44 +275,6 @@ def sorted_counts(counts: Mapping[str, int]) -> Counter:
     """The same counts, most frequent term first, equals by name."""
     return Counter({term: counts[term] for term in sorted(counts, key=lambda term: (-counts[term], term))})
 
-
-def summary(tally: Counter, kept: Counter, labels: set[str]) -> dict[str, float]:
-    """What the text held and what became of it."""
-    terms = kept.total()
-    words = sum(count * (term.count(JOINER) + 1) for term, count in kept.items())
-    return {
-        "files": tally["files"],
-        **{name: tally[name] for name in PASSED_OVER},
-        "articles": tally["articles"],
-        "articles_too_short": tally["articles_short"],
-        "pages_redirect": tally["pages_redirect"],
-        "pages_other_namespace": tally["pages_other_namespace"],
-        "revisions_older": tally["revisions_older"],
-        "words_read": tally["words"],
-        "words_kept": words,
-        "words_outside_lexicon": tally["words"] - words,
-        "sentences": tally["sentences"],
-        "sentences_cut": tally["sentences_cut"],
-        "terms": terms,
-        "terms_multiword": sum(count for term, count in kept.items() if JOINER in term),
-        "lexicon": len(kept),
-        "lexicon_multiword": sum(JOINER in term for term in kept),
-        "label_lemmas": len(labels),
-        "label_lemmas_in_lexicon": len(labels & kept.keys()),
-    }
-
-
-def shares(tallies: dict[str, Counter]) -> dict[str, int]:
-    """`<source>/...`: how often it was read, and the words and sentences that the corpus has of it, all times."""
-    return {f"{name}/{figure}": tally[figure] for name, tally in tallies.items()
-            for figure in ("times", "words", "sentences")}
-
-
-def say_what_was_passed_over(tally: Counter) -> None:
-    """Print how many files were passed over, and the first of them by name."""
-    for name, said in PASSED_OVER.items():
-        if tally[name]:
-            print(f"{said}: {tally[name]:,}, {named(sorted(Path(key[1]) for key in tally if key[0] == name))}")
 
 
 if __name__ == "__main__":

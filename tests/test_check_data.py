@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.image_sets import CAT, DOG, HORSE, WOLF, put_folder, small_set
-from tools import check_data
+from tools import check_data, measure_training
 from tools.check_params import linked_outs, missing_inputs
 from tools.estimate_cost import (
     RANKING_BYTES,
@@ -255,14 +255,14 @@ def test_more_than_there_is_is_said(capsys):
 
 
 def test_training_is_measured(monkeypatch):
-    monkeypatch.setattr(check_data, "TRAINED", 0.05)
+    monkeypatch.setattr(measure_training, "TRAINED", 0.05)
     cnn = {**PARAMS["pretrain_cnn"], "batch": 4, "threads": 1}
     training = check_data.measure_training(cnn, 7, 64)
     assert training.rate > 0 and training.weights > 200_000 and training.memory > 50e6
 
 
 def test_the_whole_estimate_is_printed(project, monkeypatch, capsys):
-    monkeypatch.setattr(check_data, "TRAINED", 0.05)
+    monkeypatch.setattr(measure_training, "TRAINED", 0.05)
     params = {**project, "pretrain_cnn": {**PARAMS["pretrain_cnn"], "batch": 4, "threads": 1}}
     (found, width), faults = check_data.look_at_all(params)
     assert not faults
@@ -284,7 +284,7 @@ def test_the_first_vectors_of_a_users_file_are_looked_at(tmp_path, monkeypatch):
 
 
 def test_without_images_the_estimate_is_of_the_rest(project, monkeypatch, capsys):
-    monkeypatch.setattr(check_data, "TRAINED", 0.05)
+    monkeypatch.setattr(measure_training, "TRAINED", 0.05)
     Path("presets/lists/seen.txt").write_text(f"{DOG}\n{CAT}\n{HORSE}\n")
     params = {**project, "pretrain_cnn": {**PARAMS["pretrain_cnn"], "batch": 4, "threads": 1, "epochs": 0},
               "index_images": {**project["index_images"], "roles": {"train": None, "val": None, "unseen": None}}}

@@ -12,7 +12,7 @@ PLAIN = {("collections", "defaultdict"), ("builtins", "int"), ("builtins", "hash
 
 
 class NotLetIn(pickle.UnpicklingError):
-    """The pickle asks for something that could run code; its message says what, in signs that can be printed."""
+    """The pickle asks for something that could run code; its message says what, in printable characters."""
 
     def __init__(self, what: str):
         plain = "".join(sign if sign.isprintable() else "?" for sign in what[:120])

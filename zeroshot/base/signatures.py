@@ -22,7 +22,7 @@ OTHERS = (
     (0, b"\x1f\x9d", "compress (.Z)"), (0, b"PK\x05\x06", "zip"), (0, b"\xba\x16\x4f\x2f", "fastText model"),
     (0, b"{\\rtf", "RTF"), (0, b"%!PS", "PostScript"), (0, b"\xff\xfe", "UTF-16 text"), (0, b"\xfe\xff", "UTF-16 text"),
     *((0, b"\x80" + bytes([protocol]), "Python pickle") for protocol in range(2, 6)))
-TEXT_KINDS = frozenset({"PDF", "HTML", "XML", "SVG", "RTF", "PostScript", "Git LFS pointer"})  # text by their signs
+TEXT_KINDS = frozenset({"PDF", "HTML", "XML", "SVG", "RTF", "PostScript", "Git LFS pointer"})  # text too
 IMAGE_NAMES = frozenset(name for _, _, name in SIGNATURES)
 IMAGE_SUFFIXES = frozenset(".jpeg .jpg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .jp2 .j2k .jpx .avif .heic "
                            ".heif .jxl .ppm .pgm .pbm .pnm .tga .ico .psd .dng .cr2 .nef .arw .pcx".split())
@@ -73,7 +73,7 @@ def is_named_image(name: str) -> bool:
 
 
 def is_text(head: bytes) -> bool:
-    """Whether a file begins as text in UTF-8 does: no other signs than those that are printed, and white space.
+    """Whether a file begins as text in UTF-8 does: no other characters than printed ones and white space.
 
     Letters that look like a signature ("BM", "P1") do not make a text another format, so ask this first.
     """

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from zeroshot.naming.search import Search
 
 PATH = 4  # hypernyms shown, as far as there is room for them
-NARROW, WIDE = 24, 48  # signs of a column of words
+NARROW, WIDE = 24, 48  # characters of a column of words
 COLUMNS = ("picture", "model", "rank", "score", "words", "wnid", "seen", "path", "gloss", "error")
 
 

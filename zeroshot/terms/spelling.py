@@ -2,7 +2,7 @@
 
 A *word* is a maximal run of letters and digits after case-folding and Unicode normalisation (NFKD, accents
 dropped: "façade" and WordNet's "facade" are one). Everything else (spaces, underscores, hyphens, apostrophes, dots,
-other signs) only separates words; soft hyphens and zero-width characters vanish. Digits stay as they are. A *term* is
+other characters) only separates words; soft hyphens and zero-width characters vanish. Digits stay. A *term* is
 one or more words joined by "_", so that "St. Bernard's-lily", "st bernard s lily" and "st_bernard_s_lily"
 are the same term. A term's term is itself.
 """
