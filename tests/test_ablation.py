@@ -46,7 +46,7 @@ def test_a_tiny_one_as_a_whole_is_killed_and_goes_on_and_leaves_the_workspace_al
         ["as it is", "hit@1", "0.1", ""], ["as it is", "harmonic_mean", "0.05", ""],
         ["both", "hit@1", "0.3", "0.19999999999999998"], ["both", "harmonic_mean", "0.15", "0.09999999999999999"]]
     text = (toy / "results" / "demo" / "ablations" / "toys.md").read_text()
-    assert "- **x is 9**: failed: second: x is 9; expected at most 8\n" in text
+    assert "- **x is 9** (`second.x=9`): failed: second: x is 9; expected at most 8\n" in text
     assert "| both (`first.a=2 second.x=3`) | DeViSE | 30.0 +20.0 ±– | 15.0 +10.0 ±– " in text
     assert ablation_settings.git(toy, "rev-parse", "--short=7", "HEAD").strip() in text and "a machine" in text
 
@@ -136,7 +136,7 @@ def test_rows_run_again_after_a_commit_of_what_decides_them(toy, faked, path, te
 def test_rows_by_a_pattern_and_the_others_stay_in_the_table_as_they_are(toy, faked):
     assert ablation.main("toys", rows="as*", root=toy) == 0 and rows_of(faked) == ["as it is"]
     text = (toy / "results" / "demo" / "ablations" / "toys.md").read_text()
-    assert "- **both**: not run\n" in text and "| both (`first.a=2 second.x=3`) | not run " in text
+    assert "\nNot run: x is 9, both.\n" in text and "| both " not in text and "intervals say:" not in text
     ablation.main("toys", rows="both", root=toy)
     assert rows_of(faked) == ["as it is", "both"]
     assert refused("toys", rows="bot", root=toy) == ("ROWS: `bot` is no row of ablations/toys.yaml; it has as it is, "
@@ -155,7 +155,7 @@ def test_ctrl_c_leaves_the_table_of_what_is_there(toy, faked, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         ablation.main("toys", root=toy)
     text = (toy / "results" / "demo" / "ablations" / "toys.md").read_text()
-    assert "- **x is 9**: failed: second: it is 9\n" in text and "- **both**: not run\n" in text
+    assert "- **x is 9** (`second.x=9`): failed: second: it is 9\n" in text and "\nNot run: both.\n" in text
 
 
 def test_which_edition_of_cifar_lies_there_is_its_users_own(tmp_path):

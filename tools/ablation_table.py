@@ -171,26 +171,31 @@ def _metrics(root: Path, commit: str, model: str, label_set: str) -> dict[str, f
 
 
 def as_markdown(rows: Sequence[Row], columns: Sequence[tuple[str, str]]) -> str:
-    """The table, its method, and a verdict for each row."""
+    """The table, its method, and each row's settings with a verdict; rows that did not run are named at the end."""
     table = [["row", "model", *(f"{label_set} {metric.replace('_', ' ')}" for label_set, metric in columns), "time"]]
-    for row in rows:
+    ran = [row for row in rows if row.commits or row.failed]
+    for row in ran:
         table += _lines(row, columns)
     seeds = OF_SEEDS if any(len(row.commits) > 1 for row in rows) else OF_ONE_SEED
     notes = [f"- {note}" for note in dict.fromkeys(note for row in rows for note in row.notes)]
-    verdicts = [f"- **{row.label}**: {verdict(row)}" for row in rows[1:]]
+    verdicts = [f"- **{row.label}**{f' (`{row.change}`)' if row.change else ''}: "
+                f"{verdict(row) if row is not rows[0] else 'what the others are compared with'}"
+                for row in ran if row is not rows[0] or row.change]
+    waiting = ", ".join(row.label for row in rows if row not in ran)
     return "\n".join([*aligned(table, figures_from=2), "",
                       f"{METHOD}{seeds}. A model that answers every image as in the first row is left out.",
-                      *([""] if notes else []), *notes, "", "What the intervals say:", "", *verdicts]) + "\n"
+                      *([""] if notes else []), *notes,
+                      *(["", "What the intervals say:", "", *verdicts] if verdicts else []),
+                      *(["", f"Not run: {waiting}."] if waiting else [])]) + "\n"
 
 
 def _lines(row: Row, columns: Sequence[tuple[str, str]]) -> Iterator[list[str]]:
-    name = row.label + (f" (`{row.change}`)" if row.change else "")
     time = "" if row.seconds is None else f"{int(row.seconds) // 60}:{int(row.seconds) % 60:02d}"
     cells = row.cells or {"": {}}
     for at, (model, figures) in enumerate(cells.items()):
         shown = [_shown(figures.get(column), column[1]) for column in columns]
         what = display_name(model) if model else "as the first row" if row.commits else verdict(row).partition(":")[0]
-        yield [name.replace("|", "\\|") if at == 0 else "", what, *shown, time if at == 0 else ""]
+        yield [row.label.replace("|", "\\|") if at == 0 else "", what, *shown, time if at == 0 else ""]
 
 
 def _shown(cell: Cell | None, metric: str) -> str:
