@@ -47,7 +47,7 @@ def test_a_tiny_one_as_a_whole_is_killed_and_goes_on_and_leaves_the_workspace_al
         ["both", "hit@1", "0.3", "0.19999999999999998"], ["both", "harmonic_mean", "0.15", "0.09999999999999999"]]
     text = (toy / "results" / "demo" / "ablations" / "toys.md").read_text()
     assert "- **x is 9** (`second.x=9`): failed: second: x is 9; expected at most 8\n" in text
-    assert "| both (`first.a=2 second.x=3`) | DeViSE | 30.0 +20.0 ±– | 15.0 +10.0 ±– " in text
+    assert "| both     | DeViSE | 30.0 +20.0 ±– | 15.0 +10.0 ±– " in text
     assert ablation_settings.git(toy, "rev-parse", "--short=7", "HEAD").strip() in text and "a machine" in text
 
 
