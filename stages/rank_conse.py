@@ -86,7 +86,7 @@ def rows_for_hubs(params: Params, cnn: Path, mixer: Mixer, index: ImageIndex) ->
     """The classifier's rows of the mixed labels, where these tell hubs; None where validation images do, or nothing."""
     if not params.hierse_csls_neighbours or params.hierse_hubs == "val" and len(index.rows(VAL)):
         return None
-    if params.hierse_hubs == "val":
+    if params.hierse_hubs == "val" and is_first():
         print("rank_conse: no validation images to tell hubs by; the classifier's rows do, one for each seen class",
               flush=True)
     return classifier_rows(cnn).to(mixer.vectors.device)[mixer.columns]
@@ -99,8 +99,9 @@ def handicap_of(params: Params, values: ImageValues, mixer: Mixer, index: ImageI
         return {"seen_handicap": params.handicap}
     if len(index.rows(VAL)):
         return choose_handicap(params, values, mixer, index, rows)
-    print("rank_conse: no validation images to choose HierSE's handicap by; it is "
-          f"{params.handicap_without_val:g} (rank_conse.handicap_without_val)", flush=True)
+    if is_first():
+        print("rank_conse: no validation images to choose HierSE's handicap by; it is "
+              f"{params.handicap_without_val:g} (rank_conse.handicap_without_val)", flush=True)
     return {"seen_handicap": params.handicap_without_val}
 
 
