@@ -1,4 +1,4 @@
-"""Where test images lie in the label space: M v(image), for validation and unseen images (DeViSE section 3.4).
+"""Where test images lie in the label space: M v(image), for validation and unseen images (DeViSE section 3.3).
 
 In: network.safetensors; data/features, which serve if the trunk stayed frozen, else image index and images.
 Out: points.safetensors: points float32 [test images, dim_label], any length; row int64 [test images], of the index,
