@@ -30,7 +30,6 @@ from zeroshot.base.files import write_json
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.base.processes import is_first
 from zeroshot.console.errors import InputError
-from zeroshot.console.progress import progress
 from zeroshot.images.index import VAL, ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.ranking.conse import Mixer, classifier_rows
@@ -39,7 +38,6 @@ from zeroshot.ranking.questions import Questions
 from zeroshot.ranking.rank_images import ImageValues, rank_images
 from zeroshot.ranking.stacking import HANDICAPS, Handicap, folds_of, harmonic_means, right_by_handicap
 
-CHUNK = 1024  # images at a time; fixed, for the same bits in every run
 LOOKING = "looking for hubs"
 
 
@@ -147,16 +145,10 @@ def on_val(values: ImageValues, mixer: Mixer, index: ImageIndex, held: Bool[Tens
     device = mixer.vectors.device
     number = torch.full((mixer.outputs,), -1, device=device)
     number[mixer.columns] = torch.arange(len(mixer.columns), device=device)
-    for start, stop in chunks_of_val(values, index, desc):
+    for start, stop in values.val_chunks(index, desc):
         true = number[torch.from_numpy(index.numbered(index.seen, values.rows[start:stop])).to(device)]
         logits = torch.from_numpy(values.read(start, stop)).to(device)[true >= 0]
         yield true[true >= 0], F.normalize(mixer(logits, without=held)) @ mixer.vectors.T
-
-
-def chunks_of_val(values: ImageValues, index: ImageIndex, desc: str) -> Iterator[tuple[int, int]]:
-    val = int((index.roles[values.rows] == VAL).sum())  # they come first
-    for start in progress(range(0, val, CHUNK), unit="chunks", desc=desc):
-        yield start, min(start + CHUNK, val)
 
 
 def hubs_of(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex,
@@ -171,7 +163,7 @@ def hubs_of(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex
     device = mixer.vectors.device
     points = mixer.stand_ins(rows) if rows is not None else (
         F.normalize(mixer(torch.from_numpy(values.read(start, stop)).to(device)))
-        for start, stop in chunks_of_val(values, index, LOOKING))
+        for start, stop in values.val_chunks(index, LOOKING))
     return hubness_of(mixer.labels, torch.from_numpy(mixer.labels.vectors).to(device), points,
                       params.hierse_csls_neighbours)
 
