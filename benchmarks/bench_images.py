@@ -36,7 +36,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = report("list (headers of tars, entries of folders)", lambda: listed(options.images, Path(folder)))
         rows = np.random.default_rng(0).permutation(len(files))
-        report("read a file by row, not decoded", lambda: [files.jpeg_bytes(int(row)) for row in rows[:5000]])
+        report("read a file by row, not decoded", lambda: [files.file_bytes(int(row)) for row in rows[:5000]])
         report("read and decode by row, own size", lambda: [files.image(int(row)) for row in rows[:2000]])
         report("bare Pillow on the same bytes, own size", lambda: bare(files, rows[:2000]))
         raw = Path(folder) / "raw"
@@ -73,7 +73,7 @@ def listed(root: Path, folder: Path) -> ImageFiles:
 
 
 def bare(files: ImageFiles, rows: np.ndarray) -> list:
-    return [Image.open(io.BytesIO(files.jpeg_bytes(int(row)))).convert("RGB") for row in rows]
+    return [Image.open(io.BytesIO(files.file_bytes(int(row)))).convert("RGB") for row in rows]
 
 
 def report(what: str, work):

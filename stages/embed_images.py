@@ -1,4 +1,4 @@
-"""Where test images lie in the label space: M v(image), for validation and unseen images (DeViSE section 3.4).
+"""Where test images lie in the label space: M v(image), for validation and unseen images (DeViSE section 3.3).
 
 In: network.safetensors; data/features, which serve if the trunk stayed frozen, else image index and images.
 Out: points.safetensors: points float32 [test images, dim_label], any length; row int64 [test images], of the index,
@@ -10,30 +10,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pydantic
 import torch
 
 from stages import run_stage
 from zeroshot.base.artifacts import Artifact, ArtifactWriter, why_not_made, write_not_made
 from zeroshot.base.compute import set_up
-from zeroshot.base.params import StageParams
 from zeroshot.base.processes import is_first
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import ImageIndex
 from zeroshot.networks.batches import SquareSource
-from zeroshot.networks.inference import Passes, Precision, memory_layout, over_images
+from zeroshot.networks.inference import Passes, PassParams, memory_layout, over_images
 from zeroshot.networks.saved import Devise, read_devise
 
 
-class Params(StageParams):
-    batch: int = pydantic.Field(ge=1)
-    precision: Precision
-    channels_last: bool
-    deterministic: bool
-    max_unreadable: float = pydantic.Field(ge=0, le=1)
-    threads: int = pydantic.Field(ge=1)
-    any_processor: bool
-    workers: int = pydantic.Field(ge=0)
+class Params(PassParams):
+    """As extract_features', without a tap: the map has the one that it was trained on."""
 
 
 def main(params: Params, *, index: Path, images: Path, network: Path, features: Path, out: Path) -> None:

@@ -114,11 +114,11 @@ class Hierarchy:
     @staticmethod
     def _apart(taxonomy: Taxonomy, wnids: list[str], seen: list[str], true: set[int]) -> np.ndarray:
         """bool [labels]: true labels that are neither seen nor a kind of a seen one, nor one of them."""
-        above = {wnid for label in seen for wnid in taxonomy.ancestors(label)}
-        related = above.union(seen)
+        of_seen = set(seen)
+        related = of_seen.union(*(taxonomy.ancestors(label) for label in seen))
         apart = np.zeros(len(wnids), bool)
         for label in true:
-            apart[label] = wnids[label] not in related and not set(seen) & taxonomy.ancestors(wnids[label]).keys()
+            apart[label] = wnids[label] not in related and of_seen.isdisjoint(taxonomy.ancestors(wnids[label]))
         return apart
 
     def reachable(self, name: str) -> np.ndarray:

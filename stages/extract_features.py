@@ -14,32 +14,22 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
-import pydantic
 
 from stages import run_stage
 from zeroshot.base.artifacts import ArtifactWriter
 from zeroshot.base.compute import set_up
 from zeroshot.base.files import write_json
-from zeroshot.base.params import StageParams
 from zeroshot.base.processes import is_first
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import ImageIndex
 from zeroshot.networks.batches import SquareSource
-from zeroshot.networks.inference import Passes, Precision, memory_layout, over_images
+from zeroshot.networks.inference import Passes, PassParams, memory_layout, over_images
 from zeroshot.networks.saved import Cnn, read_cnn
 from zeroshot.networks.visual_model import Tap, feature_dim
 
 
-class Params(StageParams):
+class Params(PassParams):
     tap: Tap
-    batch: int = pydantic.Field(ge=1)
-    precision: Precision
-    channels_last: bool
-    deterministic: bool
-    max_unreadable: float = pydantic.Field(ge=0, le=1)
-    threads: int = pydantic.Field(ge=1)
-    any_processor: bool
-    workers: int = pydantic.Field(ge=0)
 
 
 def main(params: Params, *, index: Path, images: Path, cnn: Path, out: Path, metrics: Path) -> None:

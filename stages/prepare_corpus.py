@@ -276,6 +276,5 @@ def sorted_counts(counts: Mapping[str, int]) -> Counter:
     return Counter({term: counts[term] for term in sorted(counts, key=lambda term: (-counts[term], term))})
 
 
-
 if __name__ == "__main__":
     run_stage(main, check_all_params=True)

@@ -27,8 +27,7 @@ from zeroshot.base.params import StageParams
 from zeroshot.base.processes import is_first
 from zeroshot.closed_form.models import ClosedForm, read_closed_form
 from zeroshot.console.errors import InputError
-from zeroshot.console.progress import progress
-from zeroshot.images.index import VAL, ImageIndex
+from zeroshot.images.index import ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.labels.label_vectors import read_label_vectors
 from zeroshot.ranking.csls import hubness_of
@@ -36,8 +35,6 @@ from zeroshot.ranking.nearest import nearest_labels
 from zeroshot.ranking.questions import Questions
 from zeroshot.ranking.rank_images import ImageValues, rank_images
 from zeroshot.ranking.stacking import Handicap
-
-CHUNK = 1024  # images at a time; fixed, for the same bits in every run
 
 
 class Params(StageParams):
@@ -74,9 +71,8 @@ def main(params: Params, *, models: Path, features: Path, label_vectors: Path, i
 def val_points(model: ClosedForm, values: ImageValues, index: ImageIndex, device: torch.device
                ) -> Iterator[Float[Tensor, "some space"]]:
     """Where the validation images lie, unit length, a chunk at a time."""
-    images = int((index.roles[values.rows] == VAL).sum())  # they come first
-    for start in progress(range(0, images, CHUNK), unit="chunks", desc="looking for hubs"):
-        yield F.normalize(model.points(torch.from_numpy(values.read(start, min(start + CHUNK, images))).to(device)))
+    for start, stop in values.val_chunks(index, "looking for hubs"):
+        yield F.normalize(model.points(torch.from_numpy(values.read(start, stop)).to(device)))
 
 
 if __name__ == "__main__":

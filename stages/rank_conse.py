@@ -30,7 +30,6 @@ from zeroshot.base.files import write_json
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.base.processes import is_first
 from zeroshot.console.errors import InputError
-from zeroshot.console.progress import progress
 from zeroshot.images.index import VAL, ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.ranking.conse import Mixer, classifier_rows
@@ -39,7 +38,6 @@ from zeroshot.ranking.questions import Questions
 from zeroshot.ranking.rank_images import ImageValues, rank_images
 from zeroshot.ranking.stacking import HANDICAPS, Handicap, folds_of, harmonic_means, right_by_handicap
 
-CHUNK = 1024  # images at a time; fixed, for the same bits in every run
 LOOKING = "looking for hubs"
 
 
@@ -86,7 +84,7 @@ def rows_for_hubs(params: Params, cnn: Path, mixer: Mixer, index: ImageIndex) ->
     """The classifier's rows of the mixed labels, where these tell hubs; None where validation images do, or nothing."""
     if not params.hierse_csls_neighbours or params.hierse_hubs == "val" and len(index.rows(VAL)):
         return None
-    if params.hierse_hubs == "val":
+    if params.hierse_hubs == "val" and is_first():
         print("rank_conse: no validation images to tell hubs by; the classifier's rows do, one for each seen class",
               flush=True)
     return classifier_rows(cnn).to(mixer.vectors.device)[mixer.columns]
@@ -99,8 +97,9 @@ def handicap_of(params: Params, values: ImageValues, mixer: Mixer, index: ImageI
         return {"seen_handicap": params.handicap}
     if len(index.rows(VAL)):
         return choose_handicap(params, values, mixer, index, rows)
-    print("rank_conse: no validation images to choose HierSE's handicap by; it is "
-          f"{params.handicap_without_val:g} (rank_conse.handicap_without_val)", flush=True)
+    if is_first():
+        print("rank_conse: no validation images to choose HierSE's handicap by; it is "
+              f"{params.handicap_without_val:g} (rank_conse.handicap_without_val)", flush=True)
     return {"seen_handicap": params.handicap_without_val}
 
 
@@ -146,16 +145,10 @@ def on_val(values: ImageValues, mixer: Mixer, index: ImageIndex, held: Bool[Tens
     device = mixer.vectors.device
     number = torch.full((mixer.outputs,), -1, device=device)
     number[mixer.columns] = torch.arange(len(mixer.columns), device=device)
-    for start, stop in chunks_of_val(values, index, desc):
+    for start, stop in values.val_chunks(index, desc):
         true = number[torch.from_numpy(index.numbered(index.seen, values.rows[start:stop])).to(device)]
         logits = torch.from_numpy(values.read(start, stop)).to(device)[true >= 0]
         yield true[true >= 0], F.normalize(mixer(logits, without=held)) @ mixer.vectors.T
-
-
-def chunks_of_val(values: ImageValues, index: ImageIndex, desc: str) -> Iterator[tuple[int, int]]:
-    val = int((index.roles[values.rows] == VAL).sum())  # they come first
-    for start in progress(range(0, val, CHUNK), unit="chunks", desc=desc):
-        yield start, min(start + CHUNK, val)
 
 
 def hubs_of(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex,
@@ -170,7 +163,7 @@ def hubs_of(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex
     device = mixer.vectors.device
     points = mixer.stand_ins(rows) if rows is not None else (
         F.normalize(mixer(torch.from_numpy(values.read(start, stop)).to(device)))
-        for start, stop in chunks_of_val(values, index, LOOKING))
+        for start, stop in values.val_chunks(index, LOOKING))
     return hubness_of(mixer.labels, torch.from_numpy(mixer.labels.vectors).to(device), points,
                       params.hierse_csls_neighbours)
 

@@ -39,6 +39,7 @@ from zeroshot.training.loop import (
 )
 
 CHUNK = 8192  # rows of features taken at once outside training; fixed, for the same sums in every run
+ROUNDING = 1e-12  # variance by mean square that sums in double precision may leave to a dimension that never varies
 
 
 class Params(TrainingParams, HingeParams):
@@ -131,7 +132,8 @@ def measure_scaling(kind: str, features: np.ndarray, rows: Int[np.ndarray, "imag
     elif kind == "rms":
         mean, deviation = torch.zeros(dim), root(square.sum()).expand(dim)
     else:
-        deviation = root((square - mean.square()).clamp_min(0))
+        variance = square - mean.square()
+        deviation = root(torch.where(variance > ROUNDING * square, variance, 0))
     deviation = torch.where(deviation > 0, deviation, 1)  # a dimension that never varies
     return Scaling(mean.float().to(device), deviation.float().to(device))
 

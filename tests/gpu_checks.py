@@ -29,7 +29,8 @@ GPU_TESTS = [f"tests/test_{name}.py" for name in (
     "rank_softmax", "rank_devise", "rank_conse", "rank_closed_form", "on_a_gpu")]
 NETWORKS = {  # arch -> stem, pixels; first those of the presets
     "alexnet": ("standard", 224), "torchvision/resnet18": ("standard", 64), "resnet20": ("strided", 32),
-    "torchvision/squeezenet1_0": ("standard", 224), "torchvision/vgg11": ("standard", 224),
+    "torchvision/squeezenet1_0": ("standard", 224), "resnet9-32": ("standard", 32), "convnet": ("standard", 32),
+    "allcnn": ("standard", 32), "torchvision/vgg11": ("standard", 224),
     **{f"torchvision/{name}": ("standard", 64) for name in (
         "densenet121", "mobilenet_v3_small", "efficientnet_b0", "shufflenet_v2_x1_0", "regnet_y_400mf",
         "convnext_tiny", "swin_t")},

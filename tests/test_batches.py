@@ -25,7 +25,7 @@ from zeroshot.images.files import ImageFiles
 class Slow(ImageFiles):
     def __init__(self): pass
     def __len__(self): return 2
-    def jpeg_bytes(self, row):
+    def file_bytes(self, row):
         import os
         print(os.getpid(), flush=True)
         time.sleep(60)

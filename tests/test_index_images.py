@@ -89,7 +89,7 @@ def test_unpacked_images_are_read_in_place_also_by_another_process(run, images, 
     assert in_another_process(colours, reader, (0, 4, 8)) == [[200, 20, 0], [0, 200, 10], [10, 0, 200]]
     assert [reader.name(row) for row in (0, 4, 8)] == ["d2.JPEG", "c1.JPEG", "w1.JPEG"]
     assert reader.where(4) == f"{images}/train/{CAT}/c1.JPEG"
-    assert reader.jpeg_bytes(5) == jpeg((200, 100, 0))
+    assert reader.file_bytes(5) == jpeg((200, 100, 0))
 
 
 @pytest.mark.parametrize("source", ["folders", "demo"])

@@ -14,6 +14,7 @@ from zeroshot.console.errors import InputError
 from zeroshot.images.index import ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors, write_label_vectors
+from zeroshot.ranking import rank_images
 from zeroshot.ranking.conse import conse_mixture
 from zeroshot.ranking.rankings import Rankings
 from zeroshot.ranking.stacking import folds_of
@@ -104,7 +105,7 @@ def classified(tmp_path):
     (5, 1.0, 0, None), (1024, 1.0, 0, None), (5, 3.0, 2, None), (1024, 1.0, 2, None),
     (5, 3.0, 2, [[1, 0.5], [0.2, 1], [1, 1], [0.5, -1]])])
 def test_the_handicap_against_a_plain_loop(classified, monkeypatch, chunk, temperature, neighbours, rows):
-    monkeypatch.setattr(rank_conse, "CHUNK", chunk)
+    monkeypatch.setattr(rank_images, "VAL_CHUNK", chunk)
     values, mixer, index = classified
     mixer = mixer._replace(temperature=temperature)
     params = rank_conse.Params(**{**PARAMS, "hierse_csls_neighbours": neighbours})

@@ -10,7 +10,8 @@ from torchvision import models
 from torchvision.models.maxvit import MaxVit
 
 from zeroshot.console.errors import InputError
-from zeroshot.networks.torchvision_networks import _AverageTo, cut_torchvision
+from zeroshot.networks.pooling import AverageTo
+from zeroshot.networks.torchvision_networks import cut_torchvision
 from zeroshot.networks.visual_model import VisualModel, build_visual, check_size, feature_dim
 
 
@@ -206,7 +207,7 @@ def test_alexnets_pooling_is_torchvisions_at_any_size(size):
 def test_pooling_is_adaptive_average_pooling(height, bins):
     torch.manual_seed(0)
     images = torch.randn(2, 3, height, 15).contiguous(memory_format=torch.channels_last)
-    pools, gradients = [nn.AdaptiveAvgPool2d(bins), _AverageTo(bins, bins)], []
+    pools, gradients = [nn.AdaptiveAvgPool2d(bins), AverageTo(bins, bins)], []
     weights = torch.randn(2, 3, bins, bins)
     for pool in pools:
         v = images.clone().requires_grad_()
@@ -221,12 +222,13 @@ def test_pooling_is_adaptive_average_pooling(height, bins):
     torch.testing.assert_close(half.float(), pools[0](images.bfloat16().float()), rtol=0, atol=0.02)
 
 
-@pytest.mark.parametrize("arch", ["alexnet", "torchvision/vgg11"])
+@pytest.mark.parametrize("arch", ["alexnet", "torchvision/vgg11", "convnet", "allcnn", "resnet9-4", "resnet8"])
 def test_no_pooling_is_left_whose_gradient_varies_on_cuda(arch):
     """AdaptiveAvgPool2d(1) is a plain mean, of which CUDA's gradient is always the same; no other size is."""
     with torch.device("meta"):
         model = build_visual(arch, classes=3, stem="standard", dropout=0)
     pools = [module for module in model.modules() if isinstance(module, nn.AdaptiveAvgPool2d)]
+    assert not [module for module in model.modules() if isinstance(module, nn.AdaptiveMaxPool2d)]
     assert not [pool for pool in pools if pool.output_size not in (1, (1, 1))]
     images = torch.randn(1, 2, 3, 3, requires_grad=True)
     assert "Mean" in nn.AdaptiveAvgPool2d(1)(images).grad_fn.name()

@@ -86,7 +86,7 @@ def read_ablation(name: str, root: Path) -> Ablation:
         raise InputError("\n".join(f"ablations/{name}.yaml: {fault}" for fault in faults))
     figures = document.get("figures") or {}
     return Ablation(name, document["title"], document["preset"], words(document.get("base")),
-                    tuple(document.get("seeds", (None,))), tuple(document.get("seed_keys", ())),
+                    tuple(document.get("seeds") or (None,)), tuple(document.get("seed_keys") or ()),
                     tuple(figures.get("models", MODELS)), tuple(map(column, figures.get("columns", COLUMNS))),
                     tuple(Row(str(label), words(given)) for label, given in document["rows"].items()),
                     document.get("published", ""))

@@ -22,7 +22,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from tools.ablation_list import Ablation
-from tools.check_params import check_params
+from tools.check_params import check_params, outs_of
 from tools.preset import dotted, leaves, merged, near_spellings, put, round_trip
 from tools.stage_deps import stage_bodies
 from zeroshot.base.params import read_yaml
@@ -117,8 +117,7 @@ def named_inputs(bodies: Mapping[str, Mapping]) -> set[str]:
 
 def dependencies(bodies: Mapping[str, Mapping], settings: Mapping[str, Any]) -> set[str]:
     """Paths that stages read and no stage makes."""
-    made = [out if isinstance(out, str) else next(iter(out)) for body in bodies.values()
-            for kind in ("outs", "metrics", "plots") for out in body.get(kind, [])]
+    made = [out for body in bodies.values() for out in outs_of(body)]
     read = {REFERENCE.sub(lambda match: str(settings.get(match[1], match[0])), dep)
             for body in bodies.values() for dep in body.get("deps", [])}
     return {path for path in read if path and "${" not in path

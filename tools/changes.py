@@ -1,8 +1,9 @@
 """What differs between two runs besides their figures: params, and what DVC ran; and whether a run is whole."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from tools.preset import dotted, leaves
 from tools.runs import RANKINGS, Run
 
 CODE = ("stages/", "zeroshot/")
@@ -30,7 +31,7 @@ class StageChange(NamedTuple):
 
 def changed_params(before: Run, after: Run) -> list[ParamChange]:
     """Keys of params.yaml, dotted, whose values differ; a list is one value."""
-    old, new = (dict(_flat(run.params)) for run in (before, after))
+    old, new = ({dotted(keys): value for keys, value in leaves(run.params)} for run in (before, after))
     return [ParamChange(key, old.get(key, ABSENT), new.get(key, ABSENT)) for key in dict.fromkeys([*old, *new])
             if (key in old, old.get(key)) != (key in new, new.get(key))]
 
@@ -60,17 +61,10 @@ def stale(run: Run) -> list[str]:
     return found
 
 
-def _flat(params: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in params.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _at(params: Mapping[str, Any], dotted: str) -> Any:
+def _at(params: Mapping[str, Any], place: str) -> Any:
+    """The value of a dotted key; None if there is none."""
     value: Any = params
-    for key in dotted.split("."):
+    for key in place.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
 

@@ -22,7 +22,7 @@ import zeroshot.text.markup  # noqa: F401  (else reading a MediaWiki dump loads 
 from stages import prepare_corpus, pretrain_cnn
 from stages.index_images import Params, list_source
 from tools.check_params import check_params, linked_outs, missing_inputs, not_in_copies
-from tools.estimate_cost import DRAWN, Found, Text, basis, disk_bytes, memory_bytes, run_seconds
+from tools.estimate_cost import DRAWN, Found, Text, Training, basis, disk_bytes, memory_bytes, run_seconds
 from tools.measure_training import feature_width, measure_training
 from tools.stage_deps import PROJECT, stage_bodies
 from zeroshot.base.params import read_yaml
@@ -35,6 +35,7 @@ from zeroshot.image_sets.layouts import Source
 from zeroshot.images.decoding import UnreadableImage, decode_square
 from zeroshot.images.index import ROLES, TRAIN
 from zeroshot.running.scratch import scratch_root
+from zeroshot.running.stage import of_torch
 from zeroshot.taxonomy import read_taxonomy
 from zeroshot.terms.vectors import read_term_vectors
 from zeroshot.text.files import tasks_of
@@ -244,7 +245,7 @@ def print_costs(params: dict[str, dict], found: Found, width: int) -> None:
     if found.classes["seen"] > found.classes["train"]:
         print(f"  {'seen':<8} {found.classes['seen']:>7,} classes, "
               f"{found.classes['seen'] - found.classes['train']:,} of them by list alone")
-    training = measure_training(params["pretrain_cnn"], found.classes["seen"], width)
+    training = train_a_while(params, found.classes["seen"], width)
     disk, seconds = disk_bytes(params, found, training), run_seconds(params, found, training)
     memory = memory_bytes(params, found, training)
     most = max(memory, key=memory.get)
@@ -258,6 +259,16 @@ def print_costs(params: dict[str, dict], found: Found, width: int) -> None:
     print(f"  {f'memory, most in {most}; page cache not counted':<58} {_bytes(memory[most]):>10}")
     print(basis(params, found, training))
     warn_of_too_little(sum(disk.values()), memory)
+
+
+def train_a_while(params: dict[str, dict], classes: int, width: int) -> Training:
+    """`measure_training`; raises InputError where torch refuses what a setting asks for, as pretrain_cnn would."""
+    try:
+        return measure_training(params["pretrain_cnn"], classes, width)
+    except RuntimeError as error:
+        if (said := of_torch(error, "pretrain_cnn", pretrain_cnn.Params)) is None:
+            raise
+        raise InputError(f"training with these settings: {said}") from None
 
 
 def warn_of_too_little(disk: float, memory: dict[str, float]) -> None:

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +82,7 @@ def _untracked(path: str) -> bool:
 
 def _named_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> Iterator[tuple[str, str]]:
     """(section.key, path) of what stages take from params.yaml and no stage makes."""
-    outs = [out for body in bodies.values() for out in body.get("outs", [])]
-    made = [out if isinstance(out, str) else next(iter(out)) for out in outs]
+    made = [out for body in bodies.values() for out in outs_of(body)]
     named = [re.fullmatch(r"\$\{(\w+)\.([\w.]+)\}", dep) for body in bodies.values() for dep in body["deps"]]
     for section, key in sorted({whole.groups() for whole in named if whole}):
         path = functools.reduce(lambda found, name: found.get(name, {}), key.split("."), params.get(section, {}))
@@ -99,7 +98,8 @@ def linked_outs(bodies: dict[str, dict]) -> list[str]:
             for folder in sorted(folders) if folder.is_symlink()]
 
 
-def outs_of(body: dict) -> list[str]:
+def outs_of(body: Mapping) -> list[str]:
+    """Paths of all that a stage makes, metrics and plots too."""
     outs = [out for kind in ("outs", "metrics", "plots") for out in body.get(kind, [])]
     return [out if isinstance(out, str) else next(iter(out)) for out in outs]
 

@@ -16,6 +16,7 @@ from tools.runs import Run
 from zeroshot.base.artifacts import Artifact
 from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
+from zeroshot.evaluation.hierarchy import FAR
 from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import BESIDE, NAMES
 from zeroshot.images.index import INDEX_FILE
@@ -172,7 +173,7 @@ class Tests:
         hops, radii = self.hierarchy.hops, self.hierarchy.radii[name][:, KS.index(K)]
         for true, rank, top in ranked.chunks(f"{name}/true", f"{name}/rank", f"{name}/top"):
             source, first = self.hierarchy.source_of[true], top[:, :K]
-            distance = np.where(first < 0, 255, hops[source[:, None], first])
+            distance = np.where(first < 0, FAR, hops[source[:, None], first])
             precision = (distance <= radii[source, None]).sum(1) / self.divisors[name][source]
             yield true, np.column_stack([_hit(rank, 1), _hit(rank, 5), precision])
 

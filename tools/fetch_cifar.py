@@ -11,7 +11,7 @@ from torchvision.datasets import CIFAR10, CIFAR100
 from torchvision.datasets.utils import download_url
 
 from zeroshot.console.errors import InputError
-from zeroshot.image_sets.cifar_files import VERSIONS, find_version, missing
+from zeroshot.image_sets.cifar_files import VERSIONS, find_version, missing, place_of
 
 SETS = {"cifar-100": CIFAR100, "cifar-10": CIFAR10}
 
@@ -19,7 +19,7 @@ SETS = {"cifar-100": CIFAR100, "cifar-10": CIFAR10}
 def main(root: Path, dataset: str) -> None:
     """Raises InputError: both versions there, or no network."""
     python = VERSIONS[dataset][0]
-    if any((root / name).exists() for version in VERSIONS[dataset] for name in (version.archive, version.folder)):
+    if any(place_of(root, version) for version in VERSIONS[dataset]):
         find_version(root, dataset)
         return
     try:

@@ -99,7 +99,7 @@ def find_version(root: Path, dataset: str) -> tuple[Version, Path]:
     Raises:
         InputError: none, or both the python and the binary version.
     """
-    found = [(version, path) for version in VERSIONS[dataset] if (path := _place(root, version))]
+    found = [(version, path) for version in VERSIONS[dataset] if (path := place_of(root, version))]
     if len(found) > 1:
         raise InputError(f"{root}: holds both {found[0][1].name} and {found[1][1].name}, the same images twice; keep "
                          "one of them here")
@@ -108,7 +108,8 @@ def find_version(root: Path, dataset: str) -> tuple[Version, Path]:
     return found[0]
 
 
-def _place(root: Path, version: Version) -> Path | None:
+def place_of(root: Path, version: Version) -> Path | None:
+    """Its archive, packed or gunzipped, else its folder; None where there is none of them."""
     archive = version.archive
     for name in (archive, archive.removesuffix(".gz"), version.folder):
         if (root / name).exists():

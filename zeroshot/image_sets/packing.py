@@ -53,7 +53,7 @@ def read_rows(task: tuple[int, int], reader: ImageFiles, raw: Path, pack: int | 
     for place, row in enumerate(range(*task)):
         try:
             if pack is not None:
-                pixels[place] = decode_square(reader.jpeg_bytes(row), pack)
+                pixels[place] = decode_square(reader.file_bytes(row), pack)
             elif check == "decode":
                 reader.image(row)
             else:

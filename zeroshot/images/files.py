@@ -43,7 +43,7 @@ class ImageFiles:
         """For messages: the container's path and the image's name in it."""
         return f"{self._root / self._containers[self._container[row]]}/{self.name(row)}"
 
-    def jpeg_bytes(self, row: int, limit: int | None = None) -> bytes:
+    def file_bytes(self, row: int, limit: int | None = None) -> bytes:
         """The image file's bytes, whatever its format; the first `limit` of them.
 
         Raises:
@@ -68,22 +68,22 @@ class ImageFiles:
     def check_header(self, row: int) -> None:
         """Raise UnreadableImage if the file does not even begin like an image; costs one short read."""
         try:
-            check_header(self.jpeg_bytes(row, HEAD))
+            check_header(self.file_bytes(row, HEAD))
         except UnreadableImage:  # perhaps a long one, with a thumbnail or a colour profile before the image
-            check_header(self.jpeg_bytes(row))
+            check_header(self.file_bytes(row))
 
     def image(self, row: int) -> Image.Image:
         """The decoded image, RGB, upright, of its own size.
 
         Raises:
-            InputError: see `jpeg_bytes`.
+            InputError: see `file_bytes`.
             UnreadableImage: the bytes are no image; the caller may count and skip it.
         """
-        return decode_rgb(self.jpeg_bytes(row))
+        return decode_rgb(self.file_bytes(row))
 
     def square(self, row: int, side: int) -> np.ndarray:
         """The same as `decode_square` makes it: uint8 [side, side, 3]. Raises as `image` does."""
-        return decode_square(self.jpeg_bytes(row), side)
+        return decode_square(self.file_bytes(row), side)
 
     def _read_at(self, container: int, offset: int, size: int) -> bytes:
         if (file := self._open.pop(container, None)) is None:

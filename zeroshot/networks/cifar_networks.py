@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from zeroshot.networks.pooling import AverageTo, GlobalMax
+
 Cut = tuple[nn.Module, nn.Module, nn.Module]  # body, head, classifier
 MAP = 8  # side of convnet's final map; images of another size than 32 are pooled to it
 
@@ -22,7 +24,7 @@ def convnet(classes: int, dropout: float) -> Cut:
         dropout: before the classifier (the examples' 0.5).
     """
     body = nn.Sequential(*_conv_relu(3, 32), nn.MaxPool2d(2), *_conv_relu(32, 64), *_conv_relu(64, 64), nn.MaxPool2d(2))
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(MAP), nn.Flatten(), nn.Linear(64 * MAP * MAP, 512), nn.ReLU(),
+    head = nn.Sequential(AverageTo(MAP, MAP), nn.Flatten(), nn.Linear(64 * MAP * MAP, 512), nn.ReLU(),
                          nn.Dropout(dropout))
     return _initialised(body), head, nn.Linear(512, classes)
 
@@ -53,7 +55,7 @@ def resnet9(classes: int, dropout: float, width: int) -> Cut:
         *_conv_norm(width, 2 * width, pool=True), Residual(2 * width),
         *_conv_norm(2 * width, 4 * width, pool=True),
         *_conv_norm(4 * width, 8 * width, pool=True), Residual(8 * width))
-    head = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Dropout(dropout))
+    head = nn.Sequential(GlobalMax(), nn.Dropout(dropout))
     return _initialised(body), head, nn.Linear(8 * width, classes)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 import zeroshot.networks.torchvision_guard  # noqa: F401  (before torchvision)
 from zeroshot.console.errors import InputError
 from zeroshot.networks.downloads import downloaded
+from zeroshot.networks.pooling import AverageTo
 
 PLAIN_FAMILIES = {  # of torchvision, with global pooling between these parts and one linear layer
     ("resnet", "resnext", "wide_resnet"): ("conv1 bn1 relu maxpool layer1 layer2 layer3 layer4", "fc"),
@@ -36,7 +37,7 @@ def cut_torchvision(name: str, dropout: float, net: nn.Module) -> tuple[nn.Modul
     pooling, flatten, drop = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout()
     if name.startswith(("alexnet", "vgg")):  # the last max pooling belongs to the head
         layers = list(net.classifier)
-        head = nn.Sequential(net.features[-1], _AverageTo(*net.avgpool.output_size), flatten, *layers[:-1])
+        head = nn.Sequential(net.features[-1], AverageTo(*net.avgpool.output_size), flatten, *layers[:-1])
         cut = (net.features[:-1], head, layers[-1])
     elif name.startswith("squeezenet"):  # its classifier is a 1x1 convolution, averaged over space
         cut = (net.features, net.classifier[0], nn.Sequential(*net.classifier[1:], flatten))
@@ -65,30 +66,6 @@ def cut_torchvision(name: str, dropout: float, net: nn.Module) -> tuple[nn.Modul
         if isinstance(module, nn.Dropout):
             module.p = dropout
     return cut
-
-
-class _AverageTo(nn.Module):
-    """nn.AdaptiveAvgPool2d, whose gradient CUDA has no deterministic kernel for, out of sums of rows and columns.
-
-    Sums one by one, unlike products with a matrix, make an image's bits independent of the rest of its batch.
-    """
-
-    def __init__(self, height: int, width: int):
-        super().__init__()
-        self.height, self.width = height, width
-
-    def forward(self, final_map: Float[Tensor, "images channels h w"]) -> Float[Tensor, "images channels h2 w2"]:
-        return _bin_means(_bin_means(final_map, -2, self.height), -1, self.width)
-
-
-def _bin_means(v: Tensor, axis: int, bins: int) -> Tensor:
-    """Means over `bins` stretches of an axis: as equal as can be, overlapping where they do not divide its length."""
-    length = v.shape[axis]
-    if length == bins:
-        return v
-    lines = v.float().unbind(axis)  # sums in single precision, under autocast too
-    bounds = [(i * length // bins, -(-(i + 1) * length // bins)) for i in range(bins)]
-    return torch.stack([sum(lines[start:end]) / (end - start) for start, end in bounds], axis).to(v.dtype)
 
 
 class _TorchvisionVit(nn.Module):

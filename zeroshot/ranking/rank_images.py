@@ -13,10 +13,12 @@ from zeroshot.base.artifacts import Artifact
 from zeroshot.base.processes import gather_to_first, is_first, process_and_count
 from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
-from zeroshot.images.index import ImageIndex
+from zeroshot.images.index import VAL, ImageIndex
 from zeroshot.ranking.first_labels import CHUNK, TOP, Layout, rank_chunk
 from zeroshot.ranking.questions import Questions
 from zeroshot.ranking.rankings import Ranked, write_rankings
+
+VAL_CHUNK = 1024  # validation images at a time; fixed, for the same bits in every run
 
 
 class ImageValues(NamedTuple):
@@ -53,6 +55,12 @@ class ImageValues(NamedTuple):
             raise InputError(f"{self.source.path}: `{self.array}` holds NaN or infinity from row {self.first + start} "
                              "on; expected finite numbers. Did the training before it diverge?")
         return values
+
+    def val_chunks(self, index: ImageIndex, desc: str) -> Iterator[tuple[int, int]]:
+        """The validation images, which come first, some at a time: what `read` takes, start and stop."""
+        images = int((index.roles[self.rows] == VAL).sum())
+        for start in progress(range(0, images, VAL_CHUNK), unit="chunks", desc=desc):
+            yield start, min(start + VAL_CHUNK, images)
 
 
 class Scorer(NamedTuple):

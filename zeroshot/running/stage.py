@@ -121,11 +121,11 @@ def _for_the_user(error: Exception, name: str, params: type[StageParams]) -> str
     if isinstance(error, OSError):  # a path or an address that a setting named
         what = str(error.strerror or type(error).__name__)
         return " ".join(f"{error.filename}: {what}".split() if error.filename else f"{what}: {error}".split())
-    return _of_torch(error, name, params) if isinstance(error, RuntimeError) else None
+    return of_torch(error, name, params) if isinstance(error, RuntimeError) else None
 
 
-def _of_torch(error: RuntimeError, name: str, params: type[StageParams]) -> str | None:
-    """What to say of torch's errors for which a setting is the remedy."""
+def of_torch(error: RuntimeError, name: str, params: type[StageParams]) -> str | None:
+    """What to say of an error of torch's for which a setting of section `name`, checked by `params`, is the remedy."""
     text, torch = str(error).partition("\n")[0], sys.modules.get("torch")  # not loaded for this: many do without
     if isinstance(error, getattr(torch, "OutOfMemoryError", ())) or "CUDA error: out of memory" in text:
         short = ". ".join(text.split(". ")[:3]).rstrip(".")  # what was asked for, and what there is
