@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zeroshot.console.errors import InputError
@@ -50,6 +50,7 @@ def nouns_of(draw):
     return {wnid: (draw(lemmas), draw(above), draw(above), draw(text)) for wnid in wnids}
 
 
+@settings(max_examples=30)
 @given(nouns_of())
 def test_whatever_is_written_is_read_edge_by_edge(nouns):
     with tempfile.TemporaryDirectory() as folder:
