@@ -201,17 +201,21 @@ def shortened(nouns: Taxonomy) -> Taxonomy:
 
 def write_senses(path: Path, wordnet: Path, nouns: Taxonomy) -> None:
     """The synsets of each noun, one line per term, sorted; in WordNet's order, which is that of their frequency."""
-    senses: dict[str, list[str]] = {}
+    senses: dict[str, str] = {}
     entries = [(term_of(lemma), lemma, wnids) for lemma, wnids in index_of(wordnet)]
     for term, _, wnids in sorted(entries, key=lambda entry: entry[0] != entry[1]):  # those spelt as ours first
-        senses.setdefault(term, []).extend(wnid for wnid in wnids if wnid in nouns.index)
+        senses[term] = f"{senses[term]} {wnids}" if term in senses else wnids
     with atomic_write(path) as file:
-        file.writelines(sorted(f"{word}\t{' '.join(dict.fromkeys(wnids))}\n" for word, wnids in senses.items()
-                               if word and wnids))
+        for term, wnids in sorted(senses.items()):
+            known = [wnid for wnid in dict.fromkeys(wnids.split()) if wnid in nouns.index]
+            file.write(f"{term}\t{' '.join(known)}\n" if term and known else "")
 
 
-def index_of(wordnet: Path) -> Iterator[tuple[str, list[str]]]:
-    """(lemma, its noun synsets in order) of WordNet's index.noun (wndb(5WN): the synsets' offsets stand last)."""
+def index_of(wordnet: Path) -> Iterator[tuple[str, str]]:
+    """(lemma, its noun synsets in order, spaces between) of WordNet's index.noun.
+
+    There (wndb(5WN)) the third field is their number, and their offsets stand last.
+    """
     try:
         with zipfile.ZipFile(wordnet) as archive:
             lines = archive.read("index.noun").decode().splitlines()
@@ -221,7 +225,7 @@ def index_of(wordnet: Path) -> Iterator[tuple[str, list[str]]]:
     for line in lines:
         if not line.startswith(" "):  # the licence
             fields = line.split()
-            yield fields[0], [f"n{offset}" for offset in fields[-int(fields[2]):]]
+            yield fields[0], " ".join(f"n{offset}" for offset in fields[-int(fields[2]):])
 
 
 def default_model(models: dict[str, dict], chosen: Path, chosen_hierse: Path) -> dict[str, str]:
