@@ -49,12 +49,15 @@ class UnitVectors:
         return list(self._row)
 
     def __getitem__(self, term: str) -> Float32[np.ndarray, "dim"]:
-        return self.of([term])[0]
+        return self._unit_rows(self._row[term])
 
     def of(self, terms: Sequence[str]) -> Float32[np.ndarray, "terms dim"]:
         """The vectors of several, bit for bit as one by one."""
-        vectors = self._vectors[[self._row[term] for term in terms]].astype(np.float32)
-        return unit(vectors / np.abs(vectors).max(axis=1, keepdims=True))
+        return self._unit_rows([self._row[term] for term in terms])
+
+    def _unit_rows(self, rows: int | list[int]) -> Float32[np.ndarray, "*rows dim"]:
+        vectors = self._vectors[rows].astype(np.float32)
+        return unit(vectors / np.abs(vectors).max(axis=-1, keepdims=True))
 
 
 def wanted_terms(nouns: Taxonomy) -> set[str]:
@@ -78,7 +81,7 @@ def named_as_keyed(nouns: Taxonomy, terms: TermVectors) -> tuple[Taxonomy, int]:
 def unit(vectors: Float[np.ndarray, "*rows dim"]) -> Float32[np.ndarray, "*rows dim"]:
     """Each vector at length 1, computed in float64; all zero if it is shorter than SHORTEST."""
     vectors = vectors.astype(np.float64)
-    length = np.sqrt(np.vecdot(vectors, vectors))[..., None]
+    length = np.sqrt(np.vecdot(vectors, vectors, keepdims=True))
     return (vectors / np.where(length > SHORTEST, length, np.inf)).astype(np.float32)
 
 
