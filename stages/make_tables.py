@@ -20,6 +20,7 @@ from zeroshot.evaluation.model_names import display_name
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN, populated
 from zeroshot.report.cautions import near_chance, trained_on
 from zeroshot.report.class_table import class_tables
+from zeroshot.report.figures import save
 from zeroshot.report.markdown import aligned
 from zeroshot.report.papers import as_printed, is_same, published
 from zeroshot.report.scores import figures_of, models_in, models_on, read_scores
@@ -172,8 +173,7 @@ def draw(results: pd.DataFrame, path: Path) -> None:
     if not names:
         figure.suptitle("Nothing was measured")
     figure.legend(handles=handles, loc="outside lower center", ncols=max(1, min(len(models), 6)), frameon=False)
-    with atomic_write(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
+    save(figure, path)
 
 
 if __name__ == "__main__":
