@@ -43,6 +43,7 @@ WITHOUT_FIGURE = ("hierse", *CLOSED_FORM[::-1], "conse-10", "conse-1", "devise",
 DEFAULT_SETS = ("21k+seen", "unseen+seen", "seen")  # the first that holds labels
 FIGURES = {("hit", "1"): "hit@1", ("hit", "5"): "hit@5", ("images", ""): "images", ("candidates", ""): "candidates"}
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "pillow")  # whose versions may matter
+CHUNK = 4096  # terms at a time
 GLOSS = 90  # characters of a noun's definition
 
 
@@ -181,11 +182,11 @@ def write_terms(path: Path, terms: TermVectors, nouns: set[str], most: int) -> s
     Args:
         nouns: terms that go before all others, which follow in the file's order, the most frequent first.
     """
-    known = UnitVectors(terms, set(map(term_of, terms.terms)) - {""})
+    known = UnitVectors(terms)
     names = sorted(known.known(), key=lambda name: name not in nouns)[:most]  # stable
     vectors = np.zeros((len(names), known.dim), np.float16)
-    for row, name in enumerate(names):
-        vectors[row] = known[name]
+    for start in range(0, len(names), CHUNK):
+        vectors[start:start + CHUNK] = known.of(names[start:start + CHUNK])
     write_artifact(path, {"terms": names}, {"vectors": vectors})
     return Artifact(path, verify=False).sha256
 
@@ -200,16 +201,21 @@ def shortened(nouns: Taxonomy) -> Taxonomy:
 
 def write_senses(path: Path, wordnet: Path, nouns: Taxonomy) -> None:
     """The synsets of each noun, one line per term, sorted; in WordNet's order, which is that of their frequency."""
-    senses: dict[str, list[str]] = {}
-    for lemma, wnids in sorted(index_of(wordnet), key=lambda entry: entry[0] != term_of(entry[0])):  # as spelt, first
-        senses.setdefault(term_of(lemma), []).extend(wnid for wnid in wnids if wnid in nouns.index)
+    senses: dict[str, str] = {}
+    entries = [(term_of(lemma), lemma, wnids) for lemma, wnids in index_of(wordnet)]
+    for term, _, wnids in sorted(entries, key=lambda entry: entry[0] != entry[1]):  # those spelt as ours first
+        senses[term] = f"{senses[term]} {wnids}" if term in senses else wnids
     with atomic_write(path) as file:
-        file.writelines(sorted(f"{word}\t{' '.join(dict.fromkeys(wnids))}\n" for word, wnids in senses.items()
-                               if word and wnids))
+        for term, wnids in sorted(senses.items()):
+            known = [wnid for wnid in dict.fromkeys(wnids.split()) if wnid in nouns.index]
+            file.write(f"{term}\t{' '.join(known)}\n" if term and known else "")
 
 
-def index_of(wordnet: Path) -> Iterator[tuple[str, list[str]]]:
-    """(lemma, its noun synsets in order) of WordNet's index.noun (wndb(5WN): the synsets' offsets stand last)."""
+def index_of(wordnet: Path) -> Iterator[tuple[str, str]]:
+    """(lemma, its noun synsets in order, spaces between) of WordNet's index.noun.
+
+    There (wndb(5WN)) the third field is their number, and their offsets stand last.
+    """
     try:
         with zipfile.ZipFile(wordnet) as archive:
             lines = archive.read("index.noun").decode().splitlines()
@@ -219,7 +225,7 @@ def index_of(wordnet: Path) -> Iterator[tuple[str, list[str]]]:
     for line in lines:
         if not line.startswith(" "):  # the licence
             fields = line.split()
-            yield fields[0], [f"n{offset}" for offset in fields[-int(fields[2]):]]
+            yield fields[0], " ".join(f"n{offset}" for offset in fields[-int(fields[2]):])
 
 
 def default_model(models: dict[str, dict], chosen: Path, chosen_hierse: Path) -> dict[str, str]:

@@ -7,9 +7,10 @@ the end of a run), classes.md (class by class) and a plot of hit@k.
 
 from pathlib import Path
 
-import matplotlib
 import pandas as pd
 import pydantic
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from stages import run_stage
 from zeroshot.base.files import atomic_write
@@ -19,6 +20,7 @@ from zeroshot.evaluation.model_names import display_name
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN, populated
 from zeroshot.report.cautions import near_chance, trained_on
 from zeroshot.report.class_table import class_tables
+from zeroshot.report.figures import save
 from zeroshot.report.markdown import aligned
 from zeroshot.report.papers import as_printed, is_same, published
 from zeroshot.report.scores import figures_of, models_in, models_on, read_scores
@@ -148,34 +150,30 @@ def overview(results: pd.DataFrame, unmeasured: dict[str, str]) -> str:
 
 def draw(results: pd.DataFrame, path: Path) -> None:
     """Hit@k over k: one panel per label set, one line per model; the bytes repeat."""
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     hits = results[results["metric"] == "hit"]
     names = [name for name in ALL_LABEL_SETS if name in set(hits["label_set"])]
     columns = min(3, max(1, len(names)))
-    figure, axes = plt.subplots(max(1, -(-len(names) // columns)), columns, squeeze=False, layout="constrained",
-                                figsize=(4.2 * columns, 3.2 * max(1, -(-len(names) // columns))))
+    rows = max(1, -(-len(names) // columns))
+    figure = Figure(figsize=(4.2 * columns, 3.2 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
     models = list(hits["model"].unique())
     for number, axis in enumerate(axes.flat):
         axis.set_visible(number < len(names))
         if number >= len(names):
             continue
         here = hits[hits["label_set"] == names[number]]
-        for model, rows in here.groupby("model", sort=False):
-            axis.plot(rows["k"].astype(int), 100 * rows["value"], marker="o", markersize=3, label=display_name(model),
-                      color=f"C{models.index(model) % 10}")
+        for model, of_model in here.groupby("model", sort=False):
+            axis.plot(of_model["k"].astype(int), 100 * of_model["value"], marker="o", markersize=3,
+                      label=display_name(model), color=f"C{models.index(model) % 10}")
         axis.set(title=names[number], xscale="log", xticks=KS, xticklabels=KS, xlabel="k", ylabel="hit@k (%)")
         axis.set_ylim(bottom=0)
         axis.minorticks_off()
-    handles = [plt.Line2D([], [], color=f"C{number % 10}", marker="o", markersize=3, label=display_name(model))
+    handles = [Line2D([], [], color=f"C{number % 10}", marker="o", markersize=3, label=display_name(model))
                for number, model in enumerate(models)]
     if not names:
         figure.suptitle("Nothing was measured")
     figure.legend(handles=handles, loc="outside lower center", ncols=max(1, min(len(models), 6)), frameon=False)
-    with atomic_write(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=100, metadata={"Software": None})
-    plt.close(figure)
+    save(figure, path)
 
 
 if __name__ == "__main__":

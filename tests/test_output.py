@@ -23,7 +23,6 @@ from stages.evaluate_terms import HEADLINE as HEADLINE_OF_TEXT
 from tools.stage_deps import PROJECT, stage_bodies
 
 WIDTH, HEIGHT = 160, 50  # of the terminal
-OF_LABELS = ("data/label_map.csv",)  # made by a stage behind train_devise, but of the label vectors alone
 COLUMNS = 25  # that `dvc exp show` may have
 CHANGED = ("devise", "random")  # models that the margin concerns
 DVC_YAML = yaml.safe_load((PROJECT / "dvc.yaml").read_text(encoding="utf-8"))
@@ -60,7 +59,7 @@ def write_lock(folder: Path, again: bool) -> None:
         stages, graph = repo.index.stages, repo.index.graph
         trained = [stage for stage in stages if stage.addressing.startswith("train_devise")]
         behind = {one for stage in trained for one in networkx.ancestors(graph, stage)} | set(trained)
-        made_anew = [out.fs_path for stage in behind for out in stage.outs if again and out.def_path not in OF_LABELS]
+        made_anew = [out.fs_path for stage in behind for out in stage.outs if again]
         entries = {}
         for stage in stages:
             files = {kind: [{"path": str(file), "hash": "md5", "size": 1, "md5": _sum(file.fs_path, made_anew)}

@@ -9,6 +9,7 @@ import torch
 
 from stages import (
     draw_figures,
+    draw_label_map,
     embed_images,
     evaluate,
     explain_failures,
@@ -133,11 +134,12 @@ class World:
                               rankings=here / "rankings", features=here / "features", taxonomy=here / "taxonomy",
                               label_vectors=here / "lemmas.safetensors", label_sets=here / "label_sets")
         draw_figures.main(draw_figures.Params(label_set="unseen", models=["devise", "conse-1", "hierse"], images=3,
-                                              answers=2, labels=10, perplexity=2, seed=0),
-                          rankings=here / "rankings", index=here / "index", images=here,
-                          label_vectors=here / "lemmas.safetensors", taxonomy=here / "taxonomy",
-                          label_sets=here / "label_sets", answers=here / "answers.png", label_map=here / "map.png",
-                          places=here / "places.csv")
+                                              answers=2, seed=0),
+                          rankings=here / "rankings", index=here / "index", images=here, taxonomy=here / "taxonomy",
+                          label_sets=here / "label_sets", answers=here / "answers.png")
+        draw_label_map.main(draw_label_map.Params(labels=10, perplexity=2, seed=0), taxonomy=here / "taxonomy",
+                            label_vectors=here / "lemmas.safetensors", label_sets=here / "label_sets",
+                            label_map=here / "map.png", places=here / "places.csv")
         (here / "counted").mkdir()
         make_report.main(make_report.Params(**REPORT), scores=here / "scores", published=PUBLISHED,
                          rankings=here / "rankings", index=here / "index", images=here,

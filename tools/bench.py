@@ -26,7 +26,8 @@ from tools.ablation_settings import git, pipeline
 from zeroshot.base.params import read_yaml
 from zeroshot.base.parent import die_with_parent
 
-LOOKED_AT = ("explain_failures", "draw_figures", "export_model", "make_report")  # no figures, half a row's time
+LOOKED_AT = (  # no figures, half a row's time
+    "explain_failures", "draw_figures", "draw_label_map", "export_model", "make_report")
 EXPERIMENT = re.compile(r"refs/exps/([0-9a-f]{2}/[0-9a-f]{38})/(\S+)")
 SAYS = "Running stage"
 

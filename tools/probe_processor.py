@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from gensim.models.word2vec_corpusfile import CythonVocab
 
-from stages.draw_figures import Params as FigureParams
-from stages.draw_figures import place_labels
+from stages.draw_label_map import Params as MapParams
+from stages.draw_label_map import place_labels
 from stages.evaluate_terms import cosines, solved
 from stages.train_devise import measure_scaling
 from stages.train_skipgram import Params as SkipgramParams
@@ -172,8 +172,7 @@ def conse() -> list[torch.Tensor]:
 
 
 def label_map() -> list[np.ndarray]:
-    params = FigureParams(label_set="unseen", models=["devise"], images=1, answers=1, labels=40, perplexity=10, seed=0)
-    return [place_labels(units(40, 30).numpy(), params)]
+    return [place_labels(units(40, 30).numpy(), MapParams(labels=40, perplexity=10, seed=0))]
 
 
 PROBES: tuple[Callable[[], list], ...] = (

@@ -1,6 +1,7 @@
 """Use a trained model: `python -m zeroshot name cat.jpg`, and so embed, search and serve; docs/naming.md shows them."""
 
 import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and torch)
+import zeroshot.running.collecting  # noqa: F401  isort: skip
 import zeroshot.running.spinning  # noqa: F401  isort: skip
 
 import argparse

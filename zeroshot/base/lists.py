@@ -25,7 +25,7 @@ def text_lines(path: Path, expected: str) -> list[tuple[int, str]]:
         raise refusals.unreadable_list(path, error, expected) from None
     except UnicodeDecodeError:
         raise refusals.not_utf8(path, data, expected) from None
-    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip() and line.lstrip()[0] != "#"]
+    return [(number, text) for number, line in enumerate(lines, 1) if (text := line.strip()) and text[0] != "#"]
 
 
 def read_wnid_list(path: Path, expected: str, *, gaps: bool = False, may_be_empty: bool = False) -> list[str]:

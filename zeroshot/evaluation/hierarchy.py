@@ -7,18 +7,21 @@ off first: two thirds of WordNet where ImageNet's 21,841 are the labels.
 
 import itertools
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse
 from jaxtyping import Bool, Int, UInt8
 
 from zeroshot.console.progress import progress
+
+if TYPE_CHECKING:
+    import scipy.sparse
 
 SOURCES = 512  # searches at a time: 64 bytes a noun, 5 MB over WordNet, which stays near the cache
 FAR = 255  # not reached, or farther than anybody asked
 
 
-def hops_and_radii(graph: scipy.sparse.csr_matrix, nodes: Int[np.ndarray, "labels"],
+def hops_and_radii(graph: "scipy.sparse.csr_matrix", nodes: Int[np.ndarray, "labels"],
                    sources: Int[np.ndarray, "sources"], members: Mapping[str, Bool[np.ndarray, "labels"]],
                    ks: Sequence[int]
                    ) -> tuple[UInt8[np.ndarray, "sources labels"], dict[str, UInt8[np.ndarray, "sources ks"]]]:
@@ -38,6 +41,8 @@ def hops_and_radii(graph: scipy.sparse.csr_matrix, nodes: Int[np.ndarray, "label
         hops [sources, labels]: FAR beyond the largest radius and where there is no way;
         radius per set [sources, ks]: at most FAR - 1. A label is in the correct set when hops <= radius.
     """
+    import scipy.sparse  # whoever only draws does without
+
     table = np.stack(list(members.values()))
     order, starts, set_of = _pieces(table)
     graph, nodes = _without_dead_ends(*_with_outsiders(graph, nodes))
@@ -67,7 +72,8 @@ def _pieces(table: Bool[np.ndarray, "sets labels"]) -> tuple[np.ndarray, np.ndar
     return order, starts, ordered[:, starts].astype(np.float64)
 
 
-def _with_outsiders(graph: scipy.sparse.csr_matrix, nodes: np.ndarray) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
+def _with_outsiders(graph: "scipy.sparse.csr_matrix", nodes: np.ndarray
+                    ) -> tuple["scipy.sparse.csr_matrix", np.ndarray]:
     """The graph with a lonely noun for each label that it lacks."""
     outside = np.flatnonzero(nodes < 0)
     size = graph.shape[0]
@@ -78,8 +84,8 @@ def _with_outsiders(graph: scipy.sparse.csr_matrix, nodes: np.ndarray) -> tuple[
     return graph, nodes
 
 
-def _without_dead_ends(graph: scipy.sparse.csr_matrix, nodes: np.ndarray
-                       ) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:
+def _without_dead_ends(graph: "scipy.sparse.csr_matrix", nodes: np.ndarray
+                       ) -> tuple["scipy.sparse.csr_matrix", np.ndarray]:
     """The graph without nouns that are no label and have one neighbour at most: no way leads on from there."""
     is_label = np.zeros(graph.shape[0], bool)
     is_label[nodes] = True

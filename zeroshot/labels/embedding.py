@@ -2,11 +2,11 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from zeroshot.taxonomy import Taxonomy
 from zeroshot.terms.spelling import JOINER, term_of, words_of
@@ -30,11 +30,14 @@ class UnitVectors:
     file, which is the most frequent.
     """
 
-    def __init__(self, terms: TermVectors, wanted: set[str]):
+    def __init__(self, terms: TermVectors, wanted: set[str] | None = None):
+        """`wanted`: the terms that are needed; None: all."""
         self._vectors = terms.vectors
-        self._row: dict[str, int] = {name: row for row, name in enumerate(terms.terms) if name in wanted}
-        for row, name in enumerate(terms.terms):
-            if (term := term_of(name)) in wanted:
+        spelt = [*map(term_of, terms.terms)]
+        wanted = set(spelt) - {""} if wanted is None else wanted
+        self._row = {term: row for row, term in enumerate(spelt) if term == terms.terms[row] and term in wanted}
+        for row, term in enumerate(spelt):
+            if term in wanted:
                 self._row.setdefault(term, row)
         self.dim = terms.vectors.shape[1]
 
@@ -46,8 +49,15 @@ class UnitVectors:
         return list(self._row)
 
     def __getitem__(self, term: str) -> Float32[np.ndarray, "dim"]:
-        vector = self._vectors[self._row[term]].astype(np.float32)
-        return unit(vector / np.abs(vector).max())
+        return self._unit_rows(self._row[term])
+
+    def of(self, terms: Sequence[str]) -> Float32[np.ndarray, "terms dim"]:
+        """The vectors of several, bit for bit as one by one."""
+        return self._unit_rows([self._row[term] for term in terms])
+
+    def _unit_rows(self, rows: int | list[int]) -> Float32[np.ndarray, "*rows dim"]:
+        vectors = self._vectors[rows].astype(np.float32)
+        return unit(vectors / np.abs(vectors).max(axis=-1, keepdims=True))
 
 
 def wanted_terms(nouns: Taxonomy) -> set[str]:
@@ -68,11 +78,11 @@ def named_as_keyed(nouns: Taxonomy, terms: TermVectors) -> tuple[Taxonomy, int]:
     return dataclasses.replace(nouns, lemmas=[[wnid] for wnid in nouns.wnids]), wnids
 
 
-def unit(vector: np.ndarray) -> Float32[np.ndarray, "dim"]:
-    """The vector at length 1, computed in float64; all zero if it is shorter than SHORTEST."""
-    vector = vector.astype(np.float64)
-    length = np.linalg.norm(vector)
-    return (vector / length if length > SHORTEST else 0 * vector).astype(np.float32)
+def unit(vectors: Float[np.ndarray, "*rows dim"]) -> Float32[np.ndarray, "*rows dim"]:
+    """Each vector at length 1, computed in float64; all zero if it is shorter than SHORTEST."""
+    vectors = vectors.astype(np.float64)
+    length = np.sqrt(np.vecdot(vectors, vectors, keepdims=True))
+    return (vectors / np.where(length > SHORTEST, length, np.inf)).astype(np.float32)
 
 
 def embed(nouns: Taxonomy, terms: UnitVectors, wnid: str, synonyms: str, fallback: str) -> Embedded:

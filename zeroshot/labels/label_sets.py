@@ -68,8 +68,11 @@ def all_labels(sets: Mapping[str, list[str]]) -> list[str]:
 
 def memberships(sets: Mapping[str, list[str]]) -> dict[str, Bool[np.ndarray, "labels"]]:
     """Set name -> which of `all_labels` are in it."""
-    labels = np.array(all_labels(sets))
-    return {name: np.isin(labels, wnids) for name, wnids in sets.items()}
+    row_of = {wnid: row for row, wnid in enumerate(all_labels(sets))}
+    members = {name: np.zeros(len(row_of), bool) for name in sets}
+    for name, wnids in sets.items():
+        members[name][[row_of[wnid] for wnid in wnids]] = True
+    return members
 
 
 def digest_of(wnids: list[str]) -> str:

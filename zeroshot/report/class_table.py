@@ -1,6 +1,6 @@
 """The table of hits class by class, all models side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pandas as pd
 
@@ -34,24 +34,29 @@ def class_tables(scores: Mapping[str, pd.DataFrame], names: Mapping[str, str]) -
 
 
 def _rows(found: Mapping[str, pd.DataFrame], names: Mapping[str, str]) -> list[list[str]]:
+    counted = [dict(zip(frame.index, zip(frame["images"].tolist(), frame["hit@1"].tolist(), strict=True), strict=True))
+               for frame in found.values()]
     first = next(iter(found.values()))
+    apart = [wnid for wnid, is_apart in zip(first.index, first["apart"], strict=True) if is_apart]
     rows = [["class", "images", *map(display_name, found)]]
     for wnid in sorted(first.index, key=lambda wnid: (names[wnid].lower(), wnid))[:MOST]:
-        name = names[wnid] + ("" if first.at[wnid, "apart"] else " (not apart)")
-        rows.append(_row(name, [frame.loc[[wnid]] for frame in found.values()]))
-    rows.append(_row(f"all {len(first):,}", list(found.values())))
-    if 0 < first["apart"].sum() < len(first):
-        apart = [frame[frame["apart"] == 1] for frame in found.values()]
-        rows.append(_row(f"the {len(apart[0]):,} apart", apart))
+        rows.append(_row(names[wnid] + ("" if wnid in apart else " (not apart)"), [wnid], counted))
+    rows.append(_row(f"all {len(first):,}", first.index, counted))
+    if 0 < len(apart) < len(first):
+        rows.append(_row(f"the {len(apart):,} apart", apart, counted))
     return rows
 
 
-def _row(name: str, frames: Sequence[pd.DataFrame]) -> list[str]:
-    """Of several classes, all their images count alike."""
+def _row(name: str, wnids: Collection[str], counted: Sequence[Mapping[str, tuple[int, float]]]) -> list[str]:
+    """Of several classes, all their images count alike.
+
+    Args:
+        counted: of each model, wnid -> images and hit@1.
+    """
     cells = []
-    for frame in frames:
-        images = int(frame["images"].sum())
-        hits = round(float((frame["hit@1"] * frame["images"]).sum()))
+    for of_model in counted:
+        images = sum(of_model[wnid][0] for wnid in wnids)
+        hits = round(sum(count * share for count, share in map(of_model.__getitem__, wnids)))
         low, high = wilson_interval(hits, images)
         cells.append(f"{100 * hits / images:.1f} {100 * low:.0f}–{100 * high:.0f}")
-    return [name, f"{int(frames[0]['images'].sum()):,}", *cells]
+    return [name, f"{sum(counted[0][wnid][0] for wnid in wnids):,}", *cells]

@@ -12,6 +12,7 @@ import unicodedata
 
 JOINER = "_"
 _ASCII_WORD = re.compile(r"[a-z0-9]+")
+_ASCII_TERM = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
 _WORD = re.compile(r"[^\W_]+")
 _VANISHING = re.compile("[\u00ad\u0300-\u036f\u200b-\u200d\u2060\ufeff]+")  # soft hyphen, accents, zero-width
 
@@ -26,4 +27,4 @@ def words_of(text: str) -> list[str]:
 
 def term_of(lemma: str) -> str:
     """The term of a lemma (or of a term): its words joined by "_"; "" if it has none. Idempotent."""
-    return JOINER.join(words_of(lemma))
+    return lemma if _ASCII_TERM.fullmatch(lemma) else JOINER.join(words_of(lemma))
