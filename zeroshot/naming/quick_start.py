@@ -9,7 +9,11 @@ import sys
 import types
 from collections.abc import Iterator
 
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
 import zeroshot.networks.torchvision_guard  # noqa: F401  (before torchvision and timm)
+from zeroshot.naming.quick_timm import one_architecture
 
 COMPILER = ("torch._dynamo", "torch._dynamo.utils")
 
@@ -32,11 +36,29 @@ def without_compiler() -> Iterator[None]:
                 del sys.modules[name]
 
 
-def import_library(arch: str) -> None:
-    """Import the library that builds `arch`, in that way; none for the networks of this project."""
-    library = arch.partition("/")[0]
-    with without_compiler():
-        if library == "timm":
-            import timm  # noqa: F401
-        elif library in ("torchvision", "alexnet"):
-            import torchvision.models  # noqa: F401
+@contextlib.contextmanager
+def library_of(arch: str) -> Iterator[None]:
+    """Within, the library that builds `arch` is imported, as far as that takes; none for the networks of this project.
+
+    Args:
+        arch: see zeroshot.networks.visual_model.build_visual.
+    """
+    library, _, name = arch.partition("/")
+    with contextlib.ExitStack() as lasting:
+        with without_compiler():
+            if library == "timm":
+                lasting.enter_context(one_architecture(name))
+            elif library in ("torchvision", "alexnet"):
+                import torchvision.models  # noqa: F401
+        yield
+
+
+class Undrawn(TorchFunctionMode):
+    """Within, what would be drawn at random is zero: the weights of a network that reads its own from a file."""
+
+    DRAWS = frozenset({Tensor.normal_, Tensor.uniform_, Tensor.bernoulli_, Tensor.exponential_})
+
+    def __torch_function__(self, function, types, given=(), named=None):
+        if function in self.DRAWS:
+            return given[0].zero_()
+        return function(*given, **(named or {}))
