@@ -2,6 +2,7 @@
 
 import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and torch)
 import zeroshot.running.spinning  # noqa: F401  isort: skip
+from zeroshot.naming.ending import end  # isort: skip  (before all that asks to be called at the end)
 
 import argparse
 import os
@@ -73,4 +74,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

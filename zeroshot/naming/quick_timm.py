@@ -1,9 +1,9 @@
 """timm with the one architecture that is wanted; the rest of it is imported as soon as anybody looks for it.
 
-`import timm` runs a hundred architectures' modules, its readers of data sets and a client of the Hugging Face hub, for
-longer than it takes to build the network and name a picture. Here its packages are entered without running their own
-code, which is put off; what an architecture's module imports from them is found in the few modules of PARTS. Where
-another version of timm does not go along, all that was imported is dropped, and timm imported as ever.
+`import timm` runs a hundred architectures' modules, its readers of data sets, torchvision and a client of the Hugging
+Face hub, for longer than it takes to build the network and name a picture. Here such packages are entered without
+running their own code, which is put off, and what the architecture's module imports from them is found in the few
+modules of PARTS. Where another version of timm does not go along with that, all of it is imported, as ever.
 """
 
 import contextlib
@@ -23,18 +23,30 @@ EXTRACTION = "torchvision.models.feature_extraction"
 EXTRACTING = ("create_feature_extractor", "get_graph_node_names")  # of which timm wraps these
 
 
+class Differs(Exception):
+    """The libraries are not as they were expected. No ImportError, which they might take for something else."""
+
+
 class PutOff(types.ModuleType):
-    """A package whose own code has not run; it does when something is wanted that is not there, and then is itself."""
+    """A package whose own code has not run. It runs when something is wanted that is not there.
+
+    Attributes:
+        parts: its modules where names are looked up before; while it has any, others are refused.
+    """
+
+    parts: tuple[str, ...] | None = None
 
     def __getattr__(self, name: str):
         if name.startswith("__") and name not in ("__path__", "__all__", "__version__"):
             raise AttributeError(name)  # which many ask of every module
-        for part in self.__dict__["_parts"]:
+        if self.parts is None:
+            self._run()
+            return getattr(self, name)
+        for part in self.parts:
             module = importlib.import_module(f"{self.__name__}.{part}")
             if name in vars(module):
                 return vars(module)[name]
-        self._run()
-        return getattr(self, name)
+        raise Differs(f"{self.__name__} is asked for {name}")
 
     def _run(self) -> None:
         above = sys.modules.get(self.__name__.rpartition(".")[0])
@@ -43,7 +55,7 @@ class PutOff(types.ModuleType):
         if not isinstance(self, PutOff):
             return
         self.__class__ = types.ModuleType
-        del self._parts
+        vars(self).pop("parts", None)
         self.__path__ = self.__spec__.submodule_search_locations
         if HUB in sys.modules and HUB.rpartition(".")[0] == self.__name__:
             importlib.reload(sys.modules[HUB])  # in place, with its client now
@@ -58,15 +70,15 @@ def one_architecture(name: str) -> Iterator[None]:
         return
     try:
         _import(name)
-    except Exception:  # another version, in whatever way it differs
-        _drop()
-        importlib.import_module("timm")
+    except Exception:  # another version, in whatever way it differs; or no architecture of that name
+        _close()
+        timm = importlib.import_module("timm")
+        if isinstance(timm, PutOff):
+            timm._run()
     try:
         yield
     finally:
-        for package in _put_off():
-            package._parts = ()
-            vars(package).pop("__path__", None)  # so that whoever imports another module runs it, too
+        _close()
 
 
 def _import(name: str) -> None:
@@ -75,34 +87,41 @@ def _import(name: str) -> None:
     with _without(CLIENT), _late_extraction():
         importlib.import_module(f"timm.models.{module}")
         if not sys.modules["timm"].is_model(name):
-            raise ImportError(f"timm.models.{module} does not register {name}")
+            raise Differs(f"timm.models.{module} does not register {name}")
 
 
 def _enter_packages() -> None:
     for name, parts in PARTS.items():
-        package = sys.modules.get(name)
-        if package is None:
-            spec = importlib.util.find_spec(name)
-            package = importlib.util.module_from_spec(spec)
-            package.__class__ = PutOff
-            sys.modules[name] = package
-            if "." in name:
-                setattr(sys.modules[name.rpartition(".")[0]], name.rpartition(".")[2], package)
+        package = sys.modules.get(name) or _entered(name)
         if isinstance(package, PutOff):
-            package._parts, package.__path__ = parts, package.__spec__.submodule_search_locations
+            package.parts, package.__path__ = parts, package.__spec__.submodule_search_locations
 
 
-def _put_off() -> list[PutOff]:
-    return [module for name in PARTS if isinstance(module := sys.modules.get(name), PutOff)]
+def _entered(name: str) -> PutOff:
+    package = importlib.util.module_from_spec(importlib.util.find_spec(name))
+    package.__class__ = PutOff
+    sys.modules[name] = package
+    above, _, own = name.rpartition(".")
+    if above:
+        setattr(sys.modules[above], own, package)
+    return package
+
+
+def _close() -> None:
+    """Whoever asks a package for anything from now on, or imports another module of it, has it run."""
+    for name in PARTS:
+        if isinstance(package := sys.modules.get(name), PutOff):
+            package.parts = None
+            vars(package).pop("__path__", None)
 
 
 def _module_of(name: str) -> str:
-    """The module that defines an architecture; told from its text. Raises ImportError if that is not just one."""
+    """The module that defines an architecture; told from its text. Raises Differs if that is not just one."""
     defines = re.compile(rb"^def %s\(" % re.escape(name.partition(".")[0].encode()), re.MULTILINE)
     [folder] = sys.modules["timm.models"].__path__
     found = [path.stem for path in sorted(Path(folder).glob("[!_]*.py")) if defines.search(path.read_bytes())]
     if len(found) != 1:
-        raise ImportError(f"{len(found)} modules of timm define {name}")
+        raise Differs(f"{len(found)} modules of timm define {name}")
     return found[0]
 
 
@@ -138,10 +157,3 @@ def _late_extraction() -> Iterator[None]:
 
 def _late(name: str):
     return lambda *given, **named: getattr(importlib.import_module(EXTRACTION), name)(*given, **named)
-
-
-def _drop() -> None:
-    """Forget whatever was imported of the libraries whose own code is put off."""
-    libraries = {package.__name__.partition(".")[0] for package in _put_off()}
-    for name in [name for name in sys.modules if name.partition(".")[0] in libraries]:
-        del sys.modules[name]
