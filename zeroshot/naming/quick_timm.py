@@ -9,7 +9,6 @@ modules of PARTS. Where another version of timm does not go along with that, all
 import contextlib
 import importlib
 import importlib.util
-import re
 import sys
 import types
 from collections.abc import Iterator
@@ -117,9 +116,9 @@ def _close() -> None:
 
 def _module_of(name: str) -> str:
     """The module that defines an architecture; told from its text. Raises Differs if that is not just one."""
-    defines = re.compile(rb"^def %s\(" % re.escape(name.partition(".")[0].encode()), re.MULTILINE)
+    defines = f"\ndef {name.partition('.')[0]}(".encode()
     [folder] = sys.modules["timm.models"].__path__
-    found = [path.stem for path in sorted(Path(folder).glob("[!_]*.py")) if defines.search(path.read_bytes())]
+    found = [path.stem for path in sorted(Path(folder).glob("[!_]*.py")) if defines in path.read_bytes()]
     if len(found) != 1:
         raise Differs(f"{len(found)} modules of timm define {name}")
     return found[0]
