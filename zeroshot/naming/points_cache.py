@@ -41,16 +41,18 @@ class PointsCache:
         """`model`: identifies the model and its space."""
         self.folder = scratch_root() / "points" / _hex(model.encode())
 
-    def points(self, pictures: Sequence[Picture], place: Place) -> Float32[np.ndarray, "pictures dim"]:
+    def points(self, pictures: Sequence[Picture], place: Place, stamps: Digests | None = None
+               ) -> Float32[np.ndarray, "pictures dim"]:
         """All pictures' points; those that are not known yet come from `place`, and are kept.
 
         Args:
             place: pictures -> their points, NaN for unreadable ones.
+            stamps: of the pictures, by `stamps_of`; None: they are looked at here.
 
         Raises:
             InputError: the cache's folder cannot be written.
         """
-        stamps = stamps_of(pictures)
+        stamps = stamps_of(pictures) if stamps is None else stamps
         path = self.folder / f"{_hex(stamps.tobytes())}.safetensors"
         if kept := _read(path):
             return kept[2]
