@@ -9,7 +9,8 @@ import sys
 import types
 from collections.abc import Iterator
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 import zeroshot.networks.torchvision_guard  # noqa: F401  (before torchvision and timm)
@@ -56,9 +57,11 @@ def library_of(arch: str) -> Iterator[None]:
 class Undrawn(TorchFunctionMode):
     """Within, what would be drawn at random is zero: the weights of a network that reads its own from a file."""
 
-    DRAWS = frozenset({Tensor.normal_, Tensor.uniform_, Tensor.bernoulli_, Tensor.exponential_})
+    DRAWS = frozenset({Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_})
 
     def __torch_function__(self, function, types, given=(), named=None):
-        if function in self.DRAWS:
-            return given[0].zero_()
-        return function(*given, **(named or {}))
+        if function not in self.DRAWS:
+            return function(*given, **(named or {}))
+        tensor = given[0] if given else named["tensor"]
+        with torch.no_grad():
+            return tensor.zero_()
