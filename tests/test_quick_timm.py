@@ -79,7 +79,8 @@ def test_one_architecture_is_imported_alone_and_is_the_same_when_the_rest_follow
 
 @pytest.mark.parametrize("wanted", [
     "from timm import create_model", "import timm.models.large", "import timm.optim",
-    "from timm.models import *; Large", "import timm.data; timm.data.read()", "from timm.models import Large", "timm.models.is_model"])
+    "from timm.models import *; Large", "import timm.data; timm.data.read()", "from timm.models import Large",
+    "timm.models.is_model"])
 def test_whoever_looks_further_finds_all_of_it(said, wanted):
     last = said(BUILD + wanted + "\nfrom timm.models._registry import known; print(sorted(known))")[-1]
     assert last == "['large', 'small']"
