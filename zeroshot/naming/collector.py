@@ -1,4 +1,4 @@
-"""Importing without Python's search for garbage."""
+"""Loading without Python's search for garbage."""
 
 import contextlib
 import gc

@@ -235,7 +235,7 @@ class Model:
 
     @cached_property
     def network(self) -> "Network":
-        """The network, ready; loads torch."""
+        """The network, ready; loads torch, and is asked for before any other module that does."""
         with nothing_collected():
             from zeroshot.naming.network import Network
 
@@ -243,7 +243,7 @@ class Model:
 
     @cached_property
     def run(self) -> "Run":
-        device = self.network.device  # before what else loads torch
+        device = self.network.device
         from zeroshot.naming.spaces import Run
 
         labels = self.folder.artifact("labels.safetensors")

@@ -1,7 +1,8 @@
-"""torchvision and timm without torch's compiler, whose loading takes longer than all else together.
+"""A network that is built and read without what takes longest in that.
 
-Two lines in them load it, though nothing is compiled: torchvision.ops.roi_align asks whether it supports a device, in a
-function that is not called here, and timm's NaFlex networks ask it to leave an iterator alone.
+Torch's compiler: two lines in torchvision and timm load it, though nothing is compiled. torchvision.ops.roi_align asks
+whether it supports a device, in a function that is not called here, and timm's NaFlex networks ask it to leave an
+iterator alone. Of timm, all but what builds the network: see quick_timm.py. And the drawing of random weights.
 """
 
 import contextlib

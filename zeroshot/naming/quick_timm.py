@@ -30,7 +30,7 @@ class PutOff(types.ModuleType):
     """A package whose own code has not run. It runs when something is wanted that is not there.
 
     Attributes:
-        parts: its modules where names are looked up before; while it has any, others are refused.
+        parts: its modules where names are looked up while an architecture is imported, and none else; then None.
     """
 
     parts: tuple[str, ...] | None = None
