@@ -43,7 +43,8 @@ LIBRARIES = {
     "huggingface_hub/__init__.py": "print('hub')\n",
 }
 BUILD = """import sys
-from zeroshot.naming.quick_timm import one_architecture
+from zeroshot.naming.quick_timm import in_a_process_of_its_own, one_architecture
+in_a_process_of_its_own()
 with one_architecture("small.a_tag"):
     import timm
     net = timm.create_model("small.a_tag")
@@ -86,6 +87,11 @@ def test_whoever_looks_further_finds_all_of_it(said, wanted):
     assert last == "['large', 'small']"
 
 
+def test_code_that_shares_the_process_finds_timm_as_it_knows_it(said):
+    assert said(BUILD.replace("in_a_process_of_its_own()\n", "")) == [
+        "timm", "torchvision", "timm.models", "large", "timm.data", "hub", "Small 0.5"]
+
+
 def test_it_is_left_alone_where_it_is_whole_and_takes_a_second_architecture(said):
     assert said("import timm; print('whole')\n" + BUILD)[-2:] == ["whole", "Small 0.5"]
     second = ("with one_architecture('large'):\n    print(timm.is_model('large'), type(timm.create_model('small')) is "
@@ -124,9 +130,11 @@ def test_the_real_one(tmp_path):
 import sys, torch
 from pathlib import Path
 from zeroshot.naming.quick_start import Undrawn, library_of
+from zeroshot.naming.quick_timm import in_a_process_of_its_own
 from zeroshot.networks.preprocessing import Preprocessing
 from zeroshot.networks.saved import read_cnn, write_cnn
 from zeroshot.networks.visual_model import build_visual
+in_a_process_of_its_own()
 arch, path = "timm/tf_efficientnet_lite0", Path(sys.argv[1])
 with library_of(arch):
     model = build_visual(arch, classes=3, stem="standard", dropout=0.0).eval()

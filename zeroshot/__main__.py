@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from zeroshot.console.errors import InputError
-from zeroshot.naming import commands
+from zeroshot.naming import commands, quick_timm
 from zeroshot.serving.command import add_flags, serve
 
 
@@ -74,4 +74,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    quick_timm.in_a_process_of_its_own()
     end(main())

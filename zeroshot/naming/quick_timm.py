@@ -4,6 +4,7 @@
 Face hub, for longer than it takes to build the network and name a picture. Here such packages are entered without
 running their own code, which is put off, and what the architecture's module imports from them is found in the few
 modules of PARTS. Where another version of timm does not go along with that, all of it is imported, as ever.
+So it is too where other code shares the process, which is to find timm as it knows it.
 """
 
 import contextlib
@@ -20,6 +21,14 @@ PARTS = {"timm": ("version", "models._factory", "models._registry"), "timm.data"
 HUB, CLIENT = "timm.models._hub", "huggingface_hub"  # the one imports the other, and does without it
 EXTRACTION = "torchvision.models.feature_extraction"
 EXTRACTING = ("create_feature_extractor", "get_graph_node_names")  # of which timm wraps these
+
+
+_own: list[bool] = []  # not empty: the process is a command's own
+
+
+def in_a_process_of_its_own() -> None:
+    """Say that this process runs a command of `python -m zeroshot`, and no other code that might want timm."""
+    _own.append(True)
 
 
 class Differs(Exception):
@@ -64,8 +73,9 @@ class PutOff(types.ModuleType):
 @contextlib.contextmanager
 def one_architecture(name: str) -> Iterator[None]:
     """Within, timm knows the architecture `name`, "resnet50" or "resnet50.a1_in1k"; afterwards all that it has."""
-    if "timm" in sys.modules and not isinstance(sys.modules["timm"], PutOff):
-        yield  # it is there already, whole
+    if not _own or "timm" in sys.modules and not isinstance(sys.modules["timm"], PutOff):
+        importlib.import_module("timm")  # whole, as it may be already
+        yield
         return
     try:
         _import(name)
