@@ -3,6 +3,7 @@
 import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and torch)
 import zeroshot.running.collecting  # noqa: F401  isort: skip
 import zeroshot.running.spinning  # noqa: F401  isort: skip
+from zeroshot.naming.ending import end  # isort: skip  (before all that asks to be called at the end)
 
 import argparse
 import os
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 from zeroshot.console.errors import InputError
-from zeroshot.naming import commands
+from zeroshot.naming import commands, quick_timm
 from zeroshot.serving.command import add_flags, serve
 
 
@@ -74,4 +75,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    quick_timm.in_a_process_of_its_own()
+    end(main())

@@ -1,9 +1,12 @@
 """The commands of `python -m zeroshot`, on the same functions that Python code calls."""
 
 import sys
+import threading
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,9 +15,12 @@ from zeroshot.base.files import atomic_write
 from zeroshot.console.errors import InputError
 from zeroshot.naming import output
 from zeroshot.naming.answers import Named
+from zeroshot.naming.collector import nothing_collected
 from zeroshot.naming.model import Model
 from zeroshot.naming.pictures import Picture, find_pictures
+from zeroshot.naming.points_cache import Digests, stamps_of
 
+T = TypeVar("T")
 NOTES = 8  # told at most
 
 
@@ -74,10 +80,11 @@ def search(options: Namespace) -> int:
         check_sheet(options.sheet)
     if options.top < 1:
         raise InputError(f"--top is {options.top}; expected 1 or more")
-    model = Model(options.folder)
-    query = Search(model, options.words, options.model)
-    pictures = find(options.pictures, options.images)
-    found, faults = query.nearest(pictures, options.top, "placing")
+    with nothing_collected():
+        listed = meanwhile(lambda: with_stamps(find(options.pictures, options.images)))
+        query = Search(Model(options.folder), options.words, options.model)
+        pictures, stamps = listed()
+    found, faults = query.nearest(pictures, options.top, "placing", stamps)
     output.tell_search(query, len(pictures) - len(faults))
     with Readable("searched") as counted:
         counted.read = len(pictures) - len(faults)
@@ -88,6 +95,28 @@ def search(options: Namespace) -> int:
         write_sheet(options.sheet, query.said, [(pictures[one.number], one) for one in found])
         print(f"{options.sheet}: the {len(found)} pictures", file=sys.stderr)
     return counted.status
+
+
+def meanwhile(work: Callable[[], T]) -> Callable[[], T]:
+    """Start some work beside this thread's; returns what waits for its result, or raises what it raised.
+
+    Nobody waits for it if the program ends before.
+    """
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(work())
+        except BaseException as error:
+            result.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return result.result
+
+
+def with_stamps(pictures: list[Picture]) -> tuple[list[Picture], Digests]:
+    """Pictures, and what tells whether they have changed."""
+    return pictures, stamps_of(pictures)
 
 
 def find(given: list[str], images: Path | None = None) -> list[Picture]:

@@ -1,7 +1,9 @@
 """The network over pictures: what the models go by, many pictures at a time."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,12 +13,13 @@ from zeroshot.base.processor import settle_products
 from zeroshot.console.errors import InputError
 from zeroshot.naming.folder import ModelFolder
 from zeroshot.naming.pictures import Picture, Reader
-from zeroshot.naming.quick_start import import_library
+from zeroshot.naming.quick_start import Undrawn, library_of
 from zeroshot.networks.batches import SquareSource
 from zeroshot.networks.inference import Passes, memory_layout, over_images
 from zeroshot.networks.saved import read_cnn, read_devise
 from zeroshot.ranking.first_labels import CHUNK
 
+T = TypeVar("T")
 FEW = 16  # pictures that are decoded in this process; for more, others are started
 MOST_WORKERS = 8
 
@@ -32,8 +35,7 @@ class Network:
         self._folder, self._how = folder, folder.about["network"]
         self.device = _start(self._how, threads or self._how["threads"])
         self._layout = memory_layout(self._how["channels_last"])
-        import_library(folder.about["network"]["arch"])
-        self._cnn = folder.read("cnn.safetensors", read_cnn)
+        self._cnn = self._built("cnn.safetensors", read_cnn)
         self._model = self._cnn.model.to(self.device, memory_format=self._layout)
         self._devise: torch.nn.Module | None = None
 
@@ -80,11 +82,15 @@ class Network:
 
     def _finetuned(self) -> torch.nn.Module:
         if self._devise is None:
-            devise = self._folder.read("devise.safetensors", read_devise)
+            devise = self._built("devise.safetensors", read_devise)
             if devise.network is None:
                 raise InputError(f"{self._folder.path}/devise.safetensors: holds no network, where one is expected")
             self._devise = devise.network.to(self.device, memory_format=self._layout)
         return self._devise
+
+    def _built(self, name: str, reader: Callable[[Path], T]) -> T:
+        with library_of(self._how["arch"]), Undrawn():
+            return self._folder.read(name, reader)
 
     @staticmethod
     def _as_kept(name: str, value: Tensor) -> Tensor:

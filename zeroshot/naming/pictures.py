@@ -141,8 +141,9 @@ def _below(folder: str) -> Iterator[Picture]:
     """Pictures at any depth, by name; links to folders are not followed, the systems' own folders left out."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not litter(f"{name}/x"))
+        inside = os.path.join(parent, "")
         for name in sorted(files):
-            path = os.path.join(parent, name)
+            path = inside + name
             if not litter(name) and (is_named_image(name) or _begins_as_image(path)):
                 yield Picture(path, path)
 

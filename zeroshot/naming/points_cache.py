@@ -41,16 +41,18 @@ class PointsCache:
         """`model`: identifies the model and its space."""
         self.folder = scratch_root() / "points" / _hex(model.encode())
 
-    def points(self, pictures: Sequence[Picture], place: Place) -> Float32[np.ndarray, "pictures dim"]:
+    def points(self, pictures: Sequence[Picture], place: Place, stamps: Digests | None = None
+               ) -> Float32[np.ndarray, "pictures dim"]:
         """All pictures' points; those that are not known yet come from `place`, and are kept.
 
         Args:
             place: pictures -> their points, NaN for unreadable ones.
+            stamps: of the pictures, by `stamps_of`; None: they are looked at here.
 
         Raises:
             InputError: the cache's folder cannot be written.
         """
-        stamps = stamps_of(pictures)
+        stamps = stamps_of(pictures) if stamps is None else stamps
         path = self.folder / f"{_hex(stamps.tobytes())}.safetensors"
         if kept := _read(path):
             return kept[2]
@@ -92,7 +94,7 @@ def _read(path: Path) -> tuple[Digests, Digests, Float32[np.ndarray, "pictures d
     """What is kept; None for nothing, or for what is damaged."""
     try:
         artifact = Artifact(path)
-        return artifact["stamp"], artifact["content"], artifact["points"]
+        return artifact["stamp"], artifact["content"], artifact.memmap("points")
     except (InputError, KeyError, OSError):
         return None
 
@@ -108,8 +110,8 @@ def _find(wanted: Digests, known: Digests) -> np.ndarray:
 
 def stamps_of(pictures: Sequence[Picture]) -> Digests:
     """What tells without a look at its bytes whether a picture is the one that it was."""
-    status = lru_cache(None)(_status)  # of a tar once
-    return _digests(_stamp(picture, status) for picture in pictures)
+    status, absolute = lru_cache(None)(_status), lru_cache(None)(_absolute)  # of a tar, of a folder once
+    return _digests(_stamp(picture, status if picture.offset >= 0 else _status, absolute) for picture in pictures)
 
 
 def _status(path: str) -> tuple[int, int]:
@@ -120,12 +122,18 @@ def _status(path: str) -> tuple[int, int]:
         return -1, -1
 
 
-def _stamp(picture: Picture, status: Callable[[str], tuple[int, int]]) -> bytes:
+def _absolute(folder: str) -> bytes:
+    """Its path, with a slash at the end."""
+    return os.fsencode(os.path.join(os.path.abspath(folder), ""))
+
+
+def _stamp(picture: Picture, status: Callable[[str], tuple[int, int]], absolute: Callable[[str], bytes]) -> bytes:
     if isinstance(picture.content, Row):
         return f"{picture.content.seal} {picture.content.row}".encode()
     if isinstance(picture.content, str):
-        return struct.pack("4q", *status(picture.content), picture.offset, picture.size) + os.fsencode(
-            os.path.abspath(picture.content))
+        folder, slash, file = picture.content.rpartition("/")
+        return (struct.pack("4q", *status(picture.content), picture.offset, picture.size) +
+                absolute(folder + slash) + os.fsencode(file))
     return b"unreadable " + picture.name.encode(errors="surrogateescape") + picture.fault.encode()
 
 
@@ -136,7 +144,7 @@ def contents_of(pictures: Sequence[Picture]) -> Digests:
 
 def _content(picture: Picture) -> bytes:
     if isinstance(picture.content, Row) or picture.fault:
-        return _stamp(picture, _status)
+        return _stamp(picture, _status, _absolute)
     try:
         return read_bytes(picture)
     except UnreadableImage as error:

@@ -1,7 +1,8 @@
-"""torchvision and timm without torch's compiler, whose loading takes longer than all else together.
+"""A network that is built and read without what takes longest in that.
 
-Two lines in them load it, though nothing is compiled: torchvision.ops.roi_align asks whether it supports a device, in a
-function that is not called here, and timm's NaFlex networks ask it to leave an iterator alone.
+Torch's compiler: two lines in torchvision and timm load it, though nothing is compiled. torchvision.ops.roi_align asks
+whether it supports a device, in a function that is not called here, and timm's NaFlex networks ask it to leave an
+iterator alone. Of timm, all but what builds the network: see quick_timm.py. And the drawing of random weights.
 """
 
 import contextlib
@@ -9,7 +10,12 @@ import sys
 import types
 from collections.abc import Iterator
 
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
 import zeroshot.networks.torchvision_guard  # noqa: F401  (before torchvision and timm)
+from zeroshot.naming.quick_timm import one_architecture
 
 COMPILER = ("torch._dynamo", "torch._dynamo.utils")
 
@@ -32,11 +38,31 @@ def without_compiler() -> Iterator[None]:
                 del sys.modules[name]
 
 
-def import_library(arch: str) -> None:
-    """Import the library that builds `arch`, in that way; none for the networks of this project."""
-    library = arch.partition("/")[0]
-    with without_compiler():
-        if library == "timm":
-            import timm  # noqa: F401
-        elif library in ("torchvision", "alexnet"):
-            import torchvision.models  # noqa: F401
+@contextlib.contextmanager
+def library_of(arch: str) -> Iterator[None]:
+    """Within, the library that builds `arch` is imported, as far as that takes; none for the networks of this project.
+
+    Args:
+        arch: see zeroshot.networks.visual_model.build_visual.
+    """
+    library, _, name = arch.partition("/")
+    with contextlib.ExitStack() as lasting:
+        with without_compiler():
+            if library == "timm":
+                lasting.enter_context(one_architecture(name))
+            elif library in ("torchvision", "alexnet"):
+                import torchvision.models  # noqa: F401
+        yield
+
+
+class Undrawn(TorchFunctionMode):
+    """Within, what would be drawn at random is zero: the weights of a network that reads its own from a file."""
+
+    DRAWS = frozenset({Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_})
+
+    def __torch_function__(self, function, types, given=(), named=None):
+        if function not in self.DRAWS:
+            return function(*given, **(named or {}))
+        tensor = given[0] if given else named["tensor"]
+        with torch.no_grad():
+            return tensor.zero_()

@@ -11,7 +11,7 @@ from zeroshot.labels.embedding import unit
 from zeroshot.naming.answers import Found
 from zeroshot.naming.model import Model
 from zeroshot.naming.pictures import Picture
-from zeroshot.naming.points_cache import PointsCache
+from zeroshot.naming.points_cache import Digests, PointsCache
 from zeroshot.naming.words import Words, unknown
 from zeroshot.taxonomy import WNID
 from zeroshot.terms.spelling import term_of, words_of
@@ -51,17 +51,21 @@ class Search:
         self.said = " + ".join(part + (f" ({wnid})" if wnid else "") for part, wnid in parts)
         self.cache: Path = cache_of(model, self.model_name).folder
 
-    def nearest(self, pictures: Sequence[Picture], top: int, progress: str | None = None
-                ) -> tuple[list[Found], dict[str, str]]:
-        """The `top` nearest pictures, and picture -> fault of those that cannot be read."""
-        points, faults = placed(self._model, self.model_name, pictures, progress)
+    def nearest(self, pictures: Sequence[Picture], top: int, progress: str | None = None,
+                stamps: Digests | None = None) -> tuple[list[Found], dict[str, str]]:
+        """The `top` nearest pictures, and picture -> fault of those that cannot be read; `stamps`: see `placed`."""
+        points, faults = placed(self._model, self.model_name, pictures, progress, stamps)
         found = first_of(points, self.query, top)
         return [Found(pictures[number].name, score, number) for number, score in found], faults
 
 
-def placed(model: Model, model_name: str, pictures: Sequence[Picture], progress: str | None
-           ) -> tuple[Float32[np.ndarray, "pictures dim"], dict[str, str]]:
-    """Pictures' points, NaN for the unreadable, kept for the next time; and picture -> fault of these."""
+def placed(model: Model, model_name: str, pictures: Sequence[Picture], progress: str | None,
+           stamps: Digests | None = None) -> tuple[Float32[np.ndarray, "pictures dim"], dict[str, str]]:
+    """Pictures' points, NaN for the unreadable, kept for the next time; and picture -> fault of these.
+
+    Args:
+        stamps: `stamps_of(pictures)`, where that is known already.
+    """
     faults: dict[str, str] = {}
 
     def place(some: list[Picture]) -> Float32[np.ndarray, "pictures dim"]:
@@ -74,7 +78,7 @@ def placed(model: Model, model_name: str, pictures: Sequence[Picture], progress:
 
     if not pictures:
         return np.zeros((0, 0), np.float32), {}
-    points = cache_of(model, model_name).points(pictures, place)
+    points = cache_of(model, model_name).points(pictures, place, stamps)
     for number in np.flatnonzero(np.isnan(points).any(1)):
         faults.setdefault(pictures[number].name, pictures[number].fault or "could not be read in an earlier search")
     return points, faults
