@@ -1,12 +1,10 @@
 """What naming and searching load and leave out: importing is most of the time that one picture takes."""
 
-import gc
 import json
 import os
 import shutil
 import subprocess
 import sys
-import weakref
 
 import pytest
 import torch
@@ -15,7 +13,6 @@ from torch import nn
 from tests.model_world import SEEN, SIDE, picture
 from zeroshot.__main__ import main
 from zeroshot.base.artifacts import Artifact
-from zeroshot.naming.collector import nothing_collected
 from zeroshot.naming.commands import meanwhile
 from zeroshot.naming.folder import MANIFEST, write_manifest
 from zeroshot.naming.quick_start import Undrawn, library_of
@@ -95,27 +92,6 @@ def test_nothing_is_drawn_for_weights_that_are_read():
     assert all(torch.isfinite(tensor).all() for tensor in tensors)
     assert not any(tensor.any() for tensor in (*tensors[:3], tensors[4]))
     assert nn.Conv2d(3, 4, 3).weight.any()
-
-
-def test_garbage_is_collected_as_before_afterwards():
-    class Ring:
-        def __init__(self):
-            self.itself = self
-
-    before = gc.get_threshold(), gc.isenabled(), gc.get_freeze_count()
-    with nothing_collected():
-        assert not gc.isenabled()
-        ring = weakref.ref(Ring())
-    assert (gc.get_threshold(), gc.isenabled(), gc.get_freeze_count()) == before
-    gc.collect()
-    assert ring() is None
-    gc.disable()
-    try:
-        with nothing_collected():
-            pass
-        assert not gc.isenabled()  # as it was
-    finally:
-        gc.enable()
 
 
 def test_what_is_done_meanwhile_returns_or_raises():

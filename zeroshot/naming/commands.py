@@ -15,7 +15,6 @@ from zeroshot.base.files import atomic_write
 from zeroshot.console.errors import InputError
 from zeroshot.naming import output
 from zeroshot.naming.answers import Named
-from zeroshot.naming.collector import nothing_collected
 from zeroshot.naming.model import Model
 from zeroshot.naming.pictures import Picture, find_pictures
 from zeroshot.naming.points_cache import Digests, stamps_of
@@ -80,10 +79,9 @@ def search(options: Namespace) -> int:
         check_sheet(options.sheet)
     if options.top < 1:
         raise InputError(f"--top is {options.top}; expected 1 or more")
-    with nothing_collected():
-        listed = meanwhile(lambda: with_stamps(find(options.pictures, options.images)))
-        query = Search(Model(options.folder), options.words, options.model)
-        pictures, stamps = listed()
+    listed = meanwhile(lambda: with_stamps(find(options.pictures, options.images)))
+    query = Search(Model(options.folder), options.words, options.model)
+    pictures, stamps = listed()
     found, faults = query.nearest(pictures, options.top, "placing", stamps)
     output.tell_search(query, len(pictures) - len(faults))
     with Readable("searched") as counted:

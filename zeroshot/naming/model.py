@@ -11,7 +11,6 @@ from jaxtyping import Float32
 
 from zeroshot.console.errors import InputError, quoted
 from zeroshot.naming.answers import Answer, Found, Named
-from zeroshot.naming.collector import nothing_collected
 from zeroshot.naming.folder import ModelFolder
 from zeroshot.naming.labels import OWN, Labels, choose_labels
 from zeroshot.naming.pictures import Given, Picture, find_pictures
@@ -235,32 +234,28 @@ class Model:
 
     @cached_property
     def network(self) -> "Network":
-        """The network, ready; loads torch, and is asked for before any other module that does."""
-        with nothing_collected():
-            from zeroshot.naming.network import Network
+        """The network, ready; loads torch."""
+        from zeroshot.naming.network import Network
 
-            return Network(self.folder, self._threads)
+        return Network(self.folder, self._threads)
 
     @cached_property
     def run(self) -> "Run":
-        device = self.network.device
         from zeroshot.naming.spaces import Run
 
         labels = self.folder.artifact("labels.safetensors")
         members = dict(zip(labels.meta["sets"], labels["member"].astype(bool), strict=True))
-        return Run(self.folder, self.words, labels.meta["wnids"], members, self.seen, device)
+        return Run(self.folder, self.words, labels.meta["wnids"], members, self.seen, self.network.device)
 
     def _space(self, name: str) -> "Space":
-        run = self.run
         from zeroshot.naming.spaces import Space
 
-        return Space(run, name)
+        return Space(self.run, name)
 
     def _new_judge(self, model: str, chosen: Labels) -> "Judge":
-        run = self.run
         from zeroshot.naming.spaces import Softmax
 
-        space = Softmax(run) if model == "softmax" else self.space(model)
+        space = Softmax(self.run) if model == "softmax" else self.space(model)
         return space.of_own(chosen.own) if chosen.own else space.of_sets()
 
     def _values_of(self, model: str) -> str:

@@ -8,8 +8,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from zeroshot.base.compute import pick_device, set_up
-from zeroshot.base.processor import settle_products
+from zeroshot.base.compute import set_up
 from zeroshot.console.errors import InputError
 from zeroshot.naming.folder import ModelFolder
 from zeroshot.naming.pictures import Picture, Reader
@@ -33,7 +32,8 @@ class Network:
 
     def __init__(self, folder: ModelFolder, threads: int | None):
         self._folder, self._how = folder, folder.about["network"]
-        self.device = _start(self._how, threads or self._how["threads"])
+        self.device = set_up(threads=threads or self._how["threads"], deterministic=self._how["deterministic"],
+                             any_processor=self._how["any_processor"])
         self._layout = memory_layout(self._how["channels_last"])
         self._cnn = self._built("cnn.safetensors", read_cnn)
         self._model = self._cnn.model.to(self.device, memory_format=self._layout)
@@ -113,19 +113,6 @@ class Source(SquareSource):
 
     def tell(self, row: int, message: str) -> None:
         self.faults[row] = message
-
-
-def _start(how: dict, threads: int) -> torch.device:
-    """The device, with the run's choice of kernels.
-
-    Without a GPU no kernel is asked for that repeats itself: those for inference on a CPU all do, and the question
-    alone loads torch's compiler, which takes a second.
-    """
-    if torch.cuda.is_available():
-        return set_up(threads=threads, deterministic=how["deterministic"], any_processor=how["any_processor"])
-    settle_products(how["any_processor"])
-    torch.set_num_threads(threads)
-    return pick_device()
 
 
 def _workers(pictures: Sequence[Picture]) -> int:
