@@ -3,6 +3,7 @@ import zeroshot.running.spinning  # noqa: F401  isort: skip
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import hypothesis
@@ -12,6 +13,12 @@ import torch
 from tests.browser import chromium  # noqa: F401
 from zeroshot.base.processor import settle_products
 
+# Images of containers often forbid it; each of the many processes that tests start would compile all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+# One thread: inputs are so small that a second one only waits, and `make test` runs a process on each core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 # Libraries settle on their kernels at their first product: these, so that tests in this process and in those that they
 # start compute the same bits, whichever runs first.
 settle_products(True)
