@@ -1,7 +1,6 @@
 import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and torch)
 import zeroshot.running.spinning  # noqa: F401  isort: skip
 
-import functools
 import os
 import re
 import sys
@@ -11,9 +10,9 @@ import hypothesis
 import pytest
 import torch
 
+import tests.remembered_code  # noqa: F401
 from tests.browser import chromium  # noqa: F401
 from zeroshot.base.processor import settle_products
-from zeroshot.running import scratch
 
 # Images of containers often forbid it; each of the many processes that tests start would compile all that it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -32,9 +31,6 @@ hypothesis.settings.register_profile("unhurried", deadline=None)  # a busy machi
 if profile := os.environ.get("HYPOTHESIS_PROFILE") or ("" if os.environ.get("CI") else "unhurried"):
     hypothesis.settings.load_profile(profile)
 PROJECT = Path(__file__).resolve().parent.parent
-_digest_of = functools.cache(lambda project, modules, digest=scratch.code_digest: digest())
-# It looks for the project's files among all that are loaded, here thousands: for longer than most trainings here take.
-scratch.code_digest = lambda: _digest_of(scratch.PROJECT, len(sys.modules))
 LONGEST = [f"test_{name}" for name in (
     "check_gpu", "ablation", "end_to_end", "cifar_preset", "stage", "image_training", "on_a_gpu", "naming", "visual",
     "without_images", "processor", "train_skipgram", "check_params", "pages", "serving_page", "serving")]

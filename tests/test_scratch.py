@@ -36,7 +36,7 @@ def test_the_same_run_finds_its_folder_again_and_another_does_not(tmp_path):
 
 
 def test_changed_code_is_another_run(tmp_path, monkeypatch):
-    """What tests remember of the digest (tests/conftest.py) goes by the number of modules."""
+    """What tests remember of the digest (tests/remembered_code.py) goes by the number of modules."""
     file = tmp_path / "zeroshot" / "base" / "changing.py"
     file.parent.mkdir(parents=True)
     monkeypatch.setattr(scratch, "PROJECT", tmp_path)
