@@ -23,7 +23,7 @@ import stages
 import tests.remembered_code  # noqa: F401  also in the processes
 
 NO_SHARING = "two processes cannot share one GPU (NCCL)"
-LOADED = ["pytest", "hypothesis", "pandas", "scipy.sparse", "stages.pretrain_cnn",
+LOADED = ["pytest", "hypothesis", "pandas", "scipy.sparse", "stages.pretrain_cnn", "stages.train_skipgram",
           "torch._dynamo"]  # the last for torch's optimisers
 PATIENCE = 600  # seconds: on a busy machine all takes long
 

@@ -185,10 +185,8 @@ def noted(step, folder, function=None):
 @pytest.mark.parametrize(("step", "number"), [("about", 1), ("rankings", 4), ("stages", 8), ("networks", 2),
                                               ("processes", 3), ("training", 4), ("compiled", 3)])
 def test_each_step_passes_with_the_cpu_in_the_gpus_place(tmp_path, monkeypatch, step, number):
-    from torch._dynamo.backends.debugging import aot_eager  # seconds, which other tests do without
-
     real_compile = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda network: real_compile(network, backend=aot_eager))
+    monkeypatch.setattr(torch, "compile", lambda network: real_compile(network, backend="eager"))
     monkeypatch.setenv("ZEROSHOT_SCRATCH", str(tmp_path / "scratch"))
     with torch._inductor.config.patch(deterministic=False):
         checks, others = noted(step, tmp_path)
