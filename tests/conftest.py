@@ -32,7 +32,7 @@ if profile := os.environ.get("HYPOTHESIS_PROFILE") or ("" if os.environ.get("CI"
     hypothesis.settings.load_profile(profile)
 PROJECT = Path(__file__).resolve().parent.parent
 LONGEST = [f"test_{name}" for name in (
-    "check_gpu", "ablation", "end_to_end", "cifar_preset", "stage", "image_training", "on_a_gpu", "naming", "visual",
+    "end_to_end", "ablation", "check_gpu", "stage", "image_training", "cifar_preset", "naming", "visual", "on_a_gpu",
     "without_images", "processor", "train_skipgram", "check_params", "pages", "serving_page", "serving")]
 
 
