@@ -3,15 +3,23 @@ import zeroshot.running.spinning  # noqa: F401  isort: skip
 
 import os
 import re
+import sys
 from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
 
+import tests.remembered_code  # noqa: F401
 from tests.browser import chromium  # noqa: F401
 from zeroshot.base.processor import settle_products
 
+# Images of containers often forbid it; each of the many processes that tests start would compile all that it imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+# One thread: inputs are so small that a second one only waits, and `make test` runs a process on each core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 # Libraries settle on their kernels at their first product: these, so that tests in this process and in those that they
 # start compute the same bits, whichever runs first.
 settle_products(True)
@@ -24,7 +32,7 @@ if profile := os.environ.get("HYPOTHESIS_PROFILE") or ("" if os.environ.get("CI"
     hypothesis.settings.load_profile(profile)
 PROJECT = Path(__file__).resolve().parent.parent
 LONGEST = [f"test_{name}" for name in (
-    "check_gpu", "ablation", "end_to_end", "cifar_preset", "stage", "image_training", "on_a_gpu", "naming", "visual",
+    "end_to_end", "ablation", "check_gpu", "stage", "image_training", "cifar_preset", "naming", "visual", "on_a_gpu",
     "without_images", "processor", "train_skipgram", "check_params", "pages", "serving_page", "serving")]
 
 

@@ -10,7 +10,6 @@ from collections import Counter
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map_only
 from torch.utils.backend_registration import _DummyBackendModule, _setup_privateuseone_for_python_backend
 
 from zeroshot.running.scratch import PROJECT
@@ -54,7 +53,8 @@ class PretendTensor(Tensor):
         kwargs = kwargs or {}
         if op.overloadpacket is aten.copy_:
             return copy(*args, **kwargs)
-        inputs = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
+        inputs: list[Tensor] = []
+        mapped(inputs.append, (args, kwargs))
         refuse_mixing(op, args, inputs)
         note_waits(op, args)
         target = torch.device(kwargs.get("device") or DEVICE)
@@ -113,13 +113,22 @@ def is_ours(value) -> bool:
 
 
 def raw(values):
-    return tree_map_only(PretendTensor, lambda tensor: tensor.raw, values)
+    return mapped(lambda tensor: tensor.raw if is_ours(tensor) else tensor, values)
 
 
 def on_device(values, inputs):
     """Put CPU tensors on the device; those that an operation changed in place are its inputs themselves."""
     changed = {id(tensor.raw): tensor for tensor in inputs if is_ours(tensor)}
-    return tree_map_only(Tensor, lambda out: changed[id(out)] if id(out) in changed else PretendTensor(out), values)
+    return mapped(lambda out: changed[id(out)] if id(out) in changed else PretendTensor(out), values)
+
+
+def mapped(change, values):
+    """`change` of every tensor in tuples, lists and dictionaries; torch.utils._pytree would take half of all time."""
+    if isinstance(values, Tensor):
+        return change(values)
+    if isinstance(values, tuple | list):
+        return type(values)([mapped(change, value) for value in values])  # also torch.return_types
+    return {key: mapped(change, value) for key, value in values.items()} if isinstance(values, dict) else values
 
 
 # What torch does below __torch_dispatch__: making tensors, and copying the numbers of a list.

@@ -19,8 +19,12 @@ from unittest import mock
 
 import torch
 
+import stages
+import tests.remembered_code  # noqa: F401  also in the processes
+
 NO_SHARING = "two processes cannot share one GPU (NCCL)"
-LOADED = ["pytest", "hypothesis", "pandas", "scipy.sparse", "torch._dynamo"]  # which torch's optimisers load
+LOADED = ["pytest", "hypothesis", "pandas", "scipy.sparse", "stages.pretrain_cnn", "stages.train_skipgram",
+          "torch._dynamo"]  # the last for torch's optimisers
 PATIENCE = 600  # seconds: on a busy machine all takes long
 
 
@@ -35,6 +39,15 @@ def run_as_two(code: str) -> list[subprocess.CompletedProcess]:
 def run_group(code: str, processes: int, **environment: str) -> list[subprocess.CompletedProcess]:
     """As `run_as_two`, for any number of processes of this machine."""
     code = f"from zeroshot.base.processes import process_group\nwith process_group():\n    {code}"
+    return run_together(code, processes, **environment)
+
+
+def run_together(code: str, processes: int, **environment: str) -> list[subprocess.CompletedProcess]:
+    """As `run_group`, but `code` joins the group itself, as a stage that torchrun starts does.
+
+    There is no torchrun that would end the others when one ends, so none waits for that.
+    """
+    code = f"from zeroshot.base import processes; processes.TURN = 0\n{code}"
     where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(processes), **environment}
     with contextlib.ExitStack() as stack:
         started = [stack.enter_context(started_process(code, **where, RANK=str(rank), LOCAL_RANK=str(rank)))
@@ -77,6 +90,7 @@ def _run(code: str, environment: dict[str, str], folder: str, files: tuple[Path,
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
+    stages.PARENT = os.getppid()  # it was loaded before
     exec(code, {"__name__": "__main__"})
 
 

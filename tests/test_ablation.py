@@ -1,7 +1,9 @@
 """Ablations: lists and their refusals, what a row is known by, resuming, and a tiny one as a whole."""
 
 import csv
+import functools
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -258,14 +260,16 @@ def test_what_is_not_committed_and_what_a_row_would_not_find_is_refused(toy, fak
     assert faked == []
 
 
-def test_unknown_names_and_jobs_are_refused_in_a_line(toy, tmp_path):
+def test_unknown_names_and_jobs_are_refused_in_a_line(toy, tmp_path, monkeypatch):
     assert refused("toy", root=toy) == "no ablation is called `toy`; ablations/ has toys"
     assert refused("toys", "0", root=toy) == "JOBS is `0`; expected how many rows run at a time, 1 to 99"
     (tmp_path / "ablations").mkdir()
     (tmp_path / "presets").mkdir()
     assert refused("x", root=tmp_path) == "no ablation is called `x`; ablations/ has none"
-    ended = subprocess.run([sys.executable, "-m", "tools.ablation", ""], cwd=PROJECT, capture_output=True, text=True)
-    assert ended.returncode == 1 and len(ended.stderr.splitlines()) == 1 and "tiny-imagenet" in ended.stderr
+    monkeypatch.setattr(sys, "argv", ["ablation", ""])
+    with pytest.raises(SystemExit) as ended:  # a line, and exit status 1
+        runpy.run_path(str(PROJECT / "tools" / "ablation.py"), run_name="__main__")
+    assert len(ended.value.code.splitlines()) == 1 and "tiny-imagenet" in ended.value.code
 
 
 def test_two_at_once_in_a_folder_are_refused(toy, faked, monkeypatch):
@@ -275,8 +279,9 @@ def test_two_at_once_in_a_folder_are_refused(toy, faked, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ablation_names(PROJECT))
-def test_a_list_that_ships_has_only_settings_that_stages_take(name):
+def test_a_list_that_ships_has_only_settings_that_stages_take(name, monkeypatch):
     """And rows that differ."""
+    monkeypatch.setattr(ablation_settings, "pipeline", functools.cache(ablation_settings.pipeline))  # read once
     listed = read_ablation(name, PROJECT)
     planned = ablation.plan(listed, "HEAD", PROJECT)
     assert len({run.job.name for run in planned}) == len(planned) == len(listed.rows) * len(listed.seeds)

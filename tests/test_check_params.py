@@ -14,7 +14,7 @@ from zeroshot.running.scratch import PROJECT
 @pytest.fixture
 def project(tmp_path):
     for name in ("stages", "zeroshot", "tools", "presets"):
-        shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(PROJECT / name, tmp_path / name)  # with its bytecode
     shutil.copy(PROJECT / "dvc.yaml", tmp_path)
     shutil.copy(PROJECT / "presets" / "demo.yaml", tmp_path / "params.yaml")
     for name in ("images", "weights"):

@@ -68,7 +68,8 @@ def project(tmp_path_factory, part_of_taxonomy, wordnet_zip):
     patch.setattr(sys, "argv", sys.argv)
     patch.setattr("stages.PARENT", os.getppid())
     patch.setenv("ZEROSHOT_SCRATCH", str(tmp_path_factory.mktemp("scratch")))
-    patch.setattr(ablation, "run_row", lambda benches, job, log, say: run_here(folder, job))
+    commands = resolved_commands(folder)  # the same for both rows
+    patch.setattr(ablation, "run_row", lambda benches, job, log, say: run_here(folder, commands, job))
     patch.setattr(ablation, "about_machine", lambda: {"hardware": "h", "versions": "v"})
     patch.chdir(folder)
     assert ablation.main("tiny", root=folder) == 0
@@ -76,11 +77,11 @@ def project(tmp_path_factory, part_of_taxonomy, wordnet_zip):
     return folder
 
 
-def run_here(folder: Path, job) -> bool:
+def run_here(folder: Path, commands: list[str], job) -> bool:
     """A row's stages in this process; its metrics become the commit of an experiment."""
     first = not (folder / "metrics" / "devise").exists()
     (folder / "params.yaml").write_bytes(job.text)
-    for command in resolved_commands(folder):
+    for command in commands:
         _, _, module, *arguments = shlex.split(command)
         shown = not {"random", "hierse", "ridge", "eszsl", "exemplars"} & set(re.findall(r"\w+", command))
         if first or (module.removeprefix("stages.") in SECOND and shown and "conse" not in command):

@@ -88,19 +88,27 @@ def test_two_runs_give_the_same_bytes(tmp_path):
 
 
 @pytest.mark.on_the_cpu(NO_SHARING)
-def test_two_processes_give_the_same_bytes_as_one(tmp_path):
-    make_index(tmp_path / "index")
-    make_cnn(tmp_path / "cnn.safetensors")
-    extract(tmp_path, "one")
-    assert statuses(f"run(Path({str(tmp_path)!r}), 'two')") == [0, 0]
+def test_two_processes_give_the_same_bytes_as_one(by_two):
+    extract(by_two[0], "one")
     for name in ("features.safetensors", "logits.safetensors"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+        assert (by_two[0] / "one" / name).read_bytes() == (by_two[0] / "two" / name).read_bytes()
 
 
-def statuses(call: str) -> list[int]:
-    """Exit statuses of two processes of a group."""
-    ended = run_as_two(f"from pathlib import Path; from tests.test_extract_features import run; {call}")
-    return [process.returncode for process in ended]
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory):
+    """A folder with packed pixels, one with unreadable images, and how two processes ended that took both's features.
+
+    They start once: the last extraction, which allows fewer unreadable images than there are, ends them.
+    """
+    packed, broken = tmp_path_factory.mktemp("packed"), tmp_path_factory.mktemp("broken")
+    make_index(packed / "index")
+    make_cnn(packed / "cnn.safetensors")
+    make_index_in_place(broken)
+    make_cnn(broken / "cnn.safetensors")
+    call = f"run(Path({str(broken)!r}), {{!r}}, Path({str(broken)!r}) / 'images', max_unreadable={{}}, batch=3)"
+    ended = run_as_two("from pathlib import Path; from tests.test_extract_features import run; "
+                       f"run(Path({str(packed)!r}), 'two'); {call.format('two', 0.2)}; {call.format('refused', 0.1)}")
+    return packed, broken, ended
 
 
 def test_padded_batches():
@@ -139,8 +147,10 @@ def test_too_many_unreadable_images_end_the_stage_without_features(in_place):
 
 
 @pytest.mark.on_the_cpu(NO_SHARING)
-def test_two_processes_count_all_unreadable_images_together(in_place):
-    call = "run(Path({0!r}), 'two', Path({0!r}) / 'images', max_unreadable={1}, batch=3)"
-    assert statuses(call.format(str(in_place), 0.2)) == [0, 0]
-    assert json.loads((in_place / "two.json").read_text())["unreadable"] == 2
-    assert statuses(call.format(str(in_place), 0.1)) == [1, 1]
+def test_two_processes_count_all_unreadable_images_together(by_two):
+    _, folder, ended = by_two
+    assert json.loads((folder / "two.json").read_text())["unreadable"] == 2
+    assert (folder / "two" / "features.safetensors").exists()
+    assert [process.returncode for process in ended] == [1, 1]
+    assert any("max_unreadable" in process.stderr for process in ended)
+    assert not list((folder / "refused").glob("*.safetensors")) and not (folder / "refused.json").exists()

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch._dynamo.backends.debugging import aot_eager
 
 from stages import embed_images, pretrain_cnn
 from tests.processes import NO_SHARING, run_as_two, stopped
@@ -198,9 +197,10 @@ def test_in_bf16_the_loss_falls_and_weights_stay_in_single_precision(tmp_path, m
     assert {file[name].dtype for file in files for name in file.names() if name.endswith("weight")} == {np.dtype("f4")}
 
 
-@torch._inductor.config.patch(deterministic=False)  # monkeypatch would leave it without the setting
 def test_a_compiled_network_trains_as_it_does_without(tmp_path, monkeypatch):
     """torch.compile's graphs, run as they are: kernels would take a compiler and a minute."""
+    from torch._dynamo.backends.debugging import aot_eager  # seconds, which the processes above do without
+
     calls, real_compile = [], torch.compile
 
     def backend(graph, example):
@@ -215,9 +215,10 @@ def test_a_compiled_network_trains_as_it_does_without(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda network: real_compile(network, backend=backend))
     monkeypatch.setenv("ZEROSHOT_SCRATCH", str(tmp_path / "scratch"))
     make_world(tmp_path)
-    losses, files = pretrain_and_finetune(tmp_path, "eager", epochs=1)
-    assert not calls
-    compiled_losses, compiled_files = pretrain_and_finetune(tmp_path, "compiled", epochs=1, compile=True)
+    with torch._inductor.config.patch(deterministic=False):  # monkeypatch would leave it without the setting
+        losses, files = pretrain_and_finetune(tmp_path, "eager", epochs=1)
+        assert not calls
+        compiled_losses, compiled_files = pretrain_and_finetune(tmp_path, "compiled", epochs=1, compile=True)
     torch._dynamo.reset()
     assert len(calls) == 2 * (3 + 1)  # steps of training, and one of validation, each a single graph
     assert sum(compiled_losses, []) == pytest.approx(sum(losses, []), rel=1e-5)

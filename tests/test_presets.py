@@ -1,6 +1,7 @@
 """Presets: what they hold, what `make preset` writes, and that DVC reads and edits it as it does the demo."""
 
 import csv
+import functools
 import json
 import re
 import shutil
@@ -13,12 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from tools.preset import PRESETS, dump, leaves, main, merged, preset_names, put, round_trip
+from tools import preset
+from tools.preset import PRESETS, dump, leaves, main, preset_names, put, round_trip
 from tools.stage_deps import PROJECT
 from zeroshot.base.params import read_yaml
 from zeroshot.console.errors import InputError
 
 DEMO = PRESETS / "demo.yaml"
+merged = functools.cache(preset.merged)  # of what ships; `main` merges anew
 OVERLAYS = [name for name in preset_names() if name != "demo"]
 
 

@@ -99,5 +99,6 @@ def test_refusals(tmp_path):
 
 
 def test_threads_are_set(tmp_path):
+    torch.set_num_threads(2)
     run(build(tmp_path))
     assert torch.get_num_threads() == 1

@@ -36,11 +36,15 @@ def test_the_same_run_finds_its_folder_again_and_another_does_not(tmp_path):
 
 
 def test_changed_code_is_another_run(tmp_path, monkeypatch):
+    """What tests remember of the digest (tests/remembered_code.py) goes by the number of modules."""
     file = tmp_path / "zeroshot" / "base" / "changing.py"
     file.parent.mkdir(parents=True)
     monkeypatch.setattr(scratch, "PROJECT", tmp_path)
-    monkeypatch.setitem(sys.modules, "changing", types.SimpleNamespace(__file__=str(file)))
-    digests = {file.write_text(code) and scratch.code_digest() for code in ("x = 1", "x = 2")}
+    digests = set()
+    for code in ("x = 1", "x = 2"):
+        monkeypatch.setitem(sys.modules, f"changing, {code}", types.SimpleNamespace(__file__=str(file)))
+        file.write_text(code)
+        digests.add(scratch.code_digest())
     assert len(digests) == 2
 
 

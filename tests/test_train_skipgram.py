@@ -1,9 +1,6 @@
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -15,6 +12,7 @@ from gensim.models import KeyedVectors
 
 from stages import train_skipgram
 from stages.train_skipgram import Params, line_ends, slices_of
+from tests.processes import ended, run_apart, started_process
 from zeroshot.console.errors import InputError
 from zeroshot.terms.vectors import read_term_vectors
 from zeroshot.terms.vocabulary import write_counts
@@ -25,8 +23,8 @@ SETTINGS = {"dim": 8, "window": 3, "hierarchical_softmax": True, "negative": 0, 
 STAGE = """
 import sys
 from stages import run_stage, train_skipgram
-train_skipgram.SLICE, train_skipgram.CHECKPOINT_SECONDS = map(int, sys.argv[-2:])
-del sys.argv[-2:]
+sys.argv = {}
+train_skipgram.SLICE, train_skipgram.CHECKPOINT_SECONDS = {}, {}
 run_stage(train_skipgram.main)
 """
 
@@ -118,16 +116,16 @@ def test_a_stage_that_is_killed_says_that_it_goes_on_and_ends_the_same(corpus, m
     monkeypatch.setattr(train_skipgram, "SLICE", slice_words)
     train(corpus, "whole", epochs=epochs)
     Path("params.yaml").write_text(json.dumps({"train_skipgram": {**SETTINGS, "epochs": epochs}}))  # JSON is YAML
-    command = [sys.executable, "-c", STAGE, "--corpus", ".", "--out", "cut", "--metrics", "m.json", str(slice_words),
-               str(seconds)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(train_skipgram.__file__).parents[1])}
-    with subprocess.Popen(command, env=environment) as process:
-        while process.poll() is None and not list(Path("scratch").glob("train_skipgram/*/checkpoint.safetensors")):
+    stage = STAGE.format(["stage", "--corpus", ".", "--out", "cut", "--metrics", "m.json"], slice_words, seconds)
+    with started_process(stage) as (process, *said):
+        while process.is_alive() and not list(Path("scratch").glob("train_skipgram/*/checkpoint.safetensors")):
             time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL and not list(Path("cut").glob("*"))
-    resumed = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
-    behind = int(re.search(r"resuming after ([\d,]+) words", resumed)[1].replace(",", ""))
+        process.kill()
+        killed = ended(process, *said)
+    assert killed.returncode == -signal.SIGKILL and not list(Path("cut").glob("*")), killed.stderr
+    resumed = run_apart(stage)
+    assert resumed.returncode == 0, resumed.stderr
+    behind = int(re.search(r"resuming after ([\d,]+) words", resumed.stdout)[1].replace(",", ""))
     assert 0 < behind < epochs * 1200 and (epochs == 1 or behind % 1200 == 0)
     for file in Path("whole").iterdir():
         assert file.read_bytes() == Path("cut", file.name).read_bytes()
