@@ -10,7 +10,6 @@ import hypothesis
 import pytest
 import torch
 
-import tests.remembered_code  # noqa: F401
 from tests.browser import chromium  # noqa: F401
 from zeroshot.base.processor import settle_products
 

@@ -20,7 +20,6 @@ from unittest import mock
 import torch
 
 import stages
-import tests.remembered_code  # noqa: F401  also in the processes
 
 NO_SHARING = "two processes cannot share one GPU (NCCL)"
 LOADED = ["pytest", "hypothesis", "pandas", "scipy.sparse", "stages.pretrain_cnn", "stages.train_skipgram",

@@ -36,16 +36,27 @@ def test_the_same_run_finds_its_folder_again_and_another_does_not(tmp_path):
 
 
 def test_changed_code_is_another_run(tmp_path, monkeypatch):
-    """What tests remember of the digest (tests/remembered_code.py) goes by the number of modules."""
     file = tmp_path / "zeroshot" / "base" / "changing.py"
     file.parent.mkdir(parents=True)
     monkeypatch.setattr(scratch, "PROJECT", tmp_path)
+    monkeypatch.setitem(sys.modules, "zeroshot.base.changing", types.SimpleNamespace(__file__=str(file)))
     digests = set()
     for code in ("x = 1", "x = 2"):
-        monkeypatch.setitem(sys.modules, f"changing, {code}", types.SimpleNamespace(__file__=str(file)))
         file.write_text(code)
         digests.add(scratch.code_digest())
     assert len(digests) == 2
+
+
+def test_the_stage_that_runs_counts_and_others_code_does_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(scratch, "PROJECT", tmp_path)
+    (tmp_path / "stages").mkdir()
+    none = scratch.code_digest()
+    for name, file, same in (("__main__", tmp_path / "stages" / "a_stage.py", False),
+                             ("zeroshot", tmp_path / "elsewhere.py", True)):
+        file.write_text("x = 1")
+        with monkeypatch.context() as within:
+            within.setitem(sys.modules, name, types.SimpleNamespace(__file__=str(file)))
+            assert (scratch.code_digest() == none) == same
 
 
 def test_two_equal_runs_at_once_do_not_share(monkeypatch, capsys):

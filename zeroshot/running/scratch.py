@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from zeroshot.console.errors import InputError
 
 PROJECT = Path(__file__).resolve().parents[2]
+OWN = ("__main__", "stages", "zeroshot")  # where the project's code is; a stage that runs is the first
 CHANGE_NO_RESULT = ("console", "running")  # packages
 LOCK_PATIENCE = 10  # seconds: a killed process that gives back its memory is gone by then
 
@@ -60,7 +61,8 @@ def scratch_folder(stage: str, **decides: Any) -> Iterator[Path]:
 
 def code_digest() -> str:
     """SHA-256 over the project's own source files that are loaded now, but for those that can change no result."""
-    paths = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    paths = [getattr(module, "__file__", None) for name, module in list(sys.modules.items())
+             if name.partition(".")[0] in OWN]  # resolving the paths of all takes longer than a small training
     loaded = {Path(path).resolve() for path in paths if path}
     digest = hashlib.sha256()
     for file in sorted(loaded):
