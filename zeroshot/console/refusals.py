@@ -7,7 +7,6 @@ from typing import Any
 
 from zeroshot.console.errors import InputError, NotMade, quoted
 
-
 _SHORT = reprlib.Repr()  # of settings: a few kB of YAML can mean millions of values
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 200, 200
 

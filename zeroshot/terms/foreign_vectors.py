@@ -96,8 +96,8 @@ def _member_of(path: Path, names: list[str], member: str) -> str:
         return member or found[0]
     listed = ", ".join(quoted(name, 80) for name in found[:20]) + (", ..." if len(found) > 20 else "")
     lacking = f", {quoted(member, 80)} not among them" if member else ""
-    raise InputError(f"{path}: holds {len(found)} {'file' if len(found) == 1 else 'files'} ({listed}){lacking}; name one "
-                     "in `embed_labels.member` in params.yaml")
+    files = "1 file" if len(found) == 1 else f"{len(found)} files"
+    raise InputError(f"{path}: holds {files} ({listed}){lacking}; name one in `embed_labels.member` in params.yaml")
 
 
 def _read_safetensors(path: Path, rows: Rows) -> ReadVectors:

@@ -60,12 +60,13 @@ def find_files(text: Path, wanted: Callable[[str], bool]) -> Found:
     """`text` itself, or all files under the folder `text` whose name is `wanted`.
 
     Raises:
-        InputError: a link to a folder, behind which DVC sees nothing, or to nothing; a file both packed and unpacked.
+        InputError: a link to a folder, behind which DVC sees nothing, or to nothing; a folder that cannot be listed; a
+            file both packed and unpacked.
     """
     if text.is_file():
         return Found([text], [])
     files, left = [], []
-    for folder, folders, names in os.walk(text):
+    for folder, folders, names in os.walk(text, onerror=_refuse_unreadable):
         place = Path(folder)
         if linked := [name for name in sorted(folders) if (place / name).is_symlink()]:
             raise InputError(f"{place / linked[0]}: a link to a folder, which DVC does not follow, so that changes "
@@ -79,6 +80,10 @@ def find_files(text: Path, wanted: Callable[[str], bool]) -> Found:
             (files if is_wanted else left).append(path)
     _refuse_twins(files)
     return Found(sorted(files), sorted(left))
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise InputError(f"{error.filename}: cannot be listed ({error.strerror}); its texts would be missing")
 
 
 def _refuse_twins(files: list[Path]) -> None:
