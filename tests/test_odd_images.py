@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from tests.cifar_archives import SEEN, binary_files
 from tests.image_sets import CAT, DOG, jpeg, put_folder, tar_of
 from tests.test_layouts import metrics, shown
 from tests.test_layouts import run as run  # a fixture
 from zeroshot.base.lists import read_wnid_list
 from zeroshot.console.errors import InputError
 from zeroshot.image_sets.archives import list_tar
+from zeroshot.image_sets.cifar_files import read_part
 from zeroshot.image_sets.truths import stem
 from zeroshot.images.decoding import UnreadableImage, decode_rgb
 from zeroshot.images.index import TRAIN, VAL
@@ -145,3 +147,10 @@ def test_the_stage_counts_what_is_older(run, tmp_path):
     put_folder(tmp_path / "images", {f"train/{DOG}.tar": members(("a.jpg", RED), ("a.jpg", GREEN))})
     assert shown(run(tmp_path / "images", val=None, unseen=None), TRAIN) == [DOG]
     assert metrics(tmp_path)["entries_ignored"] == 1
+
+
+def test_names_of_cifars_labels_may_begin_with_a_byte_order_mark(tmp_path):
+    files = binary_files("cifar-100")
+    name = "cifar-100-binary/fine_label_names.txt"
+    put_folder(tmp_path, {**files, name: b"\xef\xbb\xbf" + files[name].replace(b"\n", b"\r\n")})
+    assert read_part(tmp_path, "cifar-100", "test", published=False).names == SEEN

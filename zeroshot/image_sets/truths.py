@@ -134,7 +134,8 @@ def named_wnid(name: str) -> str | None:
     for folder in reversed(folders):
         if found := LEADING.match(folder):
             return found[1].lower()
-    found = TRAILING.fullmatch(stem(name)) or re.match(r"([nN][0-9]{8})_", stem(name))
+    plain = stem(name)
+    found = TRAILING.fullmatch(plain) or re.match(r"([nN][0-9]{8})_", plain)
     return found[1].lower() if found else None
 
 
