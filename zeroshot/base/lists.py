@@ -49,7 +49,7 @@ def read_wnid_list(path: Path, expected: str, *, gaps: bool = False, may_be_empt
             continue
         if not (found := _WNID.match(line)):
             raise refusals.no_wnid(path, number, line, expected)
-        if _ANOTHER.match(line, found.end()):
+        if len(line) > found.end() and _ANOTHER.match(line, found.end()):
             raise refusals.several_wnids(path, number, line, expected)
         entries.append(wnid := found[1].lower())
         if first_line.setdefault(wnid, number) != number:

@@ -108,13 +108,16 @@ def _source_of(head: bytes) -> str:
     return next((source for begin, source in _BEGINS.items() if text.startswith(begin)), "")
 
 
-def _hint(head: bytes, taken: Source | Literal[""]) -> str:
+def _hint(head: bytes, taken: Source) -> str:
     """What to do with a file that is not what it was taken for."""
     if (source := _source_of(head)) not in ("", taken):
         return f"; is its `source` {source}?"
-    if (kind := text_kind(head[:HEAD])) == "UTF-16 text" or not kind and b"\0" in head[:HEAD]:
-        return CONVERT
-    return "; take the text out of it first" if kind else ""
+    return _conversion(head) or ("; take the text out of it first" if text_kind(head[:HEAD]) else "")
+
+
+def _conversion(head: bytes) -> str:
+    kind = text_kind(head[:HEAD])
+    return CONVERT if kind == "UTF-16 text" or not kind and b"\0" in head[:HEAD] else ""
 
 
 def _wikiextractor(block: Block) -> Iterator[Article]:
@@ -211,10 +214,10 @@ def _page_article(page: ElementTree.Element, path: Path) -> Article:
 
 
 def _check_no_stub(path: Path, text: ElementTree.Element | None) -> None:
-    """Raise InputError if a text without content says that it has some."""
-    if text is not None and text.get("bytes", "0") != "0" and "deleted" not in text.attrib:
-        raise InputError(f"{path}: a dump without its pages' text (stub-*): a page says that it has "
-                         f"{quoted(text.get('bytes', ''), 12)} bytes, and holds none; fetch pages-articles*.xml.bz2")
+    """Raise InputError if instead of a text there is the place of one in MediaWiki's database."""
+    if text is not None and {"id", "location"} & text.attrib.keys() and text.get("bytes") != "0":
+        raise InputError(f"{path}: a dump without its pages' text (stub-*): the first page that has some holds only "
+                         "its number; fetch pages-articles*.xml.bz2")
 
 
 def _check_dump(block: Block) -> None:
@@ -238,11 +241,11 @@ def _decoded(block: Block) -> str:
     except UnicodeDecodeError as error:
         head = block.data[:HEAD]
         if not block.offset and not is_text(head) and (text_kind(head) or b"\0" in head):
-            raise InputError(f"{block.path}: no text, found {shown(head)}{_hint(head, '')}") from None
+            raise InputError(f"{block.path}: no text, found {shown(head)}{_conversion(head)}") from None
         raise InputError(f"{block.path}: not UTF-8 at byte {block.offset + error.start} (unpacked); "
                          "convert it with iconv") from None
     if "\0" in text:
         at = block.offset + block.data.index(b"\0")
         raise InputError(f"{block.path}: byte {at:,} (unpacked) is NUL, which no text holds: damaged, or a download "
-                         f"that left a hole; fetch it again{_hint(block.data, '')}")
+                         f"that left a hole; fetch it again{_conversion(block.data)}")
     return text
