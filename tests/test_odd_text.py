@@ -61,7 +61,8 @@ def test_a_text_beside_what_it_was_unpacked_from_is_not_read_twice(read):
 def test_a_dump_without_its_text_is_refused_but_deleted_and_empty_pages_are_not(read):
     with pytest.raises(InputError, match="a.xml: a dump without its pages' text .*; fetch pages-articles"):
         read("mediawiki", a__xml=DUMP % b'<text bytes="17" id="3" />')
-    for text in (b'<text bytes="17" deleted="deleted" />', b'<text bytes="17" />', b'<text bytes="0" id="3" />', b'<text bytes="0" />', b"<text />", b""):
+    for text in (b'<text bytes="17" deleted="deleted" />', b'<text bytes="17" />', b'<text bytes="0" id="3" />',
+                 b"<text />", b""):
         assert read("mediawiki", a__xml=DUMP % text) == ""
     assert read("mediawiki", a__xml=DUMP % b'<text bytes="7">kit fox</text>') == "kit fox ;"
 
