@@ -82,14 +82,27 @@ def main(params: Params, *, taxonomy: Path, label_sets: Path, term_vectors: Path
     write_label_vectors(out / "hypernyms.safetensors", pack(wnids, lifted, meta | {"hypernyms": params.hypernyms}))
     write_label_vectors(out / "random.safetensors", random_vectors(found, params.seed))
     shared = shared_terms(wnids, labels)
-    write_json(metrics, coverage(sets, ways) | sharing(shared) | {"vectors_by_class": by_class, **read.left_out})
+    left_out = {**read.left_out, **({} if term_vectors.is_dir() else unused(read.terms, nouns, by_class))}
+    write_json(metrics, coverage(sets, ways) | sharing(shared) | {"vectors_by_class": by_class, **left_out})
     with atomic_write(ambiguous) as file:
         file.write("\n".join(ambiguous_lines(nouns, shared)) + "\n")
     print(f"{int(found.has_vector.sum()):,} of {len(wnids):,} labels have a vector, {len(found.vectors):,} vectors in "
           f"all; {len(shared):,} terms stand for several labels")
-    if read.left_out:
+    if left_out:
         print("Of the file, left out: " + ", ".join(f"{count:,} {why.replace('_', ' ')}"
-                                                    for why, count in read.left_out.items()))
+                                                    for why, count in left_out.items()))
+
+
+def unused(names: list[str], nouns: Taxonomy, by_class: int) -> dict[str, int]:
+    """Of a user's vectors that were read, those that nothing is made of, by why: the same term is there in another
+    spelling, or only some of the keys are wnids, and the others are more (or the other way round).
+    """
+    terms = set(map(term_of, names))
+    classes = len(terms & nouns.index.keys())
+    counts = {"vectors_in_other_spellings": len(names) - len(terms),
+              "vectors_by_term_beside_classes": len(terms) - classes if by_class else 0,
+              "vectors_by_class_beside_terms": 0 if by_class else classes}
+    return {why: count for why, count in counts.items() if count}
 
 
 def check_some_have_vectors(sets: dict[str, list[str]], ways: dict[str, str], vectors: Path) -> None:

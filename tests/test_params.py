@@ -121,3 +121,12 @@ def test_no_yaml_is_told_in_few_words(tmp_path, text):
     with pytest.raises(InputError, match="params.yaml: not valid YAML: .*") as error:
         read_yaml(path)
     assert len(str(error.value).removeprefix(str(path))) < 250 and "\n" not in str(error.value)
+
+
+def test_a_value_of_millions_is_told_in_a_short_line(tmp_path):
+    """Aliases of aliases: 90 bytes of YAML a level, nine times the values."""
+    levels = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 9)]
+    (tmp_path / "params.yaml").write_text("\n".join(["l0: &l0 [x, x]", *levels, "train: {margin: *l8, epochs: 2}", ""]))
+    with pytest.raises(InputError, match="`train.margin` is .*; expected: Input should be a valid number") as refused:
+        load_params("train", Params, tmp_path / "params.yaml")
+    assert len(str(refused.value)) < 3_000

@@ -35,7 +35,7 @@ def read(tmp_path, taxonomy):
 
 @pytest.mark.parametrize("kind", PACKED)
 def test_text_is_unpacked_whatever_it_is_called(read, kind):
-    for name in (f"a.txt.{kind}", "a.txt"):
+    for name in (f"a.txt.{kind}", "b.txt"):
         assert read({name: PACKED[kind](TEXT.encode())})[0][:2] == SENTENCES
 
 

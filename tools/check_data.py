@@ -90,7 +90,7 @@ def look_at_all(params: dict[str, dict]) -> tuple[tuple[Found | None, int | None
     def tried(look, *given):
         try:
             return look(*given)
-        except InputError as error:
+        except (InputError, OSError) as error:
             faults.append(str(error))
 
     text = tried(look_at_text, params)

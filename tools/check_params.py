@@ -63,7 +63,7 @@ def missing_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> list[str
     for key, path in _named_inputs(bodies, params):
         if path.startswith("~"):
             faults.append(f"{path}: `~` does not stand for your home folder here: write it out (params.yaml: {key})")
-        elif not Path(path).exists():
+        elif not os.path.exists(path):  # pathlib's raises where a name is too long
             faults.append(f"{path}: no such file or folder (params.yaml: {key}){hint_for(path, [path])}")
     return faults
 

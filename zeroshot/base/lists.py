@@ -7,6 +7,7 @@ from zeroshot.console import refusals
 
 NO_LABEL = "-"  # a line that stands for no class, where the lines' order counts
 _WNID = re.compile(r"""["']?([nN][0-9]{8})["']?(?=[\s,;]|$)""")
+_ANOTHER = re.compile(r"""[\s,;]+["']?[nN][0-9]{8}["']?(?=[\s,;]|$)""")
 
 
 def text_lines(path: Path, expected: str) -> list[tuple[int, str]]:
@@ -38,7 +39,7 @@ def read_wnid_list(path: Path, expected: str, *, gaps: bool = False, may_be_empt
         may_be_empty: a list without wnids is one.
 
     Raises:
-        InputError: missing, no text, a line that begins otherwise, a wnid twice, or none at all.
+        InputError: missing, no text, a line that begins otherwise or with several wnids, a wnid twice, or none at all.
     """
     first_line: dict[str, int] = {}
     entries = []
@@ -48,6 +49,8 @@ def read_wnid_list(path: Path, expected: str, *, gaps: bool = False, may_be_empt
             continue
         if not (found := _WNID.match(line)):
             raise refusals.no_wnid(path, number, line, expected)
+        if len(line) > found.end() and _ANOTHER.match(line, found.end()):
+            raise refusals.several_wnids(path, number, line, expected)
         entries.append(wnid := found[1].lower())
         if first_line.setdefault(wnid, number) != number:
             raise refusals.twice(path, wnid, first_line[wnid], number)

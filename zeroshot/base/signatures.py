@@ -35,7 +35,7 @@ def kind_of(head: bytes) -> str:
         if head.startswith(magic, offset):
             return name
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower()
-    if text.startswith((b"<!doctype html", b"<html")):
+    if text.startswith((b"<!doctype html", b"<html", b"<head>", b"<body")):
         return "HTML"
     if text.startswith(b"<svg"):
         return "SVG"

@@ -1,10 +1,14 @@
 """What base says when it refuses: its sentences stand here, so that a reworded one makes no stage run again."""
 
+import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from zeroshot.console.errors import InputError, NotMade, quoted
+
+_SHORT = reprlib.Repr()  # of settings: a few kB of YAML can mean millions of values
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 200, 200
 
 
 def no_artifact(path: Path) -> InputError:
@@ -52,7 +56,7 @@ def _wrong_param(path: Path, section: str, known: Iterable[str], fault: dict[str
         return f"{path}: unknown key `{key}`; known here: {', '.join(sorted(known))}"
     if fault["type"] == "missing":
         return f"{path}: key `{key}` is missing; presets/demo.yaml explains it"
-    return f"{path}: `{key}` is {fault['input']!r}; expected: {fault['msg'].removeprefix('Value error, ')}"
+    return f"{path}: `{key}` is {_SHORT.repr(fault['input'])}; expected: {fault['msg'].removeprefix('Value error, ')}"
 
 
 def too_few_gpus(process: int, gpus: int) -> InputError:
@@ -88,6 +92,11 @@ def not_utf8(path: Path, data: bytes, expected: str) -> InputError:
 def no_wnid(path: Path, number: int, line: str, expected: str) -> InputError:
     return InputError(f"{path}: line {number} begins {quoted(line, 20)}; expected a wnid there, n and eight digits, "
                       f"such as n02119789 ({expected})")
+
+
+def several_wnids(path: Path, number: int, line: str, expected: str) -> InputError:
+    return InputError(f"{path}: line {number} holds several wnids ({quoted(line, 40)}), of which only the first would "
+                      f"count; expected one a line ({expected})")
 
 
 def twice(path: Path, wnid: str, first: int, second: int) -> InputError:

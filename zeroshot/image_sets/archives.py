@@ -49,7 +49,7 @@ class Listing:
 def list_tar(path: Path, start: int = 0, size: int | None = None) -> Listing:
     """List the images of the tar in bytes start..start+size-1 of `path` (all of it unless it lies inside another tar).
 
-    Links to images in the same tar, hard or symbolic, are images too.
+    Links to images in the same tar, hard or symbolic, are images too. Of members of one name the last counts.
 
     Raises:
         InputError: no tar, cut short, or damaged.
@@ -73,10 +73,22 @@ def list_tar(path: Path, start: int = 0, size: int | None = None) -> Listing:
                 found.append((name, member.offset_data, member.size))
             else:
                 ignored[_kind(name)] += 1
+    if len({name.removeprefix("./") for name, _, _ in found}) < len(found):
+        found, links = _newest(found, links, ignored)
     if links:
         found = _resolved(found, links, ignored, lost)
     return Listing([os.fsencode(name) for name, _, _ in found], np.array([at for _, at, _ in found], np.int64),
                    np.array([size for _, _, size in found], np.int64), ignored, lost)
+
+
+def _newest(found: list[tuple[str, int, int]], links: dict[int, tuple[str, str]], ignored: Counter[str]
+            ) -> tuple[list[tuple[str, int, int]], dict[int, tuple[str, str]]]:
+    """Of members of one name the last, as unpacking leaves it; the others are counted."""
+    last = {name.removeprefix("./"): number for number, (name, _, _) in enumerate(found)}
+    kept = sorted(last.values())
+    ignored["older members of the same name"] += len(found) - len(kept)
+    return [found[number] for number in kept], {place: links[number] for place, number in enumerate(kept)
+                                                if number in links}
 
 
 def _target(member: tarfile.TarInfo) -> str:
@@ -139,7 +151,7 @@ def tar_members(path: Path, start: int = 0, size: int | None = None) -> Iterator
             with tarfile.TarFile(fileobj=file, mode="r") as archive:
                 while (member := archive.next()) is not None:
                     archive.members.clear()  # or it would keep them all
-                    if member.size < 0 or member.offset_data + (member.size if member.isreg() else 0) > end:
+                    if member.size < 0 or member.offset_data + _bytes_in(member) > end:
                         raise InputError(f"{path}: truncated tar: {quoted(member.name, 200)} goes beyond byte {end}; "
                                          f"{REMEDY}")
                     yield member
@@ -148,6 +160,11 @@ def tar_members(path: Path, start: int = 0, size: int | None = None) -> Iterator
         raise
     except (tarfile.TarError, OSError, ValueError, OverflowError) as error:  # of damaged headers, nearly anything
         raise InputError(f"{path}: {_fault(path, start, error)}; {REMEDY}") from None
+
+
+def _bytes_in(member: tarfile.TarInfo) -> int:
+    """How long a member's content is at least; a sparse one's size is that of the file it stands for."""
+    return member.size if member.isreg() and not member.issparse() else 0
 
 
 def _check_end(path: Path, file: IO[bytes], offset: int, end: int) -> None:

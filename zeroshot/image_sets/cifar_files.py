@@ -233,7 +233,7 @@ def _names(data: bytes, version: Version, dataset: str, path: Path) -> list[str]
     if version.pickled:
         names = _unpickled(data, path).get(NAME_KEYS[dataset])
     else:
-        names = [line.strip() for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+        names = [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines() if line.strip()]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
         raise InputError(f"{path}: names no labels; expected those of {dataset.upper()} in their order; {AGAIN}")
     if len(set(names)) < len(names):

@@ -29,7 +29,7 @@ class ClassNames:
     def wnid(self, name: str, place: str) -> str | None:
         """The wnid of the class `name` in `place`, or None if it is not known: then a fault is kept."""
         if found := LEADING.match(name):
-            return found[1]
+            return found[1].lower()
         plain = plainly(name)
         if plain in self._given:
             return self._given[plain]

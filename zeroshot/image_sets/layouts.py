@@ -8,6 +8,7 @@ A role (train, val, unseen) is one of
 Classes are named by wnid (n01482330, n01482330-shark), or by words, see class_names.py.
 """
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from zeroshot.base.signatures import HEAD, is_image, is_named_image
 from zeroshot.console.errors import InputError, quoted
-from zeroshot.image_sets.archives import list_folder, list_tar, litter, open_container, tar_members
+from zeroshot.image_sets.archives import in_words, list_folder, list_tar, litter, open_container, tar_members
 from zeroshot.image_sets.class_names import ClassNames
 from zeroshot.image_sets.truths import TABLES, named_wnid, read_truth, wnids_of
 from zeroshot.images.index import VAL
@@ -86,14 +87,14 @@ def find_role(root: Path, role: int, place: str, names: ClassNames, ground_truth
     Raises:
         InputError: missing, empty, a link to nothing, loose images among classes, a compressed archive, a class twice.
     """
-    found = Role()
+    found, place = Role(), place or "."
     for setting, path in (("roles", place), ("ground_truth", ground_truth or "")):
         if Path(path).is_absolute() or ".." in Path(path).parts or path.startswith("~"):
             raise InputError(f"params.yaml: index_images.{setting}: {path!r} does not lie below index_images.images, "
                              "all that DVC watches; name the folder above both there, and paths below it here")
     for one in _places(root, place):
         path = root / one
-        if not path.exists():
+        if not os.path.exists(path):  # pathlib's raises where a name is too long
             hint = next((f"; {said}" for there, said in HINTS.items() if (root / there).exists()), "")
             raise InputError(f"{path}: no such folder or tar; {EXPECTED} (params.yaml: index_images.images and .roles)"
                              f"{hint}")
@@ -133,9 +134,9 @@ class _Finder:
             return [self._told(f"{self.place}/images", None, f"{self.place}/{TABLES[0]}")]
         classes, images = [], []
         for entry in entries:
-            if kind := litter(entry.name + ("/x" if entry.is_dir() else "")):
+            if kind := litter(entry.name + ("/x" if _is_folder(entry) else "")):
                 self.found.ignored[kind] += 1
-            elif entry.is_dir() or entry.name.lower().endswith(".tar"):
+            elif _is_folder(entry) or entry.name.lower().endswith(".tar"):
                 classes.append(entry)
             elif self._is_image(entry):
                 images.append(entry)
@@ -149,7 +150,7 @@ class _Finder:
         return [source for entry in classes if (source := self._class(entry))]
 
     def _is_image(self, entry: os.DirEntry) -> bool:
-        if not entry.is_file():
+        if not _is_file(entry):
             raise InputError(f"{entry.path}: neither a folder nor a file (a link to nothing?); mend or remove it")
         if entry.name.lower().endswith(COMPRESSED):
             raise InputError(f"{entry.path}: compressed, so that images in it cannot be read in place; gunzip or "
@@ -160,15 +161,15 @@ class _Finder:
             return is_image(file.read(HEAD))
 
     def _class(self, entry: os.DirEntry) -> Source | None:
-        is_folder = entry.is_dir()
+        is_folder = _is_folder(entry)
         name = entry.name if is_folder else entry.name[:-len(".tar")]
         if (wnid := self.names.wnid(name, self.place)) is None:
             return None
         if is_folder:
             self._note_link(Path(entry.path))
-        elif not entry.is_file():
+        elif not _is_file(entry):
             raise InputError(f"{entry.path}: neither a folder nor a file (a link to nothing?); mend or remove it")
-        by = "wnid" if name.startswith(wnid) else "words"
+        by = "wnid" if name.lower().startswith(wnid) else "words"
         self.found.told[f"class {'folders' if is_folder else 'tars'} named by {by}"] += 1
         return Source(self.role, wnid, f"{self.place}/{entry.name}", 0, None if is_folder else entry.stat().st_size)
 
@@ -197,7 +198,8 @@ class _Finder:
             else:
                 self.found.ignored[f"{Path(name).suffix.lower() or 'suffixless'} files"] += 1
         if not sources and not self.names.faults:
-            raise InputError(f"{self.path}: holds neither <wnid>.tar files nor images; {EXPECTED}")
+            but = f" (but {in_words(self.found.ignored)})" if self.found.ignored else ""
+            raise InputError(f"{self.path}: holds neither <wnid>.tar files nor images{but}; {EXPECTED}")
         return sources
 
     def _told(self, container: str, size: int | None, truth: str | None) -> Source:
@@ -218,6 +220,18 @@ class _Finder:
         raise InputError(f"{self.path}: holds {quoted(name, 200)}, whose class nothing tells; expected a wnid in its "
                          "name, or set index_images.ground_truth to a table below index_images.images: "
                          "ILSVRC2012_devkit_t12.tar.gz, LOC_val_solution.csv or val_annotations.txt")
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    with contextlib.suppress(OSError):  # links in a circle
+        return entry.is_dir()
+    return False
+
+
+def _is_file(entry: os.DirEntry) -> bool:
+    with contextlib.suppress(OSError):
+        return entry.is_file()
+    return False
 
 
 class Truths:

@@ -14,12 +14,13 @@ import re
 import tarfile
 from pathlib import Path
 
+from zeroshot.base.signatures import IMAGE_SUFFIXES
 from zeroshot.console.errors import InputError, quoted
 from zeroshot.image_sets.mat_files import read_structs
 from zeroshot.taxonomy import WNID
 
-LEADING = re.compile(r"(n\d{8})(?![0-9A-Za-z])")  # n01482330, n01482330-shark, but not n014823301
-TRAILING = re.compile(r".*_(n\d{8})")
+LEADING = re.compile(r"([nN][0-9]{8})(?![0-9A-Za-z])")  # n01482330, n01482330-shark, but not n014823301
+TRAILING = re.compile(r".*_([nN][0-9]{8})")
 TABLES = ("val_annotations.txt", "LOC_val_solution.csv", "ILSVRC2012_devkit_t12.tar.gz", "ILSVRC2012_devkit_t12")
 DEVKIT = "ILSVRC2012_devkit_t12.tar.gz or the folder that it unpacks to"
 
@@ -59,10 +60,11 @@ def _annotations(path: Path) -> dict[str, str]:
 
 def _table(path: Path, rows: list[tuple[int, str, str]]) -> dict[str, str]:
     truth: dict[str, str] = {}
-    for number, name, wnid in rows:
+    for number, name, written in rows:
+        wnid = written.lower()
         if not name or not WNID.fullmatch(wnid):
             raise InputError(f"{path}: line {number} names the image {quoted(name, 40)} and the class "
-                             f"{quoted(wnid, 20)}; expected an image's name and a wnid (n and eight digits)")
+                             f"{quoted(written, 20)}; expected an image's name and a wnid (n and eight digits)")
         if truth.setdefault(stem(name), wnid) != wnid:
             raise InputError(f"{path}: line {number}: {quoted(name, 40)} is there twice, as "
                              f"{truth[stem(name)]} and {wnid}")
@@ -131,11 +133,14 @@ def named_wnid(name: str) -> str | None:
     *folders, _ = name.split("/")
     for folder in reversed(folders):
         if found := LEADING.match(folder):
-            return found[1]
-    found = TRAILING.fullmatch(stem(name)) or re.match(r"(n\d{8})_", stem(name))
-    return found[1] if found else None
+            return found[1].lower()
+    plain = stem(name)
+    found = TRAILING.fullmatch(plain) or re.match(r"([nN][0-9]{8})_", plain)
+    return found[1].lower() if found else None
 
 
 def stem(name: str) -> str:
-    """An image's name without folders and suffix."""
-    return name.rpartition("/")[2].partition(".")[0]
+    """An image's name without folders and an image's suffix; other dots belong to it."""
+    last = name[name.rfind("/") + 1:]
+    dot = last.rfind(".")
+    return last[:dot] if dot >= 0 and last[dot:].lower() in IMAGE_SUFFIXES else last

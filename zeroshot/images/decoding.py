@@ -1,7 +1,8 @@
 """Bytes of an image file -> RGB pixels, with Pillow; one rule for every mode, size and orientation.
 
 - CMYK, greyscale, palette and 16-bit images become 8-bit RGB; transparency is laid on white.
-- EXIF orientation is applied. Of an animation the first frame counts.
+- EXIF orientation is applied, as far as it can be read. Of an animation the first frame counts.
+- PostScript is a program, not an image: it is unreadable, whatever interpreter is installed.
 - A file that is cut short is unreadable; so is one of more than 179 M pixels (Pillow's bomb limit).
 - White is what the file says, never the image's own maximum, which would change brightness from image to image: the
   full range of 16 bits in PNG (by its standard), BitsPerSample or MaxSampleValue in TIFF, the header's maximum in PGM.
@@ -11,6 +12,7 @@
   0..255, they are unreadable. So are 32-bit integers, which have no agreed white.
 """
 
+import contextlib
 import io
 import re
 import warnings
@@ -45,6 +47,8 @@ def decode_rgb(data: bytes, *, least_side: int | None = None) -> Image.Image:
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
+            if image.format == "EPS":
+                raise UnreadableImage("PostScript, which is a program; convert it")
             if least_side is not None:
                 image.draft(None, (least_side, least_side))
             halved = any(HALVED.search(str(tile[-1])) for tile in image.tile)
@@ -90,7 +94,8 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     Raises:
         UnreadableImage: values on a scale whose white nobody knows.
     """
-    ImageOps.exif_transpose(image, in_place=True)
+    with contextlib.suppress(Exception):  # a note on the image that is damaged leaves the image sound
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode in SIXTEEN_BIT:  # Pillow would clip at 255 instead of scaling
         return Image.fromarray(_of_sixteen_bits(image)).convert("RGB")
     if image.mode == "F":

@@ -218,9 +218,12 @@ def _load(net: nn.Module, state: dict[str, Tensor], arch: str) -> None:
     unexpected = [name for name in state if name not in own]
     others = [f"{name} {_size(state[name])} for {_size(own[name])}" for name in own
               if name in state and state[name].shape != own[name].shape]
-    if missing or unexpected or others:
+    whole = [f"{name} {str(state[name].dtype).removeprefix('torch.')}" for name, v in own.items()
+             if v.is_floating_point() and name in state and not state[name].is_floating_point()]
+    if missing or unexpected or others or whole:
         found = "; ".join(f"{len(names)} {what} ({_some(names)})" for what, names in (
-            ("missing", missing), ("unexpected", unexpected), ("of another shape", others)) if names)
+            ("missing", missing), ("unexpected", unexpected), ("of another shape", others),
+            ("of whole numbers, as quantised ones are", whole)) if names)
         raise InputError(f"`pretrain_cnn.weights` do not fit {arch}, which has {len(own)} tensors: {found}; they are "
                          "of another architecture, or under other names than the library's own")
     own.update(state)  # keeps what own says of its version, which some networks need

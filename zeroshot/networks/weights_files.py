@@ -18,10 +18,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from zeroshot.base.files import sha256_of
-from zeroshot.base.signatures import HEAD, kind_of
+from zeroshot.base.signatures import HEAD, is_text, kind_of, shown
 from zeroshot.console.errors import InputError
 
 NESTED = ("state_dict", "model", "model_state_dict")
+DEEPEST = 4  # one in the other
 PREFIXES = ("module.", "model.", "_orig_mod.")
 IN_FOLDERS = ("model.safetensors", "pytorch_model.bin")
 EXPECTED = "expected safetensors, a torch checkpoint (.pth, .pt, .bin), or a folder that holds one"
@@ -71,6 +72,8 @@ def read_weights(place: Path, sha256: str = "") -> dict[str, Tensor]:
         raise InputError(f"{path}: {INSTEAD[kind]}")
     if not head:
         raise InputError(f"{path}: empty file; {EXPECTED}")
+    if is_text(head):
+        raise InputError(f"{path}: not a safetensors file or torch checkpoint, found {shown(head)}; {EXPECTED}")
     return _as_floats(path, _unwrapped(path, _loaded(path, head)))
 
 
@@ -99,8 +102,9 @@ def _bad_member(path: Path) -> str | None:
 
 
 def _unwrapped(path: Path, found: Any) -> dict[str, Tensor]:
-    while inner := [found[key] for key in NESTED if isinstance(found, dict) and isinstance(found.get(key), dict)]:
-        found = inner[0]
+    for _ in range(DEEPEST):  # a pickle can hold itself
+        inner = [found[key] for key in NESTED if isinstance(found, dict) and isinstance(found.get(key), dict)]
+        found = inner[0] if inner else found
     if not isinstance(found, dict) or not found or not all(
             isinstance(name, str) and isinstance(v, Tensor) for name, v in found.items()):
         raise InputError(f"{path}: holds no state dict (names -> tensors), neither at its top nor under "
@@ -118,8 +122,19 @@ def _shown(found: Any) -> str:
 
 
 def _as_floats(path: Path, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    if odd := [name for name, v in state.items() if v.layout != torch.strided or v.is_meta or v.is_quantized
+               or v.is_complex()]:
+        raise InputError(f"{path}: {len(odd)} of {len(state)} tensors are no plain numbers, the first {odd[0][:80]} "
+                         f"({_kind(state[odd[0]])}): quantised or packed weights, or none at all; save the network's "
+                         "own `state_dict()`, in float32, float16 or bfloat16")
     state = {name: v.float() if v.is_floating_point() else v for name, v in state.items()}
     if bad := [name for name, v in state.items() if v.is_floating_point() and not v.isfinite().all()]:
         raise InputError(f"{path}: {len(bad)} of {len(state)} tensors hold NaN or infinity, the first {bad[0][:80]}; "
                          "damaged, or a training that diverged")
     return state
+
+
+def _kind(v: Tensor) -> str:
+    """What a tensor is, for messages: "int8", "sparse_coo float32", "meta float32"."""
+    layout = "" if v.layout == torch.strided else f"{str(v.layout).removeprefix('torch.')} "
+    return f"{layout}{'meta ' if v.is_meta else ''}{str(v.dtype).removeprefix('torch.')}"

@@ -8,6 +8,7 @@
 """
 
 import io
+import lzma
 import re
 import zipfile
 import zlib
@@ -29,13 +30,19 @@ HEADER = re.compile(rb"(\d{1,15})[ \t]+(\d{1,15})\s*")  # of word2vec: how many 
 WIDEST = 100_000  # numbers of a vector
 LONGEST_LINE = LONGEST_TERM + 40 * WIDEST  # bytes
 BOM = b"\xef\xbb\xbf"
+_HIDDEN = re.compile(r"(?:^|/)(?:\.[^./]|__MACOSX/)")
 EXPECTED = ("expected word2vec text or binary, GloVe text, gensim's KeyedVectors, safetensors, or a table of a name "
             "and numbers a line")
 INSTEAD = {
     "fastText model": "fastText's own model (.bin); take its .vec, or in Python "
                       "`gensim.models.fasttext.load_facebook_vectors(...).save_word2vec_format('vectors.txt')`",
     "Git LFS pointer": "a Git LFS pointer, which only stands for the file; fetch it with `git lfs pull`",
-    "HTML": "an HTML page, so the download was a web page; fetch the file itself"}
+    "HTML": "an HTML page, so the download was a web page; fetch the file itself",
+    "UTF-16 text": "UTF-16 text; convert it by `iconv -f UTF-16 -t UTF-8`",
+    **dict.fromkeys(("gzip", "bzip2", "xz", "zstd", "zip"), "packed twice; unpack it once by hand")}
+ZIPPED = {  # the end of a member's name -> what such a zip is
+    "data.pkl": "torch's file; save the vectors as safetensors, a tensor a term",
+    ".npy": "NumPy's .npz; save the vectors as safetensors, a tensor a term, or as text"}
 
 
 def read_foreign_vectors(path: Path, wanted: Callable[[str], bool] | None = None, member: str = "") -> ReadVectors:
@@ -61,26 +68,36 @@ def read_foreign_vectors(path: Path, wanted: Callable[[str], bool] | None = None
         return read_gensim(path, rows)
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
         return _read_safetensors(path, rows)
-    with open_unpacked(path) as stream:
+    with open_unpacked(path) as stream, np.errstate(over="ignore"):  # of 1e40 comes infinity, which is refused
         return _read_stream(path, stream, rows)
 
 
 def _read_zip(path: Path, member: str, rows: Rows) -> ReadVectors:
     try:
         with zipfile.ZipFile(path) as archive:
-            sizes = {info.filename: info.file_size for info in archive.infolist()
-                     if not info.is_dir() and not info.filename.startswith((".", "__MACOSX/"))}
-            if member not in sizes and (member or len(sizes) != 1):
-                names = ", ".join(quoted(name, 80) for name in list(sizes)[:20])
-                raise InputError(f"{path}: holds {len(sizes)} files ({names}), {quoted(member, 80)} not among them; "
-                                 "name one in `embed_labels.member` in params.yaml" if member else
-                                 f"{path}: holds {len(sizes)} files ({names}); name one in `embed_labels.member` in "
-                                 "params.yaml")
-            with archive.open(member or next(iter(sizes))) as file, io.BufferedReader(file, READ) as stream:
+            name = _member_of(path, [info.filename for info in archive.infolist() if not info.is_dir()], member)
+            with archive.open(name) as file, io.BufferedReader(file, READ) as stream, np.errstate(over="ignore"):
                 return _read_stream(path, stream, rows)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, UnicodeDecodeError, EOFError, RuntimeError,
+            NotImplementedError, OSError) as error:
         raise InputError(f"{path}: truncated, corrupt or encrypted zip file: {type(error).__name__}; fetch it again, "
                          "or unpack it by hand") from None
+
+
+def _member_of(path: Path, names: list[str], member: str) -> str:
+    """The file of a zip to read: the one that is named, or the only one; systems' own and hidden ones are none."""
+    found = list(dict.fromkeys(name for name in names if not _HIDDEN.search(name)))
+    for end, what in ZIPPED.items():
+        if not member and any(name.endswith(end) for name in found):
+            raise InputError(f"{path}: {what}; {EXPECTED}")
+    if not found:
+        raise InputError(f"{path}: a zip without a file in it; {EXPECTED}")
+    if member in found or not member and len(found) == 1:
+        return member or found[0]
+    listed = ", ".join(quoted(name, 80) for name in found[:20]) + (", ..." if len(found) > 20 else "")
+    lacking = f", {quoted(member, 80)} not among them" if member else ""
+    files = "1 file" if len(found) == 1 else f"{len(found)} files"
+    raise InputError(f"{path}: holds {files} ({listed}){lacking}; name one in `embed_labels.member` in params.yaml")
 
 
 def _read_safetensors(path: Path, rows: Rows) -> ReadVectors:
@@ -89,7 +106,12 @@ def _read_safetensors(path: Path, rows: Rows) -> ReadVectors:
         with safe_open(path, "numpy") as file:
             dim = None
             for name in file.keys():
-                row = np.asarray(file.get_tensor(name), np.float32).reshape(-1)
+                with np.errstate(over="ignore"):
+                    row = np.asarray(file.get_tensor(name), np.float32)
+                if row.size != max(row.shape, default=1):
+                    raise InputError(f"{path}: tensor {quoted(name)} is a table of {' x '.join(map(str, row.shape))}; "
+                                     "expected a tensor a term or wnid, its name the term, its numbers the vector")
+                row = row.reshape(-1)
                 rows.dim = dim = dim or len(row)
                 if not len(row) or len(row) != dim:
                     raise InputError(f"{path}: tensor {quoted(name)} has {len(row)} numbers; expected a tensor a term "
@@ -137,12 +159,15 @@ def _numbers(fields: list[bytes]) -> bool:
 def _read_text(path: Path, file: IO[bytes], first: bytes, announced: tuple[int, int] | None, rows: Rows) -> ReadVectors:
     """Lines `term number number ...`; a term may hold spaces (some of GloVe's do) once the width is known."""
     number, line = (1, first) if announced is None else (2, file.readline(LONGEST_LINE))
-    comma = b"," if b"," in line and len(line.split()) == 1 else None
+    comma = b"," if _is_by_commas(line) else None
     rows.dim = dim = announced[1] if announced else _width(line.strip().split(comma))
     last = b""
     while line:
         fields = line.strip().rsplit(comma, dim)
         if len(fields) != dim + 1 or not dim or b"\0" in line or b" " in fields[0] and _holds_a_vector(fields[0], dim):
+            if dim and not fields:  # an empty line holds nothing
+                line, number = file.readline(LONGEST_LINE), number + 1
+                continue
             raise _no_vector(path, number, line, dim)
         if (wanted := rows.wants(fields[0].strip(b'"') if comma else fields[0])) is not None:
             try:
@@ -160,6 +185,12 @@ def _read_text(path: Path, file: IO[bytes], first: bytes, announced: tuple[int, 
         raise InputError(f"{path}: ends after line {number - 1} with {found} vectors; "
                          f"expected {announced[0] if announced else 'at least one'}")
     return rows.whole()
+
+
+def _is_by_commas(line: bytes) -> bool:
+    """Whether commas part more numbers than spaces and tabs do; one alone may be the end of 0,5."""
+    by_commas = _width(line.strip().split(b","))
+    return by_commas > _width(line.split()) and (by_commas > 1 or len(line.split()) == 1)
 
 
 def _width(fields: list[bytes]) -> int:

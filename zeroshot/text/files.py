@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from zeroshot.base.packed import Unpacked
+from zeroshot.base.packed import SUFFIXES, Unpacked
 from zeroshot.console.errors import InputError, quoted
 
 BLOCK = 1 << 18  # unpacked bytes of a block, about 40,000 words: small enough for a processor's cache
@@ -60,12 +60,13 @@ def find_files(text: Path, wanted: Callable[[str], bool]) -> Found:
     """`text` itself, or all files under the folder `text` whose name is `wanted`.
 
     Raises:
-        InputError: a link to a folder, behind which DVC sees nothing, or to nothing.
+        InputError: a link to a folder, behind which DVC sees nothing, or to nothing; a folder that cannot be listed; a
+            file both packed and unpacked.
     """
     if text.is_file():
         return Found([text], [])
     files, left = [], []
-    for folder, folders, names in os.walk(text):
+    for folder, folders, names in os.walk(text, onerror=_refuse_unreadable):
         place = Path(folder)
         if linked := [name for name in sorted(folders) if (place / name).is_symlink()]:
             raise InputError(f"{place / linked[0]}: a link to a folder, which DVC does not follow, so that changes "
@@ -77,7 +78,22 @@ def find_files(text: Path, wanted: Callable[[str], bool]) -> Found:
                 raise InputError(f"{path}: a link to nothing; mend or remove it")
             is_wanted = path.is_file() and not hidden and not path.name.startswith(".") and wanted(path.name)
             (files if is_wanted else left).append(path)
+    _refuse_twins(files)
     return Found(sorted(files), sorted(left))
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise InputError(f"{error.filename}: cannot be listed ({error.strerror}); its texts would be missing")
+
+
+def _refuse_twins(files: list[Path]) -> None:
+    """Raise InputError if a file lies beside what it was unpacked from: its text would count twice."""
+    first: dict[Path, Path] = {}
+    for path in sorted(files):
+        unpacked = path.with_suffix("") if path.suffix.lower() in SUFFIXES else path
+        if (other := first.setdefault(unpacked, path)) != path:
+            raise InputError(f"{other}: the same text as {quoted(path.name)} beside it, by their names, so that it "
+                             "would be read twice; keep one of them here")
 
 
 def named(paths: list[Path], most: int = 5) -> str:

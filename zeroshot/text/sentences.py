@@ -12,7 +12,8 @@ LONGEST_SENTENCE = 10_000  # terms: as many as gensim trains on at a time; text 
 _FULL_STOP = re.compile(r"""[.!?](?<=[a-z0-9]{2}.)["')\]]*\s+(?=["'(\[]*[A-Z0-9])""")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 # Of ASCII, letters (lowered) and digits stay, a line ends a sentence, all else separates; UTF-8's other bytes stay.
-_FOLD = bytes(c if c >= 128 or c == ord("\n") else ord(chr(c).lower()) if chr(c).isalnum() else ord(" ")
+# A line may end as on a Mac of old; of "\r\n" the second end ends an empty sentence, which is none.
+_FOLD = bytes(c if c >= 128 else ord("\n" if chr(c) in "\r\n" else chr(c).lower() if chr(c).isalnum() else " ")
               for c in range(256))
 
 

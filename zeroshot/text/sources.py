@@ -20,6 +20,7 @@ BOUNDARY = {"wordnet": LINES, "plain": LINES, "mediawiki": Boundary(b"</page>"),
             "wikiextractor": Boundary(b"</doc>", b"<doc ", lined=b"{")}
 HAS_ARTICLES = {"wikiextractor", "mediawiki"}
 MAIN_NAMESPACE = "0"
+CONVERT = "; UTF-16 becomes UTF-8 by `iconv -f UTF-16 -t UTF-8`"
 ESCAPED = 2  # times that extractors escape entities, at most: &amp;lt; is <
 
 _DOC = re.compile(r"[\s\ufeff]*<doc [^>\n]*>")
@@ -81,7 +82,8 @@ def articles_of(task: list[Block], source: Source) -> Iterator[Article]:
     """The articles of a task in their order; for text without articles, a block is one.
 
     Raises:
-        InputError: broken archive, markup or UTF-8, or a file that ends inside an article; names file and offset.
+        InputError: broken archive, markup or UTF-8, NUL bytes, or a file that ends inside an article; names file and
+            offset.
     """
     read = {"wikiextractor": _wikiextractor, "mediawiki": _mediawiki}.get(source, _plain)
     for block in opened(task, BOUNDARY[source]):
@@ -110,7 +112,12 @@ def _hint(head: bytes, taken: Source) -> str:
     """What to do with a file that is not what it was taken for."""
     if (source := _source_of(head)) not in ("", taken):
         return f"; is its `source` {source}?"
-    return "; take the text out of it first" if text_kind(head[:HEAD]) else ""
+    return _conversion(head) or ("; take the text out of it first" if text_kind(head[:HEAD]) else "")
+
+
+def _conversion(head: bytes) -> str:
+    kind = text_kind(head[:HEAD])
+    return CONVERT if kind == "UTF-16 text" or not kind and b"\0" in head[:HEAD] else ""
 
 
 def _wikiextractor(block: Block) -> Iterator[Article]:
@@ -168,7 +175,7 @@ def _mediawiki(block: Block) -> Iterator[Article]:
             page = ElementTree.fromstring(block.data[start:stop])
         except ElementTree.ParseError as error:
             raise _corrupt_page(block, start, str(error)) from None
-        yield _page_article(page)
+        yield _page_article(page, block.path)
 
 
 def _pages(block: Block) -> Iterator[tuple[int, int]]:
@@ -191,10 +198,12 @@ def _corrupt_page(block: Block, position: int, fault: str) -> InputError:
                       "fetch it again")
 
 
-def _page_article(page: ElementTree.Element) -> Article:
+def _page_article(page: ElementTree.Element, path: Path) -> Article:
     revisions = page.findall("revision")
     newest = max(enumerate(revisions), key=lambda pair: (pair[1].findtext("timestamp", ""), pair[0]), default=None)
     markup, older = newest[1].findtext("text") or "" if newest else "", max(0, len(revisions) - 1)
+    if newest and not markup:
+        _check_no_stub(path, newest[1].find("text"))
     if page.findtext("ns", MAIN_NAMESPACE) != MAIN_NAMESPACE:
         return Article("", "pages_other_namespace", older=older)
     if page.find("redirect") is not None or _REDIRECT.match(markup):
@@ -202,6 +211,13 @@ def _page_article(page: ElementTree.Element) -> Article:
     from zeroshot.text.markup import plain_text  # here, since only this source needs gensim, a second's import
 
     return Article(plain_text(markup), older=older)
+
+
+def _check_no_stub(path: Path, text: ElementTree.Element | None) -> None:
+    """Raise InputError if instead of a text there is the place of one in MediaWiki's database."""
+    if text is not None and {"id", "location"} & text.attrib.keys() and text.get("bytes") != "0":
+        raise InputError(f"{path}: a dump without its pages' text (stub-*): the first page that has some holds only "
+                         "its number; fetch pages-articles*.xml.bz2")
 
 
 def _check_dump(block: Block) -> None:
@@ -221,10 +237,15 @@ def _no_document(block: Block, found: str) -> InputError:
 
 def _decoded(block: Block) -> str:
     try:
-        return block.data.decode("utf-8" if block.offset else "utf-8-sig")
+        text = block.data.decode("utf-8" if block.offset else "utf-8-sig")
     except UnicodeDecodeError as error:
         head = block.data[:HEAD]
         if not block.offset and not is_text(head) and (text_kind(head) or b"\0" in head):
-            raise InputError(f"{block.path}: no text, found {shown(head)}") from None
+            raise InputError(f"{block.path}: no text, found {shown(head)}{_conversion(head)}") from None
         raise InputError(f"{block.path}: not UTF-8 at byte {block.offset + error.start} (unpacked); "
                          "convert it with iconv") from None
+    if "\0" in text:
+        at = block.offset + block.data.index(b"\0")
+        raise InputError(f"{block.path}: byte {at:,} (unpacked) is NUL, which no text holds: damaged, or a download "
+                         f"that left a hole; fetch it again{_conversion(block.data)}")
+    return text

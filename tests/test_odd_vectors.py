@@ -1,0 +1,105 @@
+"""Vectors in zips, tables and keys as people make them by hand, and what is left of a file that mixes its keys."""
+
+import io
+import json
+import warnings
+import zipfile
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from tests.test_embed_labels import ANIMAL, BIRD, CRANE, KIT, run
+from tests.test_embed_labels import inputs as inputs  # a fixture
+from zeroshot.console.errors import InputError
+from zeroshot.terms.foreign_vectors import read_foreign_vectors
+
+GLOVE = b"kit fox 0.5 1.5\nshark 2 3\n"
+TERMS = {"kit fox": [0.5, 1.5], "shark": [2, 3]}
+
+
+def read(tmp_path, data: bytes, **options) -> dict[str, list[float]]:
+    (tmp_path / "vectors").write_bytes(data)
+    found = read_foreign_vectors(tmp_path / "vectors", **options)
+    return dict(zip(found.terms, found.vectors.tolist(), strict=True))
+
+
+def zipped(members: dict[str, bytes], method=zipfile.ZIP_DEFLATED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("table", [
+    b"kit fox,0.5,1.5\nshark,2,3\n", b'"kit fox",0.5,1.5\n"shark",2,3\n', b"kit fox, 0.5, 1.5\nshark, 2, 3\n",
+    b"kit fox\t0.5\t1.5\nshark\t2\t3\n", b"2 2\nkit fox 0.5 1.5\n\nshark 2 3\n\n \n",
+    b"shark 2 3\r\n\r\nkit fox 0.5 1.5\r\n"])
+def test_tables_whose_terms_have_spaces_and_empty_lines(tmp_path, table):
+    assert read(tmp_path, table) == TERMS
+
+
+@pytest.mark.parametrize("table", [b"fox 0,5 1,5\n", b"fox\t0,5\t1,5\n", b"fox;0.5;1.5\n", b"fox [0.5, 1.5]\n"])
+def test_numbers_that_are_written_otherwise_are_refused(tmp_path, table):
+    with pytest.raises(InputError, match="line 1 is 'fox.*parted by spaces, tabs or commas"):
+        read(tmp_path, table)
+
+
+@pytest.mark.parametrize("members", [
+    {"./v.txt": GLOVE}, {"glove/v.txt": GLOVE, "glove/.DS_Store": b"x", "__MACOSX/glove/._v.txt": b"y"}])
+def test_of_a_zip_hidden_files_are_none(tmp_path, members):
+    assert read(tmp_path, zipped(members)) == TERMS
+
+
+@pytest.mark.parametrize(("members", "message"), [
+    ({}, "a zip without a file in it"), ({"folder/": b""}, "a zip without a file in it"),
+    ({"v.gz": b"\x1f\x8b\x08" + bytes(9)}, "packed twice; unpack it once"),
+    ({"vectors.npy": b"\x93NUMPY", "words.npy": b"\x93NUMPY"}, "NumPy's .npz; save the vectors as safetensors"),
+    ({"x/data.pkl": b"\x80\2", "x/data/0": b"0"}, "torch's file; save the vectors as safetensors")])
+def test_zips_without_vectors_say_what_they_are(tmp_path, members, message):
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, zipped(members))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_zips_of_every_method_are_refused_where_damaged(tmp_path, method):
+    sound = zipped({"v.txt": GLOVE * 200}, method)
+    assert read(tmp_path, sound) == TERMS
+    with pytest.raises(InputError, match="truncated, corrupt or encrypted zip file: (LZMA|OS)Error"):
+        read(tmp_path, sound[:60] + b"\xff" * 30 + sound[90:])
+
+
+def test_a_name_in_a_zip_that_is_not_what_it_says_is_refused(tmp_path):
+    data = zipped({"vé.txt": GLOVE}).replace("é".encode(), b"\xff\xfe")
+    with pytest.raises(InputError, match="truncated, corrupt or encrypted zip file: UnicodeDecodeError"):
+        read(tmp_path, data)
+
+
+def test_a_number_too_large_is_one_line(tmp_path):
+    for data in (b"fox 1e40 1\n", save({"fox": np.array([1e300, 1])})):
+        with warnings.catch_warnings(), pytest.raises(InputError, match="'fox'. holds NaN or infinity"):
+            warnings.simplefilter("error")
+            read(tmp_path, data)
+
+
+def test_a_matrix_is_no_vector_of_a_term(tmp_path):
+    assert read(tmp_path, save({"fox": np.ones((1, 2), np.float32)})) == {"fox": [1, 1]}
+    with pytest.raises(InputError, match="tensor 'weight' is a table of 3 x 2; expected a tensor a term or wnid"):
+        read(tmp_path, save({"weight": np.ones((3, 2), np.float32)}))
+
+
+@pytest.mark.parametrize(("text", "by_class", "left_out"), [
+    (f"crane 0 2\nanimal 1 0\nkit_fox 3 4\n{BIRD} 1 1\n", 0, {"vectors_by_class_beside_terms": 1}),
+    (f"{CRANE} 0 2\n{ANIMAL} 1 0\n{KIT} 3 4\nbird 1 1\nfox 2 2\n", 3, {"vectors_by_term_beside_classes": 2}),
+    ("crane 0 2\nanimal 1 0\nKit_Fox 3 4\nkit-fox 4 3\n", 0, {"vectors_in_other_spellings": 1}),
+    ("crane 0 2\nanimal 1 0\nkit_fox 3 4\n", 0, {})])
+def test_vectors_that_nothing_is_made_of_are_counted_by_why(inputs, capsys, text, by_class, left_out):
+    (inputs / "v.txt").write_text(text)
+    run(inputs, "v.txt")
+    metrics = json.loads((inputs / "m.json").read_text())
+    assert metrics["vectors_by_class"] == by_class
+    assert {why: count for why, count in metrics.items() if why.startswith("vectors_") and why != "vectors_by_class"
+            } == left_out
+    said = capsys.readouterr().out
+    assert all(f"left out: {count} {why.replace('_', ' ')}" in said for why, count in left_out.items())
