@@ -19,7 +19,8 @@ from zeroshot.base.processes import is_first
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import ImageIndex
 from zeroshot.networks.batches import SquareSource
-from zeroshot.networks.inference import Passes, PassParams, memory_layout, over_images
+from zeroshot.networks.inference import Passes, memory_layout, over_images
+from zeroshot.networks.pass_params import PassParams
 from zeroshot.networks.saved import Devise, read_devise
 
 

@@ -4,31 +4,16 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
-import pydantic
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from zeroshot.base.params import StageParams
 from zeroshot.base.processes import gather_to_first, process_and_count
 from zeroshot.console.progress import progress
 from zeroshot.networks.batches import SquareSource, padded_batches
 from zeroshot.networks.preprocessing import Preprocessing
 
 Precision = Literal["float32", "bf16"]
-
-
-class PassParams(StageParams):
-    """Settings of the stages that take images through a network once."""
-
-    batch: int = pydantic.Field(ge=1)
-    precision: Precision
-    channels_last: bool
-    deterministic: bool
-    max_unreadable: float = pydantic.Field(ge=0, le=1)
-    threads: int = pydantic.Field(ge=1)
-    any_processor: bool
-    workers: int = pydantic.Field(ge=0)
 
 
 class Passes(NamedTuple):
