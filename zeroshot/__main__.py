@@ -4,6 +4,7 @@ import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and tor
 import zeroshot.running.spinning  # noqa: F401  isort: skip
 
 import argparse
+import io
 import os
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
 
     search = commands_of.add_parser("search", parents=[of_all], help="which pictures are nearest to words?")
     search.add_argument("words", help="terms and names of labels; of several the mean")
-    search.add_argument("--in", dest="pictures", nargs="+", default=["data/index"], metavar="PLACE",
+    search.add_argument("--in", dest="pictures", nargs="+", default=[commands.INDEX], metavar="PLACE",
                         help="folders, tars, files, patterns, or an image index of the pipeline (default: data/index)")
     search.add_argument("--images", type=Path, help="where the files of an image index lie, if it does not hold them")
     search.add_argument("--model", help="in whose label space")
@@ -57,6 +58,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run a command; returns the exit status: 1 if nothing could be read, or for what the user can mend."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files are not always in the terminal's letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = parser().parse_args()
     try:
         status = options.run(options)
