@@ -1,6 +1,7 @@
 """Which labels are candidates: a label set of the run, or labels of one's own."""
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int32
 
-from zeroshot.console.errors import InputError
-from zeroshot.naming.words import OwnLabel, Words, own_label, unknown
+from zeroshot.console.errors import InputError, quoted
+from zeroshot.naming.words import OwnLabel, UnknownLabel, Words, own_label, unknown
 
 OWN = "your labels"
 SHOWN = 3  # faults told at once
+SEPARATORS = re.compile(r"[,;\r\n]")
+COMMENT = re.compile(r"(^|\s)#.*")
+LISTS = (".txt", ".csv", ".tsv", ".lst", ".list", ".names", ".json")  # what files of labels are called
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,9 @@ def choose_labels(words: Words, sets: Iterable[str], given: str | os.PathLike | 
 
     Args:
         sets: names of the run's label sets.
-        given: a set's name; a file with a label a line; labels with commas between them; or a list of labels. A label
-            is a word, a wnid or `word=wnid`.
+        given: a set's name; a file with a label a line (`#` begins a comment); labels with commas, semicolons or line
+            ends between them, which a line of a file may have, too; or a list of labels. A label is a word, a wnid or
+            `word=wnid`.
 
     Raises:
         InputError: no label, an unknown one, or a file that cannot be read.
@@ -55,20 +60,32 @@ def choose_labels(words: Words, sets: Iterable[str], given: str | os.PathLike | 
     if is_file:
         listed = _lines(Path(given))
     else:
-        listed = given.split(",") if isinstance(given, str) else [str(label) for label in given]
+        listed = SEPARATORS.split(given) if isinstance(given, str) else [str(label) for label in given]
     listed = [label.strip() for label in listed if label.strip()]
     if not listed:
         raise InputError(f"{given if is_file else 'labels'}: no label; expected at least one, or a label set: "
                          f"{', '.join(sets)}")
+    if isinstance(given, str) and not is_file:
+        _refuse_slips(given, listed, sets)
     return _own(words, listed, sets)
+
+
+def _refuse_slips(given: str, listed: list[str], sets: Iterable[str]) -> None:
+    """Of what would pass for words: a file that is not there, and label sets among labels."""
+    if given.strip().lower().endswith(LISTS) or os.path.isdir(given) and os.sep in given:
+        raise InputError(f"{given}: no such file; expected one of labels, one a line, or labels themselves")
+    if among := [label for label in listed if label in sets]:
+        raise InputError(f"labels: {quoted(among[0])} is a label set, which cannot be mixed with others; expected one "
+                         "set alone, or labels of your own")
 
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
         raise InputError(f"{path}: {why}; expected a file of labels, one a line") from None
+    return [label for line in lines for label in SEPARATORS.split(COMMENT.sub("", line))]
 
 
 def _own(words: Words, listed: list[str], sets: Iterable[str]) -> Labels:
@@ -78,8 +95,8 @@ def _own(words: Words, listed: list[str], sets: Iterable[str]) -> Labels:
         try:
             label = own_label(words, given)
             if label.wnid is None and not words.parts(label.words):
-                raise InputError(unknown(words, label.words) if len(faults) < SHOWN else "")
-        except InputError as error:
+                raise UnknownLabel(unknown(words, label.words) if len(faults) < SHOWN else "")
+        except UnknownLabel as error:
             faults.append(str(error))
             continue
         key = label.wnid or label.words.casefold()
