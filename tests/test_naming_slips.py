@@ -132,6 +132,12 @@ def test_files_of_labels_may_have_comments_and_synonyms(model, tmp_path):
     assert "1 of 3 labels stand for one that is there already: dogs is dog" in chosen.notes
 
 
+def test_imagenets_own_lists_are_lists_of_labels(model, tmp_path):
+    (tmp_path / "synsets").write_text(f"{WNID['dog']} hound, dog\n{WNID['cat']}\tcat\n")
+    chosen = model.labels(tmp_path / "synsets")
+    assert [(label.words, label.wnid) for label in chosen.own] == [("hound", WNID["dog"]), ("cat", WNID["cat"])]
+
+
 def test_a_plural_is_its_singular_and_that_is_told(model):
     (cranes, cats) = model.labels("cranes, cats").own
     assert cats.note == f"cats: taken as cat, {WNID['cat']} (what cat means)"

@@ -246,14 +246,15 @@ class OwnLabel(NamedTuple):
 
 
 def own_label(words: Words, given: str) -> OwnLabel:
-    """What a word, a wnid or `word=wnid` stands for.
+    """What a word, a wnid, `word=wnid`, or a wnid and a word (as ImageNet's own lists have them) stand for.
 
     Raises:
         UnknownLabel: no noun of that number.
     """
     word, _, wnid = (part.strip() for part in given.partition("="))
-    if not wnid and WNID.fullmatch(word):
-        word, wnid = words.name(word), word
+    first, *rest = word.split(maxsplit=1) or [""]
+    if not wnid and WNID.fullmatch(first):
+        word, wnid = "".join(rest), first
     if wnid:
         if not WNID.fullmatch(wnid) or words.noun(wnid) is None:
             raise UnknownLabel(f"label {quoted(given)}: {quoted(wnid, 20)} is no noun synset of WordNet 3.0; expected "
