@@ -208,6 +208,13 @@ def test_a_sheet_ends_where_no_more_can_be_seen(tmp_path, monkeypatch):
         assert sheet.size[1] < 65_500
 
 
+def test_a_sheet_has_the_letters_of_names(monkeypatch):
+    font = zeroshot.naming.sheet._font(13)
+    assert len({bytes(font.getmask(letter)) for letter in "éüøЖλ☃"}) == 6  # one sign for all that it has not
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert zeroshot.naming.sheet._font(13).getlength("a") > 0
+
+
 # --- the cache
 
 def test_pictures_without_a_path_are_known_by_their_content(model, command):

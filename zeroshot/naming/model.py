@@ -68,7 +68,7 @@ class Model:
         Args:
             images: paths (of files, folders, tars, or patterns), PIL images, uint8 arrays [height, width, 3] or a
                 file's bytes, or a file opened with "rb"; one or several.
-            labels: the candidates: a label set's name, labels of your own ("zedonk, okapi", or a list), or a file with
+            labels: the candidates: a label set's name, labels of your own ("zebra, okapi", or a list), or a file with
                 one a line; None: `default_labels`.
             top: answers a picture.
             models: which answer, "hierse,devise" or a list; None: `default_model`.

@@ -1,5 +1,6 @@
 """Pictures that were found, as one picture."""
 
+import importlib.util
 import math
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def write_sheet(path: Path, title: str, found: list[tuple[Picture, Found]]) -> s
     rows, head = math.ceil(len(found) / columns), 36
     size = (GAP + columns * (SIDE + GAP), head + rows * (SIDE + CAPTION + GAP))
     sheet = Image.new("RGB", size, PAPER)
-    draw, large, small = ImageDraw.Draw(sheet), ImageFont.load_default(18), ImageFont.load_default(13)
+    draw, large, small = ImageDraw.Draw(sheet), _font(18), _font(13)
     draw.text((GAP, 8), _fit(draw, title, large, size[0] - 2 * GAP), INK, large)
     for place, (picture, one) in enumerate(found):
         left, top = GAP + place % columns * (SIDE + GAP), head + place // columns * (SIDE + CAPTION + GAP)
@@ -56,6 +57,13 @@ def write_sheet(path: Path, title: str, found: list[tuple[Picture, Found]]) -> s
     with told("--sheet", path), atomic_write(path, "wb") as file:
         sheet.save(file, FORMATS[path.suffix.lower()])
     return f"{path}: the {'first ' if of else ''}{output.counted(len(found), 'picture')}{of}"
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Matplotlib's, where that is installed: it has the letters of nearly all names, Pillow's own only plain ones."""
+    found = importlib.util.find_spec("matplotlib")
+    path = Path(found.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf" if found and found.origin else Path()
+    return ImageFont.truetype(path, size) if path.is_file() else ImageFont.load_default(size)
 
 
 def _fit(draw: ImageDraw.ImageDraw, text: str, font, width: int) -> str:
