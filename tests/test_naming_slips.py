@@ -5,6 +5,8 @@ import io
 import json
 import multiprocessing
 import os
+import shlex
+import subprocess
 import sys
 import threading
 
@@ -21,6 +23,7 @@ from zeroshot.naming.pictures import find_pictures
 from zeroshot.naming.points_cache import PointsCache
 from zeroshot.naming.sheet import MOST, write_sheet
 from zeroshot.naming.words import singulars
+from zeroshot.running.scratch import PROJECT
 
 LATIN = os.fsdecode(b"caf\xe9.png")
 
@@ -186,6 +189,15 @@ def test_one_space_at_a_time(model):
 
 
 # --- what is written
+
+@pytest.mark.parametrize("shell, said", [
+    ("> /dev/full", "zeroshot: the answers cannot be written: No space left on device"),
+    (">&-", "none.jpg: no such file or folder")])
+def test_an_output_that_takes_nothing(model_folder, shell, said):
+    command = f"{shlex.quote(sys.executable)} -m zeroshot name none.jpg --from {shlex.quote(str(model_folder))} {shell}"
+    ended = subprocess.run(["bash", "-c", command], cwd=PROJECT, capture_output=True, text=True)
+    assert ended.returncode == 1 and said in ended.stderr and "Traceback" not in ended.stderr
+
 
 @pytest.mark.parametrize("place", ["file/x", "folder", "/proc/x"])
 def test_places_that_cannot_be_written_to_are_told_first(command, tmp_path, monkeypatch, place):

@@ -4,6 +4,7 @@ import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and tor
 import zeroshot.running.spinning  # noqa: F401  isort: skip
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -63,16 +64,28 @@ def main() -> int:
     options = parser().parse_args()
     try:
         status = options.run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is where a shell closed it
+            sys.stdout.flush()
         return status
     except InputError as error:
         print(f"zeroshot: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever read the answers has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"zeroshot: the answers cannot be written: {error.strerror}", file=sys.stderr)
+        _forget_output()
+        return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _forget_output() -> None:
+    """Else Python would try once more at its end, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":
