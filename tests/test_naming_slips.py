@@ -183,6 +183,14 @@ def test_all_models_are_those_that_can(command, tmp_path):
     assert command("name", tmp_path / "a.png", "--model", "softmax", "--labels", "dog")[0] == 1
 
 
+def test_as_many_judges_are_kept_as_there_are_models(model, monkeypatch):
+    monkeypatch.setattr("zeroshot.naming.model.JUDGES", 2)
+    again, made, of_sets = zeroshot.load_model(model.folder.path), [], zeroshot.naming.spaces.Space.of_sets
+    monkeypatch.setattr(zeroshot.naming.spaces.Space, "of_sets", lambda space: made.append(space) or of_sets(space))
+    again.name(picture(1), models=again.models)
+    assert len(made) == len(again.models) - 1  # softmax has no space
+
+
 def test_one_space_at_a_time(model):
     with pytest.raises(InputError, match="expected one, in whose space"):
         model.embed(picture(1), "hierse,ridge")
@@ -191,7 +199,7 @@ def test_one_space_at_a_time(model):
 # --- what is written
 
 @pytest.mark.parametrize("shell, said", [
-    ("> /dev/full", "zeroshot: the answers cannot be written: No space left on device"),
+    ("> /dev/full", "zeroshot: standard output: No space left on device"),
     (">&-", "none.jpg: no such file or folder")])
 def test_an_output_that_takes_nothing(model_folder, shell, said):
     command = f"{shlex.quote(sys.executable)} -m zeroshot name none.jpg --from {shlex.quote(str(model_folder))} {shell}"

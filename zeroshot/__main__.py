@@ -76,7 +76,7 @@ def main() -> int:
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
-        print(f"zeroshot: the answers cannot be written: {error.strerror}", file=sys.stderr)
+        print(f"zeroshot: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
         _forget_output()
         return 1
     except KeyboardInterrupt:

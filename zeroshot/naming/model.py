@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zeroshot.naming.spaces import Judge, Run, Space
 
 FEATURES = "features"  # v(image), as a model whose points can be had
-JUDGES = 8  # choices of model and labels that are kept ready
+JUDGES = 8  # choices of model and labels that are kept ready, or one of every model
 
 
 class Model:
@@ -56,7 +56,7 @@ class Model:
         self.label_sets: dict[str, int] = about["label_sets"]
         self.seen: list[str] = about["seen"]
         self.figures: dict[str, dict[str, dict[str, float]]] = about["figures"]
-        self._judge = lru_cache(JUDGES)(self._new_judge)
+        self._judge = lru_cache(max(JUDGES, len(self.models)))(self._new_judge)
         self.space = lru_cache(None)(self._space)
 
     # --- naming

@@ -89,7 +89,8 @@ def find_pictures(given: Given | Iterable[Given], images: Path | None = None) ->
 
 def _is_one(given) -> bool:
     """Not several: an array of any library is one picture, but for columns of paths."""
-    return isinstance(given, _ONE) or hasattr(given, "read") or hasattr(given, "__array__") and given.ndim > 1
+    return isinstance(given, _ONE) or hasattr(given, "read") or (
+        hasattr(given, "__array__") and getattr(given, "ndim", 2) > 1)
 
 
 def _read(file: IO[bytes], number: int) -> bytes:
