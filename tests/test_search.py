@@ -173,7 +173,7 @@ def test_the_command_and_its_contact_sheet(command, folder, tmp_path):
 
 @pytest.mark.parametrize("more, said", [
     (["--sheet", "found.pdf"], "ends in .png or .jpg"), (["--sheet", "none/found.png"], "no such folder"),
-    (["--top", "0"], "expected 1 or more"), (["--model", "softmax"], "none of that name")])
+    (["--top", "0"], "expected 1 picture or more"), (["--model", "softmax"], "none of that name")])
 def test_slips_are_told_before_anything_is_read(command, folder, computed, tmp_path, monkeypatch, more, said):
     monkeypatch.chdir(tmp_path)
     status, _, err = command("dog", "--in", folder, *more)

@@ -100,7 +100,7 @@ def test_search_shows_photographs(seen):
     page.get_by_role("searchbox").fill("green")
     page.get_by_role("searchbox").press("Enter")
     page.get_by_text("green <i>.png").wait_for()
-    page.wait_for_function("document.querySelector('.found img').naturalWidth > 0")
+    page.locator(".found img").first.evaluate("image => image.decode()")
     page.get_by_role("searchbox").fill("mauve")
     page.get_by_role("searchbox").press("Enter")
     page.get_by_text("no such colour").wait_for()

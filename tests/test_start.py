@@ -13,7 +13,6 @@ from torch import nn
 from tests.model_world import SEEN, SIDE, picture
 from zeroshot.__main__ import main
 from zeroshot.base.artifacts import Artifact
-from zeroshot.naming.commands import meanwhile
 from zeroshot.naming.folder import MANIFEST, write_manifest
 from zeroshot.naming.quick_start import Undrawn, library_of
 from zeroshot.networks.preprocessing import Preprocessing
@@ -92,12 +91,6 @@ def test_nothing_is_drawn_for_weights_that_are_read():
     assert all(torch.isfinite(tensor).all() for tensor in tensors)
     assert not any(tensor.any() for tensor in (*tensors[:3], tensors[4]))
     assert nn.Conv2d(3, 4, 3).weight.any()
-
-
-def test_what_is_done_meanwhile_returns_or_raises():
-    assert meanwhile(lambda: 3)() == 3
-    with pytest.raises(ValueError, match="no"):
-        meanwhile(lambda: int("no"))()
 
 
 ENDING = """

@@ -6,6 +6,8 @@ import zeroshot.running.spinning  # noqa: F401  isort: skip
 from zeroshot.naming.ending import end  # isort: skip  (before all that asks to be called at the end)
 
 import argparse
+import errno
+import io
 import os
 import sys
 from pathlib import Path
@@ -40,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
 
     search = commands_of.add_parser("search", parents=[of_all], help="which pictures are nearest to words?")
     search.add_argument("words", help="terms and names of labels; of several the mean")
-    search.add_argument("--in", dest="pictures", nargs="+", default=["data/index"], metavar="PLACE",
+    search.add_argument("--in", dest="pictures", nargs="+", default=[commands.INDEX], metavar="PLACE",
                         help="folders, tars, files, patterns, or an image index of the pipeline (default: data/index)")
     search.add_argument("--images", type=Path, help="where the files of an image index lie, if it does not hold them")
     search.add_argument("--model", help="in whose label space")
@@ -59,19 +61,33 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Run a command; returns the exit status: 1 if nothing could be read, or for what the user can mend."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files are not always in the terminal's letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = parser().parse_args()
     try:
         status = options.run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is where a shell closed it
+            sys.stdout.flush()
         return status
     except InputError as error:
         print(f"zeroshot: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever read the answers has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"zeroshot: {error.filename or 'standard output'}: {error.strerror}", file=sys.stderr)
+        _forget_output()
+        return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _forget_output() -> None:
+    """Else Python would try once more at its end, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

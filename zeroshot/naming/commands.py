@@ -1,12 +1,9 @@
 """The commands of `python -m zeroshot`, on the same functions that Python code calls."""
 
 import sys
-import threading
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -15,21 +12,23 @@ from zeroshot.base.files import atomic_write
 from zeroshot.console.errors import InputError
 from zeroshot.naming import output
 from zeroshot.naming.answers import Named
+from zeroshot.naming.labels import Labels
 from zeroshot.naming.model import Model
 from zeroshot.naming.pictures import Picture, find_pictures
-from zeroshot.naming.points_cache import Digests, stamps_of
+from zeroshot.naming.written import check_place, told
 
-T = TypeVar("T")
 NOTES = 8  # told at most
+INDEX = "data/index"  # where `search` looks if it is told nothing
 
 
 def name(options: Namespace) -> int:
     """What pictures show."""
     model = Model(options.folder)
-    asked = ",".join(model.models) if options.model == "all" else options.model
+    asked = model.models if options.model == "all" else model.asked(options.model)
     chosen = model.labels(options.labels)
     tell(chosen.notes)
-    asked = model.asked(asked)
+    if options.model == "all":
+        asked = able(model, asked, chosen)
     count = len(chosen.own) or model.label_sets[chosen.name]
     output.tell_choice(model, asked, options.model is None, chosen.name, count, plain=options.form is None)
     named = model.stream(find(options.pictures), chosen, options.top, asked, "naming")
@@ -38,10 +37,21 @@ def name(options: Namespace) -> int:
     return counted.status
 
 
+def able(model: Model, asked: list[str], chosen: Labels) -> list[str]:
+    """Those models that can name some of these labels; why others cannot is told. Raises InputError if none can."""
+    why = {name: model.why_not(name, chosen) for name in asked}
+    found = [name for name in asked if not why[name]]
+    if not found:
+        raise InputError(why[asked[0]])
+    tell([f"{why[name].partition(';')[0]}; it is left out" for name in asked if why[name]])
+    return found
+
+
 def embed(options: Namespace) -> int:
     """Where pictures lie, in a file."""
     if options.out.suffix not in (".safetensors", ".csv"):
         raise InputError(f"--out {options.out}: expected a name that ends in .safetensors or .csv")
+    check_place("--out", options.out)
     model = Model(options.folder)
     names, parts = [], []
     with Readable("placed") as counted:
@@ -53,8 +63,10 @@ def embed(options: Namespace) -> int:
             parts.append(points[kept])
     if names:
         space = options.model or model.default_model
-        write_points(options.out, names, np.concatenate(parts), {"model": model.folder.sha256, "space": space})
-        print(f"{options.out}: {len(names):,} points of {parts[0].shape[1]:,} dimensions, in the space of {space}")
+        with told("--out", options.out):
+            write_points(options.out, names, np.concatenate(parts), {"model": model.folder.sha256, "space": space})
+        print(f"{options.out}: {output.counted(len(names), 'point')} of {parts[0].shape[1]:,} dimensions, in the space "
+              f"of {space}")
     return counted.status
 
 
@@ -66,8 +78,8 @@ def write_points(path: Path, names: list[str], points: np.ndarray, meta: dict) -
     with atomic_write(path) as file:
         writer = output.csv_writer(file)
         writer.writerow(["picture", *(f"d{number}" for number in range(points.shape[1]))])
-        writer.writerows([name, *map(repr, row)] for name, row in zip(names, points.astype(float).round(7).tolist(),
-                                                                        strict=True))
+        writer.writerows([output.encodable(name), *map(repr, row)] for name, row in
+                         zip(names, points.astype(float).round(7).tolist(), strict=True))
 
 
 def search(options: Namespace) -> int:
@@ -77,44 +89,21 @@ def search(options: Namespace) -> int:
 
     if options.sheet:
         check_sheet(options.sheet)
-    if options.top < 1:
-        raise InputError(f"--top is {options.top}; expected 1 or more")
-    listed = meanwhile(lambda: with_stamps(find(options.pictures, options.images)))
-    query = Search(Model(options.folder), options.words, options.model)
-    pictures, stamps = listed()
-    found, faults = query.nearest(pictures, options.top, "placing", stamps)
+    model = Model(options.folder)
+    query = Search(model, options.words, options.model)
+    if options.pictures == [INDEX] and not Path(INDEX).exists():
+        raise InputError(f"{INDEX}: the run's own pictures are not here; name others, with --in")
+    pictures = find(options.pictures, options.images)
+    found, faults = query.nearest(pictures, options.top, "placing")
     output.tell_search(query, len(pictures) - len(faults))
     with Readable("searched") as counted:
         counted.read = len(pictures) - len(faults)
-        for picture, fault in faults.items():
-            counted.add(picture, fault)
+        for number, fault in faults.items():
+            counted.add(pictures[number].name, fault)
     {None: output.found_table, "json": output.found_json, "csv": output.found_csv}[options.form](found)
     if options.sheet and found:
-        write_sheet(options.sheet, query.said, [(pictures[one.number], one) for one in found])
-        print(f"{options.sheet}: the {len(found)} pictures", file=sys.stderr)
+        print(write_sheet(options.sheet, query.said, [(pictures[one.number], one) for one in found]), file=sys.stderr)
     return counted.status
-
-
-def meanwhile(work: Callable[[], T]) -> Callable[[], T]:
-    """Start some work beside this thread's; returns what waits for its result, or raises what it raised.
-
-    Nobody waits for it if the program ends before.
-    """
-    result: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            result.set_result(work())
-        except BaseException as error:
-            result.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return result.result
-
-
-def with_stamps(pictures: list[Picture]) -> tuple[list[Picture], Digests]:
-    """Pictures, and what tells whether they have changed."""
-    return pictures, stamps_of(pictures)
 
 
 def find(given: list[str], images: Path | None = None) -> list[Picture]:
@@ -152,7 +141,7 @@ class Readable:
         """Count a picture; `fault`: why it cannot be read, "" if it can."""
         if fault:
             self._lost += 1
-            print(f"{picture}: {fault}", file=sys.stderr)
+            print(f"{output.shown(picture)}: {fault}", file=sys.stderr)
         else:
             self.read += 1
 

@@ -24,8 +24,8 @@ def _end_at_once() -> None:
     if not _done or sys.gettrace() or sys.getprofile():  # these may have been there first, and want to write as well
         return
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # there is none where the shell closed it
+            stream.flush()
     except (OSError, ValueError):
         return  # Python says so
     os._exit(_done[0])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from zeroshot.naming.spaces import Judge, Run, Space
 
 FEATURES = "features"  # v(image), as a model whose points can be had
-JUDGES = 8  # choices of model and labels that are kept ready
+JUDGES = 8  # choices of model and labels that are kept ready, or one of every model
 
 
 class Model:
@@ -56,7 +56,7 @@ class Model:
         self.label_sets: dict[str, int] = about["label_sets"]
         self.seen: list[str] = about["seen"]
         self.figures: dict[str, dict[str, dict[str, float]]] = about["figures"]
-        self._judge = lru_cache(JUDGES)(self._new_judge)
+        self._judge = lru_cache(max(JUDGES, len(self.models)))(self._new_judge)
         self.space = lru_cache(None)(self._space)
 
     # --- naming
@@ -67,8 +67,8 @@ class Model:
 
         Args:
             images: paths (of files, folders, tars, or patterns), PIL images, uint8 arrays [height, width, 3] or a
-                file's bytes; one or several.
-            labels: the candidates: a label set's name, labels of your own ("zedonk, okapi", or a list), or a file with
+                file's bytes, or a file opened with "rb"; one or several.
+            labels: the candidates: a label set's name, labels of your own ("zebra, okapi", or a list), or a file with
                 one a line; None: `default_labels`.
             top: answers a picture.
             models: which answer, "hierse,devise" or a list; None: `default_model`.
@@ -91,8 +91,10 @@ class Model:
         chosen, asked = self.labels(labels), self.asked(models)
         if top < 1:
             raise InputError(f"top is {top}; expected 1 answer a picture or more")
+        for model in asked:
+            if why := self.why_not(model, chosen):
+                raise InputError(why)
         judges = {model: self._judge(model, chosen) for model in asked}
-        self._check_candidates(judges, chosen)
         values_of = [self._values_of(model) for model in asked]
         for part, values, faults in self.network.values(pictures, values_of, progress):
             answers = {model: self._answers(judge, values, chosen, top) for model, judge in judges.items()}
@@ -119,12 +121,12 @@ class Model:
                 raise InputError(f"model {quoted(name)}: this folder has none of that name; it has {', '.join(known)}")
         return list(dict.fromkeys(asked))
 
-    def _check_candidates(self, judges: dict[str, "Judge"], chosen: Labels) -> None:
-        for model, judge in judges.items():
-            if not judge.scorer.layout.candidates[_asked_set(chosen)]:
-                why = "it can name seen labels alone" if model == "softmax" else "none has a vector"
-                raise InputError(f"model {model}: no candidate in {chosen.name}: {why}; take other labels, or another "
-                                 "model")
+    def why_not(self, model: str, chosen: Labels) -> str:
+        """Why a model can name none of these labels; "" if it can. Raises InputError for some that have no vector."""
+        if self._judge(model, chosen).scorer.layout.candidates[_asked_set(chosen)]:
+            return ""
+        why = "it can name seen labels alone" if model == "softmax" else "none has a vector"
+        return f"model {model}: no candidate in {chosen.name}: {why}; take other labels, or another model"
 
     def _answers(self, judge: "Judge", values: dict, chosen: Labels, top: int) -> list[list[Answer]]:
         from zeroshot.naming.ranked import first_labels
@@ -213,7 +215,10 @@ class Model:
         known = [name for name in self.models if name != "softmax"] + list(others)
         if model is None and self.default_model not in known:
             raise InputError(f"this folder has no model with a label space, but {', '.join(self.models)}")
-        return self.asked(model, known)[0]
+        asked = self.asked(model, known)
+        if len(asked) > 1:
+            raise InputError(f"models {', '.join(asked)}: expected one, in whose space the pictures are placed")
+        return asked[0]
 
     # --- search
 

@@ -22,7 +22,7 @@ COLUMNS = ("picture", "model", "rank", "score", "words", "wnid", "seen", "path",
 def tell_choice(model: Model, asked: list[str], by_default: bool, labels: str, count: int, *, plain: bool) -> None:
     """Which models answer and why, among which labels; on standard output only beside a table."""
     why = f" (the default: {model.why_default})" if by_default else ""
-    said = f"{', '.join(asked)}{why}; {count:,} label{'s' * (count != 1)}: {labels}"
+    said = f"{', '.join(asked)}{why}; {counted(count, 'label')}: {labels}"
     print(_wrapped(said), file=sys.stdout if plain else sys.stderr)
 
 
@@ -34,12 +34,27 @@ def _columns() -> int:
     return shutil.get_terminal_size((120, 50)).columns
 
 
+def counted(count: int, what: str) -> str:
+    """1 picture, 2 pictures."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
+def shown(name: str) -> str:
+    """A file's name, on one line; what cannot be printed, or would tell a terminal to do something, as its number."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name)
+
+
+def encodable(name: str) -> str:
+    """A file's name for a file in UTF-8; bytes that are none as their numbers."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def table(named: Iterable[Named]) -> None:
     """Answers for people: one model's with their hypernyms, several models' side by side."""
     for one in named:
         if one.error:  # which standard error tells
             continue
-        print(f"\n{one.picture}")
+        print(f"\n{shown(one.picture)}")
         if len(one.answers) == 1:
             (answers,) = one.answers.values()
             print("\n".join(map(_line, answers)))
@@ -115,14 +130,14 @@ def as_csv(named: Iterable[Named]) -> None:
 
 def tell_search(query: "Search", pictures: int) -> None:
     """How the words were taken, and where the points are kept."""
-    print(_wrapped(f"{query.said}, in the space of {query.model_name}; {pictures:,} pictures; their points are kept in "
-                   f"{query.cache} (remove it as you like)"), file=sys.stderr)
+    print(_wrapped(f"{query.said}, in the space of {query.model_name}; {counted(pictures, 'picture')}; their points "
+                   f"are kept in {query.cache} (remove it as you like)"), file=sys.stderr)
 
 
 def found_table(found: list[Found]) -> None:
     """A line a picture, the nearest first."""
     for rank, one in enumerate(found, 1):
-        print(f"{rank:4}  {one.score:6.3f}  {one.picture}")
+        print(f"{rank:4}  {one.score:6.3f}  {shown(one.picture)}")
 
 
 def found_json(found: list[Found]) -> None:

@@ -4,10 +4,11 @@ import glob
 import io
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -22,7 +23,8 @@ from zeroshot.images.pixels import PackedPixels, open_pixels
 
 URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 STDIN = "-"
-Given = str | os.PathLike | bytes | Image.Image | np.ndarray
+Given = str | os.PathLike | bytes | IO[bytes] | Image.Image | np.ndarray
+_ONE = (str, os.PathLike, bytes, Image.Image, np.ndarray)
 
 
 class Row(NamedTuple):
@@ -56,26 +58,50 @@ def find_pictures(given: Given | Iterable[Given], images: Path | None = None) ->
     Args:
         given: one or several: paths of files, of folders (at any depth), of tars, of the pipeline's image index
             (data/index); patterns (`*`, `?`, `[`, `**`); "-" for standard input, an image or a list of paths, one a
-            line; a file's bytes; PIL images; uint8 arrays [height, width], [height, width, 1, 3 or 4].
+            line; a file's bytes, or a file that is open; PIL images; uint8 arrays [height, width] or [height, width,
+            1, 3 or 4].
         images: where an index's image files lie; None: where params.yaml says.
 
     Raises:
         InputError: an address, or what is nothing of these. What cannot be found or read is among the pictures, with
             its fault.
     """
-    several = [given] if isinstance(given, Given) else list(given)
+    if _is_one(given):
+        several = [given]
+    elif isinstance(given, Iterable) and not isinstance(given, (bytearray, memoryview)):
+        several = list(given)
+    else:
+        raise _unknown(1, given)
     pictures: list[Picture] = []
     for number, one in enumerate(several, 1):
         if isinstance(one, (str, os.PathLike)):
             pictures += _at(os.fspath(one), images)
+        elif hasattr(one, "read"):
+            pictures.append(Picture(f"picture {number}", _read(one, number)))
         elif isinstance(one, (bytes, Image.Image)):
             pictures.append(Picture(f"picture {number}", one))
         elif hasattr(one, "__array__"):
             pictures.append(Picture(f"picture {number}", _checked(np.asarray(one), number)))
         else:
-            raise InputError(f"picture {number} is a {type(one).__name__}; expected a path, bytes, a PIL image or a "
-                             "uint8 array")
+            raise _unknown(number, one)
     return pictures
+
+
+def _is_one(given) -> bool:
+    """Not several: an array of any library is one picture, but for columns of paths."""
+    return isinstance(given, _ONE) or hasattr(given, "read") or (
+        hasattr(given, "__array__") and getattr(given, "ndim", 2) > 1)
+
+
+def _read(file: IO[bytes], number: int) -> bytes:
+    if isinstance(content := file.read(), bytes):
+        return content
+    raise InputError(f"picture {number} is a file that was opened as text; open it with \"rb\"")
+
+
+def _unknown(number: int, given) -> InputError:
+    return InputError(f"picture {number} is a {type(given).__name__}; expected a path, bytes, a file opened with "
+                      "\"rb\", a PIL image or a uint8 array")
 
 
 def _checked(pixels: np.ndarray, number: int) -> np.ndarray:
@@ -96,8 +122,10 @@ def _at(path: str, images: Path | None) -> list[Picture]:
     if os.path.isdir(path):
         found = list(_below(path))
         return found or [Picture(path, fault="a folder without pictures")]
-    if os.path.exists(path):
+    if os.path.isfile(path):
         return _in_tar(path) if _is_tar(path) else [Picture(path, path)]
+    if os.path.exists(path):
+        return [_of_pipe(path)]
     if glob.has_magic(path):
         found = [picture for match in sorted(glob.glob(path, recursive=True)) if not os.path.isdir(match) or
                  "**" not in path for picture in _at(match, images)]
@@ -115,6 +143,16 @@ def _of_stdin(content: bytes, images: Path | None) -> list[Picture]:
     if not lines or STDIN in lines or "\0" in content[:HEAD].decode(errors="replace"):
         return [Picture("standard input", fault=f"{said_of(content[:HEAD])}; expected an image, or paths, one a line")]
     return [picture for line in lines for picture in _at(line, images)]
+
+
+def _of_pipe(path: str) -> Picture:
+    """What can be read but once, and so is read now; of devices, which may have no end, nothing."""
+    try:
+        if stat.S_ISFIFO(os.stat(path).st_mode):
+            return Picture(path, Path(path).read_bytes())
+    except OSError as error:
+        return Picture(path, fault=(error.strerror or "cannot be read").lower())
+    return Picture(path, fault="no file, but a device or a socket")
 
 
 def _of_index(folder: Path, images: Path | None) -> list[Picture]:
@@ -138,14 +176,21 @@ def _images_in_params(folder: Path) -> Path:
 
 
 def _below(folder: str) -> Iterator[Picture]:
-    """Pictures at any depth, by name; links to folders are not followed, the systems' own folders left out."""
+    """Pictures at any depth, by name; links to folders are not followed, the systems' own folders left out.
+
+    So are pipes and devices, which would be waited for without end.
+    """
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not litter(f"{name}/x"))
         inside = os.path.join(parent, "")
         for name in sorted(files):
             path = inside + name
-            if not litter(name) and (is_named_image(name) or _begins_as_image(path)):
+            if not litter(name) and _ends(path) and (is_named_image(name) or _begins_as_image(path)):
                 yield Picture(path, path)
+
+
+def _ends(path: str) -> bool:
+    return os.path.isfile(path) or not os.path.exists(path)  # a link to nothing is to be told of
 
 
 def _begins_as_image(path: str) -> bool:
@@ -157,8 +202,6 @@ def _begins_as_image(path: str) -> bool:
 
 
 def _is_tar(path: str) -> bool:
-    if not os.path.isfile(path):  # a pipe, say
-        return False
     try:
         with open(path, "rb") as file:
             head = file.read(HEAD)
@@ -243,6 +286,8 @@ def open_picture(picture: Picture) -> Image.Image:
 
 def _as_image(content: Image.Image | np.ndarray) -> Image.Image:
     """Of an image that the user holds, which stays as it is."""
+    if 0 in (content.shape if isinstance(content, np.ndarray) else content.size):
+        raise UnreadableImage("an image without pixels")
     try:
         return upright_rgb(Image.fromarray(content) if isinstance(content, np.ndarray) else content.copy())
     except UnreadableImage:

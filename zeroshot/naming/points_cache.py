@@ -1,7 +1,8 @@
 """Pictures' points, kept for the next search: by content, and found again by size and time of the file.
 
     <cache>/points/<model>/<pictures>.safetensors    one file for each model and each list of pictures searched
-        stamp    int64 [pictures, 2]   digest of path, place in it, size and time of change; the same if nothing changed
+        stamp    int64 [pictures, 2]   digest of path, place in it, size and times of change, the same if nothing
+                                   changed; of what has no path, digest of its content
         content  int64 [pictures, 2]   digest of the picture's bytes
         points   float32 [pictures, dim], unit length; NaN for one that cannot be read
 
@@ -12,17 +13,19 @@ any time. A picture that was moved, renamed or touched is known by its content, 
 import hashlib
 import os
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from jaxtyping import Float32, Int64
 
 from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.console.errors import InputError
 from zeroshot.images.decoding import UnreadableImage
-from zeroshot.naming.pictures import Picture, Row, read_bytes
+from zeroshot.naming.pictures import Picture, Row, open_picture, read_bytes
 from zeroshot.running.scratch import scratch_root
 
 LISTS = 32  # of pictures searched, that are kept for a model; the oldest go
@@ -41,29 +44,39 @@ class PointsCache:
         """`model`: identifies the model and its space."""
         self.folder = scratch_root() / "points" / _hex(model.encode())
 
-    def points(self, pictures: Sequence[Picture], place: Place, stamps: Digests | None = None
-               ) -> Float32[np.ndarray, "pictures dim"]:
+    def points(self, pictures: Sequence[Picture], place: Place) -> Float32[np.ndarray, "pictures dim"]:
         """All pictures' points; those that are not known yet come from `place`, and are kept.
 
         Args:
             place: pictures -> their points, NaN for unreadable ones.
-            stamps: of the pictures, by `stamps_of`; None: they are looked at here.
 
         Raises:
-            InputError: the cache's folder cannot be written.
+            InputError: the cache's folder cannot be made. That points cannot be kept later on is told, and the search
+                goes on.
         """
-        stamps = stamps_of(pictures) if stamps is None else stamps
+        stamps = stamps_of(pictures)
         path = self.folder / f"{_hex(stamps.tobytes())}.safetensors"
         if kept := _read(path):
             return kept[2]
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{self._not_kept(error)}; let ZEROSHOT_SCRATCH name a folder that you may write to"
+                             ) from None
         contents, points, missing = self._known(pictures, stamps)
         if len(missing):
             new = place([pictures[number] for number in missing])
             if not points.size:
                 points = np.zeros((len(pictures), new.shape[1]), np.float32)
             points[missing] = new
-        self._keep(path, {"stamp": stamps, "content": contents, "points": points})
+        try:
+            self._keep(path, {"stamp": stamps, "content": contents, "points": points})
+        except (OSError, NotImplementedError) as error:  # a full disk, or a file system without locks
+            print(self._not_kept(error), file=sys.stderr)
         return points
+
+    def _not_kept(self, error: Exception) -> str:
+        return f"{self.folder}: points cannot be kept there ({getattr(error, 'strerror', None) or error})"
 
     def _known(self, pictures: Sequence[Picture], stamps: Digests
                ) -> tuple[Digests, Float32[np.ndarray, "pictures dim"], np.ndarray]:
@@ -81,13 +94,10 @@ class PointsCache:
         return contents, points, np.flatnonzero(at < 0)
 
     def _keep(self, path: Path, arrays: dict[str, np.ndarray]) -> None:
-        try:
+        with FileLock(self.folder.with_suffix(".lock"), fallback_to_soft=False):  # of two equal searches at once
             write_artifact(path, {}, arrays)
-        except OSError as error:
-            raise InputError(f"{self.folder}: points cannot be kept there ({error.strerror}); let ZEROSHOT_SCRATCH "
-                             "name a folder that you may write to") from None
-        for old in sorted(self.folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)[:-LISTS]:
-            old.unlink(missing_ok=True)
+            for old in sorted(self.folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)[:-LISTS]:
+                old.unlink(missing_ok=True)
 
 
 def _read(path: Path) -> tuple[Digests, Digests, Float32[np.ndarray, "pictures dim"]] | None:
@@ -114,12 +124,13 @@ def stamps_of(pictures: Sequence[Picture]) -> Digests:
     return _digests(_stamp(picture, status if picture.offset >= 0 else _status, absolute) for picture in pictures)
 
 
-def _status(path: str) -> tuple[int, int]:
+def _status(path: str) -> tuple[int, int, int]:
+    """With the time of new rights, too, by which a file that could not be read may have become readable."""
     try:
         found = os.stat(path)
-        return found.st_size, found.st_mtime_ns
+        return found.st_size, found.st_mtime_ns, found.st_ctime_ns
     except OSError:
-        return -1, -1
+        return -1, -1, -1
 
 
 def _absolute(folder: str) -> bytes:
@@ -127,14 +138,16 @@ def _absolute(folder: str) -> bytes:
     return os.fsencode(os.path.join(os.path.abspath(folder), ""))
 
 
-def _stamp(picture: Picture, status: Callable[[str], tuple[int, int]], absolute: Callable[[str], bytes]) -> bytes:
+def _stamp(picture: Picture, status: Callable[[str], tuple[int, int, int]], absolute: Callable[[str], bytes]) -> bytes:
     if isinstance(picture.content, Row):
         return f"{picture.content.seal} {picture.content.row}".encode()
     if isinstance(picture.content, str):
         folder, slash, file = picture.content.rpartition("/")
-        return (struct.pack("4q", *status(picture.content), picture.offset, picture.size) +
+        return (struct.pack("5q", *status(picture.content), picture.offset, picture.size) +
                 absolute(folder + slash) + os.fsencode(file))
-    return b"unreadable " + picture.name.encode(errors="surrogateescape") + picture.fault.encode()
+    if picture.fault:
+        return f"unreadable {picture.name} {picture.fault}".encode(errors="surrogateescape")
+    return _content(picture)
 
 
 def contents_of(pictures: Sequence[Picture]) -> Digests:
@@ -146,7 +159,10 @@ def _content(picture: Picture) -> bytes:
     if isinstance(picture.content, Row) or picture.fault:
         return _stamp(picture, _status, _absolute)
     try:
-        return read_bytes(picture)
+        if isinstance(picture.content, (str, bytes)):
+            return read_bytes(picture)
+        image = open_picture(picture)
+        return f"{image.size} ".encode() + image.tobytes()
     except UnreadableImage as error:
         return f"unreadable: {error}".encode()
 

@@ -18,6 +18,7 @@ def first_labels(judge: Judge, values: Values, label_set: str, top: int) -> list
         label_set: one of the judge's, with at least one candidate.
     """
     scorer, count = judge.scorer, len(next(iter(values.values())))
+    top = min(top, int(scorer.layout.candidates[label_set]))
     layout = dataclasses.replace(scorer.layout, sets={label_set: scorer.layout.sets[label_set]})
     size = CHUNK[layout.slot_of.device.type]
     padded = {name: F.pad(value, (0, 0, 0, size - count)) for name, value in values.items()}

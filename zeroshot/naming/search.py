@@ -11,8 +11,8 @@ from zeroshot.labels.embedding import unit
 from zeroshot.naming.answers import Found
 from zeroshot.naming.model import Model
 from zeroshot.naming.pictures import Picture
-from zeroshot.naming.points_cache import Digests, PointsCache
-from zeroshot.naming.words import Words, unknown
+from zeroshot.naming.points_cache import PointsCache
+from zeroshot.naming.words import Words, own_label, unknown
 from zeroshot.taxonomy import WNID
 from zeroshot.terms.spelling import term_of, words_of
 
@@ -51,37 +51,39 @@ class Search:
         self.said = " + ".join(part + (f" ({wnid})" if wnid else "") for part, wnid in parts)
         self.cache: Path = cache_of(model, self.model_name).folder
 
-    def nearest(self, pictures: Sequence[Picture], top: int, progress: str | None = None,
-                stamps: Digests | None = None) -> tuple[list[Found], dict[str, str]]:
-        """The `top` nearest pictures, and picture -> fault of those that cannot be read; `stamps`: see `placed`."""
-        points, faults = placed(self._model, self.model_name, pictures, progress, stamps)
+    def nearest(self, pictures: Sequence[Picture], top: int, progress: str | None = None
+                ) -> tuple[list[Found], dict[int, str]]:
+        """The `top` nearest pictures, and number -> fault of those that cannot be read.
+
+        Raises:
+            InputError: `top` is below 1, or the cache's folder cannot be made.
+        """
+        if top < 1:
+            raise InputError(f"top is {top}; expected 1 picture or more")
+        points, faults = placed(self._model, self.model_name, pictures, progress)
         found = first_of(points, self.query, top)
         return [Found(pictures[number].name, score, number) for number, score in found], faults
 
 
-def placed(model: Model, model_name: str, pictures: Sequence[Picture], progress: str | None,
-           stamps: Digests | None = None) -> tuple[Float32[np.ndarray, "pictures dim"], dict[str, str]]:
-    """Pictures' points, NaN for the unreadable, kept for the next time; and picture -> fault of these.
-
-    Args:
-        stamps: `stamps_of(pictures)`, where that is known already.
-    """
-    faults: dict[str, str] = {}
+def placed(model: Model, model_name: str, pictures: Sequence[Picture], progress: str | None
+           ) -> tuple[Float32[np.ndarray, "pictures dim"], dict[int, str]]:
+    """Pictures' points, NaN for the unreadable, kept for the next time; and number -> fault of these."""
+    found_now: dict[str, str] = {}  # name -> fault
 
     def place(some: list[Picture]) -> Float32[np.ndarray, "pictures dim"]:
         found = []
         for part, points, lost in model.points(some, model_name, progress):
             points[list(lost)] = np.nan
-            faults.update((part[number].name, fault) for number, fault in lost.items())
+            found_now.update((part[number].name, fault) for number, fault in lost.items())
             found.append(points)
         return np.concatenate(found)
 
     if not pictures:
         return np.zeros((0, 0), np.float32), {}
-    points = cache_of(model, model_name).points(pictures, place, stamps)
-    for number in np.flatnonzero(np.isnan(points).any(1)):
-        faults.setdefault(pictures[number].name, pictures[number].fault or "could not be read in an earlier search")
-    return points, faults
+    points = cache_of(model, model_name).points(pictures, place)
+    lost = [(number, pictures[number]) for number in np.flatnonzero(np.isnan(points).any(1)).tolist()]
+    return points, {number: picture.fault or found_now.get(picture.name, "could not be read in an earlier search")
+                    for number, picture in lost}
 
 
 def cache_of(model: Model, model_name: str) -> PointsCache:
@@ -113,6 +115,9 @@ def parts_of(words: Words, phrase: str) -> list[tuple[str, str | None]]:
         if words.noun(phrase.strip()) is None:
             raise InputError(f"search for {phrase.strip()}: no noun synset of WordNet 3.0")
         return [(words.name(phrase.strip()), phrase.strip())]
+    if "=" in phrase:
+        label = own_label(words, phrase)
+        return [(label.words, label.wnid)]
     parts, rest = [], words_of(phrase)
     while rest:
         for length in range(min(LONGEST, len(rest)), 0, -1):

@@ -1,5 +1,6 @@
 """Pictures that were found, as one picture."""
 
+import importlib.util
 import math
 from pathlib import Path
 
@@ -8,10 +9,13 @@ from PIL import Image, ImageDraw, ImageFont
 from zeroshot.base.files import atomic_write
 from zeroshot.console.errors import InputError
 from zeroshot.images.decoding import UnreadableImage
+from zeroshot.naming import output
 from zeroshot.naming.answers import Found
 from zeroshot.naming.pictures import Picture, open_picture
+from zeroshot.naming.written import check_place, told
 
 SIDE, GAP, CAPTION, COLUMNS = 220, 12, 40, 5  # pixels; pictures in a row
+MOST = 1000  # pictures on a sheet; JPEG ends at 65,500 pixels, and 200 MB of memory are enough
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
 INK, PAPER, FAINT = "#1a1a1a", "#ffffff", "#666666"
 
@@ -20,17 +24,23 @@ def check_sheet(path: Path) -> None:
     """Raise InputError if no sheet can be written there."""
     if path.suffix.lower() not in FORMATS:
         raise InputError(f"--sheet {path}: expected a name that ends in .png or .jpg")
-    if path.is_dir() or not path.resolve().parent.is_dir():
-        raise InputError(f"--sheet {path}: {'is a folder' if path.is_dir() else 'there is no such folder'}")
+    if not path.resolve().parent.is_dir():
+        raise InputError(f"--sheet {path}: there is no such folder")
+    check_place("--sheet", path)
 
 
-def write_sheet(path: Path, title: str, found: list[tuple[Picture, Found]]) -> None:
-    """Write pictures in rows of COLUMNS, best first, each with its rank, score and name below."""
+def write_sheet(path: Path, title: str, found: list[tuple[Picture, Found]]) -> str:
+    """Write MOST pictures or fewer in rows of COLUMNS, best first, each with its rank, score and name below.
+
+    Returns:
+        what was written, in words.
+    """
+    found, of = found[:MOST], f" of the {len(found):,} found" if len(found) > MOST else ""
     columns = min(COLUMNS, len(found))
     rows, head = math.ceil(len(found) / columns), 36
     size = (GAP + columns * (SIDE + GAP), head + rows * (SIDE + CAPTION + GAP))
     sheet = Image.new("RGB", size, PAPER)
-    draw, large, small = ImageDraw.Draw(sheet), ImageFont.load_default(18), ImageFont.load_default(13)
+    draw, large, small = ImageDraw.Draw(sheet), _font(18), _font(13)
     draw.text((GAP, 8), _fit(draw, title, large, size[0] - 2 * GAP), INK, large)
     for place, (picture, one) in enumerate(found):
         left, top = GAP + place % columns * (SIDE + GAP), head + place // columns * (SIDE + CAPTION + GAP)
@@ -44,8 +54,16 @@ def write_sheet(path: Path, title: str, found: list[tuple[Picture, Found]]) -> N
         sheet.paste(thumb, (left + (SIDE - thumb.width) // 2, top + (SIDE - thumb.height) // 2))
         draw.text((left, top + SIDE + 3), f"{place + 1}   {one.score:.3f}", INK, small)
         draw.text((left, top + SIDE + 20), _fit(draw, Path(one.picture).name, small, SIDE), FAINT, small)
-    with atomic_write(path, "wb") as file:
+    with told("--sheet", path), atomic_write(path, "wb") as file:
         sheet.save(file, FORMATS[path.suffix.lower()])
+    return f"{path}: the {'first ' if of else ''}{output.counted(len(found), 'picture')}{of}"
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """Matplotlib's, where that is installed: it has the letters of nearly all names, Pillow's own only plain ones."""
+    found = importlib.util.find_spec("matplotlib")
+    path = Path(found.origin).parent / "mpl-data/fonts/ttf/DejaVuSans.ttf" if found and found.origin else Path()
+    return ImageFont.truetype(path, size) if path.is_file() else ImageFont.load_default(size)
 
 
 def _fit(draw: ImageDraw.ImageDraw, text: str, font, width: int) -> str:

@@ -28,7 +28,16 @@ from zeroshot.terms.spelling import term_of, words_of
 
 NEAR = 3  # spellings shown of an unknown word
 CACHED = 1 << 14  # vectors
+PLURALS = (("men", "man"), ("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("xes", "x"), ("zes", "z"),
+           ("s", ""))  # endings, and what stands in their place in the singular
+SHORTEST = 3  # letters of a singular: "was" and "its" are no plurals
 OTHERS, GLOSS = 2, 40  # other meanings shown of a word; characters of each
+
+
+def singulars(term: str) -> list[str]:
+    """What a plural that follows a rule may be the plural of; nouns are the judges."""
+    found = (term.removesuffix(ending) + instead for ending, instead in PLURALS if term.endswith(ending))
+    return [] if term.endswith("ss") else [other for other in found if len(other) >= SHORTEST]
 
 
 class Noun(NamedTuple):
@@ -108,8 +117,16 @@ class Words:
         return self._folder.text("senses.tsv").splitlines()  # sorted
 
     def senses(self, word: str) -> list[str]:
-        """The nouns that a word may mean, WordNet's first first."""
-        start = term_of(word) + "\t"
+        """The nouns that a word may mean, WordNet's first first; of a plural that is none itself, its singular's."""
+        term = term_of(word)
+        return self._senses_of(term) or next(filter(None, map(self._senses_of, singulars(term))), [])
+
+    def is_noun(self, word: str) -> bool:
+        """Whether a noun is called so, in the singular."""
+        return bool(self._senses_of(term_of(word)))
+
+    def _senses_of(self, term: str) -> list[str]:
+        start = term + "\t"
         place = bisect.bisect_left(self._senses, start)
         line = self._senses[place] if place < len(self._senses) else ""
         return line.removeprefix(start).split() if line.startswith(start) else []
@@ -210,6 +227,10 @@ class Words:
         return [other.replace("_", " ") for other in found]
 
 
+class UnknownLabel(InputError):
+    """A label of which nothing is known."""
+
+
 class OwnLabel(NamedTuple):
     """A label that a user gave.
 
@@ -225,25 +246,28 @@ class OwnLabel(NamedTuple):
 
 
 def own_label(words: Words, given: str) -> OwnLabel:
-    """What a word, a wnid or `word=wnid` stands for.
+    """What a word, a wnid, `word=wnid`, or a wnid and a word (as ImageNet's own lists have them) stand for.
 
     Raises:
-        InputError: no noun of that number, or a word of which nothing is known, with near spellings.
+        UnknownLabel: no noun of that number.
     """
     word, _, wnid = (part.strip() for part in given.partition("="))
-    if not wnid and WNID.fullmatch(word):
-        word, wnid = words.name(word), word
+    first, *rest = word.split(maxsplit=1) or [""]
+    if not wnid and WNID.fullmatch(first):
+        word, wnid = "".join(rest), first
     if wnid:
         if not WNID.fullmatch(wnid) or words.noun(wnid) is None:
-            raise InputError(f"label {quoted(given)}: {quoted(wnid, 20)} is no noun synset of WordNet 3.0; expected a "
-                             "wnid, n and eight digits")
+            raise UnknownLabel(f"label {quoted(given)}: {quoted(wnid, 20)} is no noun synset of WordNet 3.0; expected "
+                               "a wnid, n and eight digits")
         return OwnLabel(word or words.name(wnid), wnid)
     senses = words.senses(word)
-    if len(senses) > 1:
+    plural = bool(senses) and not words.is_noun(word)
+    if len(senses) > 1 or plural:
         others = ", ".join(f"{word}={wnid} ({_meaning(words, wnid)})" for wnid in senses[1:1 + OTHERS])
         more = f" and {len(senses) - 1 - OTHERS} more" if len(senses) > 1 + OTHERS else ""
-        return OwnLabel(word, senses[0], f"{word}: taken as {senses[0]} ({_meaning(words, senses[0])}); for others "
-                                         f"write {others}{more}")
+        taken = f"{words.name(senses[0])}, {senses[0]}" if plural else senses[0]
+        return OwnLabel(word, senses[0], f"{word}: taken as {taken} ({_meaning(words, senses[0])})" + (
+            f"; for others write {others}{more}" if others else ""))
     return OwnLabel(word, senses[0] if senses else None)
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from starlette.datastructures import FormData
 
 from zeroshot.console.errors import quoted
+from zeroshot.naming.labels import listed
 from zeroshot.serving.limits import LABELS, TOP, Refusal
 
 
@@ -107,8 +108,8 @@ class Searched(Protocol):
 
 
 def split_labels(text: str) -> tuple[str, ...]:
-    """Labels as typed: between commas or line ends; repeated ones once."""
-    labels = tuple(dict.fromkeys(filter(None, (" ".join(part.split()) for part in text.replace("\n", ",").split(",")))))
+    """Labels as typed; repeated ones once."""
+    labels = tuple(dict.fromkeys(" ".join(label.split()) for label in listed(text)))
     if len(labels) > LABELS:
         raise Refusal(413, f"{len(labels):,} labels; the page takes {LABELS:,} at a time, `python -m zeroshot name "
                            "--labels FILE` any number.")

@@ -37,7 +37,7 @@ def serve(options: argparse.Namespace) -> int:
         model = Model(options.folder)
         served = ServedModel(model)
         served.warm_up()
-        photographs = Photographs(model, options.photographs) if options.photographs else None
+        photographs = Photographs(model, options.photographs.expanduser()) if options.photographs else None
         if said := warning(options.host):
             print(said, file=sys.stderr)
         print(f"{options.folder}: {served.about}")

@@ -23,7 +23,7 @@ CHOICES = 8  # lists of labels that are kept ready
 class ServedModel:
     """A model folder's models; see zeroshot.serving.answers.Namer."""
 
-    own_labels_note = ("Words or wnids, with commas or line ends between them, such as: zedonk, okapi, tapir. They "
+    own_labels_note = ("Words or wnids, with commas or line ends between them, such as: zebra, okapi, tapir. They "
                        "take the place of the set above.")
 
     def __init__(self, model: Model):

@@ -7,6 +7,7 @@ from pathlib import Path
 from zeroshot.console.errors import InputError
 from zeroshot.images.decoding import UnreadableImage
 from zeroshot.naming.model import Model
+from zeroshot.naming.output import shown
 from zeroshot.naming.pictures import find_pictures, read_bytes
 from zeroshot.naming.search import Search, first_of, placed
 from zeroshot.serving.limits import TOP, Refusal
@@ -33,8 +34,8 @@ class Photographs:
         self.readable = len(self._pictures) - len(faults)
         if not self.readable:
             raise InputError(f"--photographs {folder}: no image in it or below it that can be read")
-        for path, fault in faults.items():
-            print(f"{path}: {fault}", file=sys.stderr)
+        for number, fault in faults.items():
+            print(f"{shown(self._pictures[number].name)}: {fault}", file=sys.stderr)
 
     def __len__(self) -> int:
         return len(self._pictures)
