@@ -115,12 +115,13 @@ def test_links_to_nothing_and_special_members_are_lost_if_images_by_name_else_ig
     (lambda data: data[:2048 + 100], "truncated tar"),  # in the second member's header
     (lambda data: data[:4096], "truncated tar.*end-of-archive"),
     (lambda data: data[:2048] + b"\xff" * 512 + data[2560:], "damaged tar"),
+    (lambda data: data[:2048] + data[2048 + 512 + 1500:], "damaged tar: 6,180 bytes .* no whole blocks"),  # no b.JPEG
     (lambda data: data + data, "something follows the tar's end at byte 4,096.*joined by cat"),
     (lambda data: data + bytes(2 << 20), "ends at byte 4,096, but .* bytes follow.*incomplete download"),
     (lambda data: b"", "empty file"),
     (lambda data: b"\x1f\x8b" + data[2:], "gzip"),
     (lambda data: b"JFIF" * 1000, "not a readable tar"),
-], ids=["content", "header", "end", "damaged", "joined", "preallocated", "empty", "gzip", "no tar"])
+], ids=["content", "header", "end", "damaged", "a member cut out", "joined", "preallocated", "empty", "gzip", "no tar"])
 def test_broken_tars_are_named(tmp_path, damage, message):
     data = write_tar(tmp_path / "n.tar", {"a.JPEG": b"a" * 1500, "b.JPEG": b"b" * 1500})
     (tmp_path / "n.tar").write_bytes(damage(data))

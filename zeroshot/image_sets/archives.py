@@ -168,13 +168,19 @@ def _bytes_in(member: tarfile.TarInfo) -> int:
 
 
 def _check_end(path: Path, file: IO[bytes], offset: int, end: int) -> None:
-    """tarfile ends without a word at any bad header; only zeros up to the end of a record are a proper end."""
+    """tarfile ends without a word at any bad header; only zeros up to the end of a record are a proper end.
+
+    Where bytes are missing in between, whole members of them, the rest may still end so, but in a part of a block.
+    """
     file.seek(offset)
     block = file.read(tarfile.BLOCKSIZE)
     if len(block) < tarfile.BLOCKSIZE:
         raise InputError(f"{path}: truncated tar: it ends at byte {offset} without an end-of-archive mark; {REMEDY}")
     if block.strip(b"\0"):
         raise InputError(f"{path}: damaged tar: no valid member header at byte {offset}; {REMEDY}")
+    if (end - offset) % tarfile.BLOCKSIZE:
+        raise InputError(f"{path}: damaged tar: {end - offset:,} bytes from its end mark at byte {offset:,} on, which "
+                         f"are no whole blocks of {tarfile.BLOCKSIZE}: something is missing or was put in; {REMEDY}")
     if end - offset > RECORD:
         raise InputError(f"{path}: the tar ends at byte {offset:,}, but {end - offset:,} bytes follow: another tar "
                          "behind it (joined by cat?), which must be a file of its own, or an incomplete download; "
