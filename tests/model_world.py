@@ -1,6 +1,7 @@
 """A little model's folder for the tests of naming: a random network, thirteen nouns, every kind of model."""
 
 import contextlib
+import io
 import json
 import zipfile
 
@@ -123,3 +124,10 @@ def export(folder, out, terms=100):
 def picture(seed, size=(20, 24), mode="RGB"):
     pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3)).astype(np.uint8)
     return Image.fromarray(pixels).convert(mode)
+
+
+def png(image):
+    """The bytes of its file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import zeroshot
-from tests.model_world import HANDICAP, NOUNS, OUTSIDE, SEEN, SETS, SIDE, TERMS, WNID, build_parts, export, picture
+from tests.model_world import HANDICAP, NOUNS, OUTSIDE, SEEN, SETS, SIDE, TERMS, WNID, build_parts, export, picture, png
 from zeroshot.__main__ import main
 from zeroshot.base.artifacts import Artifact
 from zeroshot.console.errors import InputError
@@ -54,12 +54,6 @@ def command(model_folder, monkeypatch, capsys):
         status = main()
         return status, *capsys.readouterr()
     return run
-
-
-def png(image):
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def naive_values(model_folder, image):

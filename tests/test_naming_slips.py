@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import zeroshot
-from tests.model_world import WNID, picture
+from tests.model_world import WNID, picture, png
 from zeroshot.__main__ import main
 from zeroshot.console.errors import InputError
 from zeroshot.naming.pictures import find_pictures
@@ -46,12 +46,6 @@ def command(model, model_folder, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["zeroshot", *map(str, arguments), "--from", str(model_folder)])
         return main(), *(stream.buffer.getvalue().decode() for stream in streams.values())
     return run
-
-
-def png(image):
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 # --- names of files
