@@ -40,6 +40,53 @@ def test_tables_whose_terms_have_spaces_and_empty_lines(tmp_path, table):
     assert read(tmp_path, table) == TERMS
 
 
+@pytest.mark.parametrize("table", [
+    b",0,1\nkit fox,0.5,1.5\nshark,2,3\n", b"word,1,2\nkit fox,0.5,1.5\nshark,2,3\n", 
+    b"term,x,y\nkit fox,.5,1.5\nshark,2,3", b'"","0","1"\n"kit fox",0.5,1.5\n"shark",2,3\n',
+    b"\t0\t1\r\nkit fox\t0.5\t1.5\r\nshark\t2\t3\r\n",
+    b"label\tlength\tweight\nkit fox\t0.5\t1.5\nshark\t2\t3\n"])
+def test_a_line_that_names_the_columns_is_left_out_and_counted(tmp_path, table):
+    (tmp_path / "v.csv").write_bytes(table)
+    found = read_foreign_vectors(tmp_path / "v.csv")
+    assert dict(zip(found.terms, found.vectors.tolist(), strict=True)) == TERMS
+    assert found.left_out == {"lines_of_column_names": 1}
+
+
+@pytest.mark.parametrize("table", [b"crane,0,1\nfox,3,4\n", b"crane 0 1\nfox 3 4\n", b"crane\t0\t1\nfox\t3\t4\n"])
+def test_whole_numbers_in_order_are_a_vector_where_a_term_stands_before_them(tmp_path, table):
+    assert read(tmp_path, table) == {"crane": [0, 1], "fox": [3, 4]}
+
+
+@pytest.mark.parametrize("table", [b"0,kit fox,0.5,1.5\n1,shark,2,3\n", b",term,0,1\n0,kit fox,0.5,1.5\n1,shark,2,3\n"])
+def test_row_numbers_before_the_terms_are_no_part_of_them(tmp_path, table):
+    with pytest.raises(InputError, match=r"is '0,kit fox,0.5,1.5'; expected a term.*no row's number.*index=False"):
+        read(tmp_path, table)
+
+
+def test_pythons_way_of_writing_large_numbers_is_no_number(tmp_path):
+    assert read(tmp_path, b"new_york 0.5 1\n1_0 2 3\n") == {"new_york": [0.5, 1], "1_0": [2, 3]}
+    for line in (b"fox 1_0 3\n", b"fox 3 1_0\n"):
+        with pytest.raises(InputError, match="line 2 is 'fox"):
+            read(tmp_path, b"shark 2 3\n" + line)
+
+
+@pytest.mark.parametrize("numbers", [[0.5, -2], [1, 3]])
+def test_binary_vectors_of_the_other_byte_order_are_refused(tmp_path, numbers):
+    records = {order: b"2 2\n" + b"".join(name + b" " + np.array(numbers, order).tobytes() for name in (b"fox", b"owl"))
+               for order in ("<f4", ">f4")}
+    assert read(tmp_path, records["<f4"]) == {"fox": numbers, "owl": numbers}
+    with pytest.raises(InputError, match="the largest number of a vector is .*e-4.*no little-endian float32"):
+        read(tmp_path, records[">f4"])
+
+
+@pytest.mark.parametrize("place", [0, 255, 256, 299])
+def test_a_vector_that_is_not_finite_is_named_wherever_it_stands(tmp_path, place):
+    lines = [b"t%d 1 2\n" % number for number in range(300)]
+    lines[place] = b"bad 1 nan\n"
+    with pytest.raises(InputError, match=rf"vector {place + 1} \('bad'\) holds NaN"):
+        read(tmp_path, b"".join(lines))
+
+
 @pytest.mark.parametrize("table", [b"fox 0,5 1,5\n", b"fox\t0,5\t1,5\n", b"fox;0.5;1.5\n", b"fox [0.5, 1.5]\n"])
 def test_numbers_that_are_written_otherwise_are_refused(tmp_path, table):
     with pytest.raises(InputError, match="line 1 is 'fox.*parted by spaces, tabs or commas"):

@@ -36,6 +36,16 @@ def test_a_dictionary_that_holds_itself_is_no_state_dict(tmp_path):
         read_weights(tmp_path / "w.pth")
 
 
+def test_of_several_networks_in_a_checkpoint_it_is_said_which_was_taken(tmp_path, capsys):
+    torch.save({"state_dict": {"a": W}, "state_dict_ema": {"a": W + 1}, "optimizer": {"lr": 0.1}}, tmp_path / "w.pth")
+    assert torch.equal(read_weights(tmp_path / "w.pth")["a"], W)
+    said = capsys.readouterr().out
+    assert "w.pth': holds several networks' weights; state_dict was taken, left out: 'state_dict_ema'\n" in said
+    torch.save({"state_dict": {"a": W}, "optimizer": {"lr": 0.1}}, tmp_path / "w.pth")
+    read_weights(tmp_path / "w.pth")
+    assert not capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("text", "found"), [('{"detail": "Not found"}', r"'{\"detail\": \"Not found\"}'"),
                                              ("<?xml version='1.0'?><Error/>", "XML file")])
 def test_a_servers_answer_is_no_weights(tmp_path, text, found):

@@ -6,6 +6,7 @@ from pathlib import Path
 from zeroshot.console import refusals
 
 NO_LABEL = "-"  # a line that stands for no class, where the lines' order counts
+_BARE = re.compile(r"n[0-9]{8}")
 _WNID = re.compile(r"""["']?([nN][0-9]{8})["']?(?=[\s,;]|$)""")
 _ANOTHER = re.compile(r"""[\s,;]+["']?[nN][0-9]{8}["']?(?=[\s,;]|$)""")
 
@@ -42,18 +43,23 @@ def read_wnid_list(path: Path, expected: str, *, gaps: bool = False, may_be_empt
         InputError: missing, no text, a line that begins otherwise or with several wnids, a wnid twice, or none at all.
     """
     first_line: dict[str, int] = {}
-    entries = []
+    entries, bare = [], _BARE.fullmatch
     for number, line in text_lines(path, expected):
         if gaps and line.split()[0] == NO_LABEL:
             entries.append(NO_LABEL)
             continue
-        if not (found := _WNID.match(line)):
-            raise refusals.no_wnid(path, number, line, expected)
-        if len(line) > found.end() and _ANOTHER.match(line, found.end()):
-            raise refusals.several_wnids(path, number, line, expected)
-        entries.append(wnid := found[1].lower())
+        wnid = line if bare(line) else _first_wnid(path, number, line, expected)
+        entries.append(wnid)
         if first_line.setdefault(wnid, number) != number:
             raise refusals.twice(path, wnid, first_line[wnid], number)
     if not first_line and not may_be_empty:
         raise refusals.no_wnids(path, expected)
     return entries
+
+
+def _first_wnid(path: Path, number: int, line: str, expected: str) -> str:
+    if not (found := _WNID.match(line)):
+        raise refusals.no_wnid(path, number, line, expected)
+    if _ANOTHER.match(line, found.end()):
+        raise refusals.several_wnids(path, number, line, expected)
+    return found[1].lower()

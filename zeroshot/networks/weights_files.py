@@ -19,7 +19,7 @@ from torch import Tensor
 
 from zeroshot.base.files import sha256_of
 from zeroshot.base.signatures import HEAD, is_text, kind_of, shown
-from zeroshot.console.errors import InputError
+from zeroshot.console.errors import InputError, quoted
 
 NESTED = ("state_dict", "model", "model_state_dict")
 DEEPEST = 4  # one in the other
@@ -103,16 +103,25 @@ def _bad_member(path: Path) -> str | None:
 
 def _unwrapped(path: Path, found: Any) -> dict[str, Tensor]:
     for _ in range(DEEPEST):  # a pickle can hold itself
-        inner = [found[key] for key in NESTED if isinstance(found, dict) and isinstance(found.get(key), dict)]
-        found = inner[0] if inner else found
-    if not isinstance(found, dict) or not found or not all(
-            isinstance(name, str) and isinstance(v, Tensor) for name, v in found.items()):
+        nested = [key for key in NESTED if isinstance(found, dict) and isinstance(found.get(key), dict)]
+        if not nested:
+            break
+        if others := [key for key, held in found.items() if key != nested[0] and _is_state(held)]:
+            print(f"{quoted(str(path), 200)}: holds several networks' weights; {nested[0]} was taken, left out: "
+                  f"{', '.join(quoted(str(key), 40) for key in others)}")
+        found = found[nested[0]]
+    if not _is_state(found):
         raise InputError(f"{path}: holds no state dict (names -> tensors), neither at its top nor under "
                          f"{', '.join(NESTED)}; found {_shown(found)}; save `model.state_dict()`")
     state = dict(found)
     while prefix := next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in state)), None):
         state = {name.removeprefix(prefix): v for name, v in state.items()}
     return state
+
+
+def _is_state(found: Any) -> bool:
+    return isinstance(found, dict) and bool(found) and all(
+        isinstance(name, str) and isinstance(v, Tensor) for name, v in found.items())
 
 
 def _shown(found: Any) -> str:

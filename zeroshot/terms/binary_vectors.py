@@ -17,6 +17,7 @@ CHUNK = 1 << 20  # bytes read at a time
 LONGEST_TERM = 10_000  # bytes
 LONGEST_REST = 200  # bytes of a term behind its first space
 HUGE = 1e10  # what no trained vector holds, and letters taken for numbers do
+TINY = 1e-12  # so small are float32 whose bytes stand in the other order
 EXPORT = "export it as text, in gensim by `.save_word2vec_format('vectors.txt')`"
 
 
@@ -24,7 +25,7 @@ def read_binary(path: Path, file: IO[bytes], count: int, dim: int, rows: Rows) -
     """The `count` vectors that follow the header.
 
     Raises:
-        InputError: cut short, longer than announced, or with spaces in terms.
+        InputError: cut short, longer than announced, with spaces in terms, or of numbers that no training yields.
     """
     for term, packed, following in _records(path, file, count, dim):
         if rest := _rest_of_term(packed, following):
@@ -33,7 +34,12 @@ def read_binary(path: Path, file: IO[bytes], count: int, dim: int, rows: Rows) -
                              f"hold; {EXPORT}")
         if (wanted := rows.wants(term)) is not None:
             rows.add(wanted, np.frombuffer(packed, "<f4"))
-    return rows.whole()
+    read = rows.whole()
+    largest = np.maximum(read.vectors.max(axis=1), -read.vectors.min(axis=1)) if read.terms else np.ones(1)
+    if not TINY < (middle := float(np.median(largest))) < HUGE:
+        raise InputError(f"{path}: the largest number of a vector is {middle:.0e} (median); expected numbers near 1: "
+                         f"they are no little-endian float32, or damaged; {EXPORT}")
+    return read
 
 
 def _records(path: Path, file: IO[bytes], count: int, dim: int) -> Iterator[tuple[bytes, bytes, bytes]]:

@@ -12,9 +12,10 @@ import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -29,6 +30,8 @@ from zeroshot.terms.rows import ReadVectors, Rows
 HEADER = re.compile(rb"(\d{1,15})[ \t]+(\d{1,15})\s*")  # of word2vec: how many terms, of what width
 WIDEST = 100_000  # numbers of a vector
 LONGEST_LINE = LONGEST_TERM + 40 * WIDEST  # bytes
+NAMES_OF_TERMS = (b"", b"term", b"word", b"token", b"name", b"label", b"class", b"wnid")  # columns' names, in tables
+INDEX = re.compile(rb"""["']?\d*["']?,""")  # a column of row numbers before the terms
 BOM = b"\xef\xbb\xbf"
 _HIDDEN = re.compile(r"(?:^|/)(?:\.[^./]|__MACOSX/)")
 EXPECTED = ("expected word2vec text or binary, GloVe text, gensim's KeyedVectors, safetensors, or a table of a name "
@@ -133,9 +136,10 @@ def _read_stream(path: Path, file: io.BufferedReader, rows: Rows) -> ReadVectors
         raise InputError(f"{path}: {INSTEAD.get(kind, 'no vectors, found ' + said_of(head))}; {EXPECTED}")
     if head.startswith(BOM):
         file.read(len(BOM))
-    first = file.readline(LONGEST_LINE)
+    lines = iter(partial(file.readline, LONGEST_LINE), b"")
+    first = next(lines, b"")
     if not (header := HEADER.fullmatch(first)):
-        return _read_text(path, file, first, None, rows)
+        return _read_text(path, chain([first], lines), None, rows)
     count, dim = int(header[1]), int(header[2])
     if not count or not 0 < dim <= WIDEST:
         raise InputError(f"{path}: its first line announces {count} terms of width {dim}; expected at least "
@@ -144,47 +148,67 @@ def _read_stream(path: Path, file: io.BufferedReader, rows: Rows) -> ReadVectors
     start = file.peek(LONGEST_TERM)
     fields = start.partition(b"\n")[0].split()
     if is_text(start[:HEAD]) or len(fields) > dim and _numbers(fields[-dim:]):
-        return _read_text(path, file, b"", (count, dim), rows)
+        return _read_text(path, lines, (count, dim), rows)
     return read_binary(path, file, count, dim, rows)
 
 
 def _numbers(fields: list[bytes]) -> bool:
-    """Whether all are numbers, as text."""
+    """Whether all are numbers, as text; Python's 1_0 is none."""
     try:
-        return len(list(map(float, fields))) == len(fields)
+        return len(list(map(float, fields))) == len(fields) and b"_" not in b" ".join(fields)
     except ValueError:
         return False
 
 
-def _read_text(path: Path, file: IO[bytes], first: bytes, announced: tuple[int, int] | None, rows: Rows) -> ReadVectors:
+def _read_text(path: Path, lines: Iterator[bytes], announced: tuple[int, int] | None, rows: Rows) -> ReadVectors:
     """Lines `term number number ...`; a term may hold spaces (some of GloVe's do) once the width is known."""
-    number, line = (1, first) if announced is None else (2, file.readline(LONGEST_LINE))
-    comma = b"," if _is_by_commas(line) else None
-    rows.dim = dim = announced[1] if announced else _width(line.strip().split(comma))
-    last = b""
-    while line:
-        fields = line.strip().rsplit(comma, dim)
-        if len(fields) != dim + 1 or not dim or b"\0" in line or b" " in fields[0] and _holds_a_vector(fields[0], dim):
-            if dim and not fields:  # an empty line holds nothing
-                line, number = file.readline(LONGEST_LINE), number + 1
+    start, head = 2 if announced else 1, list(islice(lines, 2))
+    if not announced and _names_columns(head):
+        rows.leave_out("lines_of_column_names")
+        start, head = 2, head[1:]
+    first = head[0] if head else b""
+    comma = b"," if _is_by_commas(first) else None
+    rows.dim = dim = announced[1] if announced else _width(first.strip().split(comma))
+    if not dim:
+        raise _no_vector(path, start, first, dim)
+    number, line = start - 1, b""
+    for number, line in enumerate(chain(head, lines), start):
+        numbers = line.split(comma)
+        if comma or len(numbers) != dim + 1:
+            if not line.strip():
                 continue
+            numbers = line.strip().rsplit(comma, dim)
+        term = numbers.pop(0)
+        if len(numbers) != dim or _is_odd(term, numbers, line, bool(comma)):
             raise _no_vector(path, number, line, dim)
-        if (wanted := rows.wants(fields[0].strip(b'"') if comma else fields[0])) is not None:
+        if (wanted := rows.wants(term.strip(b'"') if comma else term)) is not None:
             try:
-                row = np.array(fields[1:], np.float32)
+                row = np.array(numbers, np.float32)
             except ValueError:
                 raise _no_vector(path, number, line, dim) from None
             rows.add(wanted, row)
-        last, line, number = line, file.readline(LONGEST_LINE), number + 1
     found = rows.number
-    if announced and found == announced[0] - 1 and last.endswith(b"\n"):
+    if announced and found == announced[0] - 1 and line.endswith(b"\n"):
         print(f"{quoted(str(path), 200)}: its first line counts {announced[0]:,} vectors; it ends on a whole line "
               f"after {found:,}, which were taken")
         rows.leave_out("vectors_announced_but_missing")
     elif announced and found != announced[0] or not found:
-        raise InputError(f"{path}: ends after line {number - 1} with {found} vectors; "
+        raise InputError(f"{path}: ends after line {number} with {found} vectors; "
                          f"expected {announced[0] if announced else 'at least one'}")
     return rows.whole()
+
+
+def _names_columns(lines: list[bytes]) -> bool:
+    """Whether the first of two lines names the columns of a table, in words or by 0, 1, 2 as pandas does."""
+    if len(lines) < 2:
+        return False
+    separator = max(b",", b"\t", key=lines[1].count)
+    names, fields = ([field.strip(b'" \r\n') for field in line.split(separator)] for line in lines)
+    dim = _width(lines[1].strip().split(separator))
+    if not dim or len(names) != len(fields):
+        return False
+    in_order = names[-dim:] in ([b"%d" % column for column in range(begin, begin + dim)] for begin in (0, 1))
+    return not any(_numbers([name]) for name in names) or in_order and names[0].lower() in NAMES_OF_TERMS
 
 
 def _is_by_commas(line: bytes) -> bool:
@@ -201,6 +225,12 @@ def _width(fields: list[bytes]) -> int:
     return width
 
 
+def _is_odd(term: bytes, numbers: list[bytes], line: bytes, by_commas: bool) -> bool:
+    """Whether a term and its numbers are not what they seem, though they are as many as expected."""
+    return (b" " in term and _holds_a_vector(term, len(numbers)) or b"\0" in term
+            or by_commas and INDEX.match(term) is not None or line.rfind(b"_") > len(term) and not _numbers(numbers))
+
+
 def _holds_a_vector(term: bytes, dim: int) -> bool:
     """Whether what stands before a line's numbers is a term and a vector too: two lines that lost the end between."""
     fields = term.split()
@@ -210,5 +240,6 @@ def _holds_a_vector(term: bytes, dim: int) -> bool:
 def _no_vector(path: Path, number: int, line: bytes, dim: int) -> InputError:
     if not is_text(line[:HEAD]):
         return InputError(f"{path}: line {number} is no text; {EXPECTED}; or it is damaged: fetch it again")
+    index = " (and no row's number before them: in pandas, `index=False`)" if INDEX.match(line) else ""
     return InputError(f"{path}: line {number} is {quoted(line[:60].decode('utf-8', 'replace').strip())}; expected a "
-                      f"term and {dim or 'some'} numbers, parted by spaces, tabs or commas")
+                      f"term and {dim or 'some'} numbers, parted by spaces, tabs or commas{index}")
