@@ -28,7 +28,7 @@ from zeroshot.base.params import StageParams, load_params
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import INDEX_FILE, PIXELS_FILE
 from zeroshot.labels.embedding import UnitVectors, embed, named_as_keyed, wanted_terms, with_hypernyms
-from zeroshot.labels.label_sets import ALL_LABEL_SETS, all_labels, memberships, read_label_sets
+from zeroshot.labels.label_sets import all_labels, in_order, memberships, read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.labels.retrofitting import NOT_RETROFITTED, retrofitting
 from zeroshot.naming.card import Source, write_card
@@ -101,7 +101,7 @@ def main(params: Params, *, cnn: Path, devise: Path, closed_form: Path, label_ve
         "default": {**default_model(models, chosen, chosen_hierse),
                     "labels": next(name for name in DEFAULT_SETS if sets[name])},
         "models": models,
-        "label_sets": {name: len(sets[name]) for name in ALL_LABEL_SETS if sets[name]},
+        "label_sets": {name: len(sets[name]) for name in in_order(sets) if sets[name]},
         "seen": seen,
         "network": {**load_params("extract_features", NetworkParams).model_dump(), "pack": pack_of(index),
                     "arch": Artifact(cnn, verify=False).meta["arch"]},
@@ -157,7 +157,7 @@ def kind_of(path: Path, seal: str, kinds: dict[str, str]) -> str:
 def write_labels(path: Path, sets: dict[str, list[str]], models: dict[str, dict], rankings: Path) -> str:
     """Which label is in which set, and what each model adds to its score; returns the checksum."""
     wnids, members = all_labels(sets), memberships(sets)
-    arrays = {"member": np.stack([members[name] for name in ALL_LABEL_SETS])}
+    arrays = {"member": np.stack([members[name] for name in in_order(sets)])}
     for name in models:
         ranked = rankings / ("conse" if name.startswith("conse-") else "") / f"{name}.safetensors"
         if not (meta := meta_of(ranked)) or "wnids" not in meta:
@@ -166,7 +166,7 @@ def write_labels(path: Path, sets: dict[str, list[str]], models: dict[str, dict]
             raise InputError(f"{ranked}: made for other label sets than data/label_sets holds; `dvc repro`")
         if "bias" in (artifact := Artifact(ranked, verify=False)):
             arrays[f"bias.{name}"] = artifact["bias"]
-    write_artifact(path, {"wnids": wnids, "sets": list(ALL_LABEL_SETS)}, arrays)
+    write_artifact(path, {"wnids": wnids, "sets": in_order(sets)}, arrays)
     return Artifact(path, verify=False).sha256
 
 
@@ -277,7 +277,7 @@ def figures(scores: Path, models: dict[str, dict]) -> dict[str, dict[str, dict[s
                     if figure := FIGURES.get((row.get("metric"), row.get("k"))):  # none where nothing was measured
                         of_set = found.setdefault(row["label_set"], {}).setdefault(name, {})
                         of_set[figure] = float(row["value"]) if figure.startswith("hit") else int(row["value"])
-    return {name: found[name] for name in ALL_LABEL_SETS if name in found}
+    return {name: found[name] for name in in_order(found)}
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from zeroshot.base.files import atomic_write
 from zeroshot.base.params import StageParams, load_params
 from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import display_name
-from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN, populated
+from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN, in_order, populated
 from zeroshot.report.cautions import near_chance, trained_on
 from zeroshot.report.class_table import class_tables
 from zeroshot.report.figures import save
@@ -79,7 +79,7 @@ def table(title: str, results: pd.DataFrame, metric: str, paper: pd.DataFrame, s
              "| label set | labels | images | model | " + " | ".join(map(str, KS)) + " |",
              "|---|--:|--:|---|" + "--:|" * len(KS)]
     compared, ours = [], figures_of(results)
-    for name in ALL_LABEL_SETS:
+    for name in in_order(set(results["label_set"])):
         models = models_on(ours, name, models_in(results))
         if not models:
             continue
@@ -151,7 +151,7 @@ def overview(results: pd.DataFrame, unmeasured: dict[str, str]) -> str:
 def draw(results: pd.DataFrame, path: Path) -> None:
     """Hit@k over k: one panel per label set, one line per model; the bytes repeat."""
     hits = results[results["metric"] == "hit"]
-    names = [name for name in ALL_LABEL_SETS if name in set(hits["label_set"])]
+    names = in_order(set(hits["label_set"]))
     columns = min(3, max(1, len(names)))
     rows = max(1, -(-len(names) // columns))
     figure = Figure(figsize=(4.2 * columns, 3.2 * rows), layout="constrained")

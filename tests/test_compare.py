@@ -92,6 +92,17 @@ def test_models_and_label_sets_can_be_picked(project):
     assert set(found) == {("conse-10", "unseen+seen", metric) for metric in ("hit@1", "hit@5", "hp@5", HARMONIC)}
 
 
+def test_the_most_populated_classes_are_a_set_like_others_where_both_runs_have_them(project):
+    write_label_sets(Path("data/label_sets"), SETS | {"most-1": [WNID["pug"]]})
+    rank(Path("data"))
+    commit_outs(project)
+    found = figures(Run.at(), Run.at(), models=["devise"])
+    assert {name for _, name, _ in found} >= {"most-1", "most-1+seen", "2-hops"}
+    assert found["devise", "most-1", "hit@1"].before == found["devise", "2-hops", "hit@1"].before  # the same class
+    with pytest.raises(InputError, match="no label set `most-1` in both runs; expected some of seen, unseen, 2-hops"):
+        differences(Run.at("HEAD"), Run.at(), label_sets=["most-1"])
+
+
 def test_a_model_that_was_not_made_and_a_run_that_measured_nothing_are_told(project):
     write_not_made(Path("data/rankings/devise.safetensors"), "no training images")
     commit_outs(project)
@@ -260,7 +271,7 @@ def test_a_stale_workspace_says_so(project):
     (["HEAD", "HEAD~1", "HEAD"], "3 revisions"),
     (["--model", "devise,devize"], "no model `devize`; it has conse-10, devise"),
     (["--model", "devise", "--label-set", "3-hops"], "devise: not tested on 3-hops in both runs"),
-    (["--label-set", "4-hops"], "no label set `4-hops`; expected some of seen, unseen")])
+    (["--label-set", "4-hops"], "no label set `4-hops` in both runs; expected some of seen, unseen")])
 def test_bad_requests_are_refused_in_a_line(project, arguments, message):
     with pytest.raises(InputError, match=message) as refusal:
         compare.main(arguments)

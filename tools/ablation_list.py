@@ -24,7 +24,7 @@ from tools.differences import HARMONIC, METRICS
 from tools.preset import load, near_spellings, preset_names, shown
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.model_names import BESIDE, NAMES
-from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN
+from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN, in_order
 
 KEYS = ("title", "preset", "base", "seeds", "seed_keys", "published", "figures", "rows")
 REQUIRED = ("title", "preset", "rows")
@@ -176,7 +176,7 @@ def _model_fault(model: str) -> str:
 
 def _column_fault(text: str) -> str:
     label_set, metric = column(text)
-    if label_set not in ALL_LABEL_SETS or metric not in (*METRICS, HARMONIC):
+    if not in_order([label_set]) or metric not in (*METRICS, HARMONIC):
         known = [f"{name} {figure}" for name in ALL_LABEL_SETS for figure in METRICS]
         known += [f"{name} {HARMONIC}" for name in ALL_LABEL_SETS if name.endswith(PLUS_SEEN)]
         return (f"{_unknown('figure', text, known)}; expected a label set of {', '.join(ALL_LABEL_SETS)}, and one of "

@@ -18,7 +18,7 @@ from tools.differences import HARMONIC, METRICS, ClassChange, Difference, class_
 from tools.runs import WORKSPACE, Run
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.model_names import display_name
-from zeroshot.labels.label_sets import ALL_LABEL_SETS
+from zeroshot.labels.label_sets import ALL_LABEL_SETS, in_order
 from zeroshot.report.markdown import aligned
 
 HEADLINE_MODELS = ("softmax", "devise", "conse-10", "hierse", "exemplars")
@@ -69,8 +69,8 @@ def compare(before: Run, after: Run, models: Sequence[str] | None, label_sets: S
     shown = models if must and models else [model for model in common if models is None or model in models] or common
     figures = differences(before, after, shown, label_sets)
     if not figures and not any(untested(run, shown) for run in (before, after)):
-        raise InputError(f"{', '.join(shown)}: not tested on {', '.join(label_sets or ALL_LABEL_SETS)} in both runs; "
-                         "`--all` shows what there is")
+        raise InputError(f"{', '.join(shown)}: not tested on {', '.join(label_sets or before.label_sets)} in both "
+                         "runs; `--all` shows what there is")
     tested = list(dict.fromkeys(row.label_set for row in figures))
     class_set = "unseen" if "unseen" in tested or not tested else tested[0]
     classes = {model: class_changes(before, after, model, class_set)
@@ -222,7 +222,7 @@ def _left_out(common: Sequence[str], figures: Sequence[Difference], before: Run,
     shown = {(row.model, row.label_set) for row in figures}
     models, sets = ({pair[at] for pair in shown} for at in (0, 1))
     tested = [{name for model in models or common for name in run.rankings(model).names} for run in (before, after)]
-    notes = [f"only {run.rev} was tested on {', '.join(name for name in ALL_LABEL_SETS if name in alone)}"
+    notes = [f"only {run.rev} was tested on {', '.join(in_order(alone))}"
              for run, alone in ((before, tested[0] - tested[1]), (after, tested[1] - tested[0])) if alone]
     if shown and len(models) < len(common) or sets < tested[0] & tested[1]:
         notes.append(f"shown: {len(models)} of {len(common)} models, {len(sets)} of {len(tested[0] & tested[1])} label "
@@ -246,7 +246,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("revs", nargs="*", metavar="REV", help="before and after: a revision of git, an experiment's "
                         f"name, or `{WORKSPACE}` (default: HEAD, and the workspace)")
     parser.add_argument("--model", type=names, help="only these, comma-separated: devise,conse-10")
-    parser.add_argument("--label-set", type=names, help=f"only these: {','.join(ALL_LABEL_SETS)}")
+    parser.add_argument("--label-set", type=names, help=f"only these: {','.join(ALL_LABEL_SETS)}, or "
+                        "most-500, least-500+seen ... where runs have them")
     parser.add_argument("--all", action="store_true", help="all models and label sets")
     parser.add_argument("--json", action="store_true", help="JSON instead of Markdown; all models and label sets, if "
                         "not restricted")

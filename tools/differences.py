@@ -20,7 +20,7 @@ from zeroshot.evaluation.hierarchy import FAR
 from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import BESIDE, NAMES
 from zeroshot.images.index import INDEX_FILE
-from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN
+from zeroshot.labels.label_sets import PLUS_SEEN, in_order
 from zeroshot.ranking.rankings import ROWS, Rankings
 
 METRICS = ("hit@1", "hit@5", "hp@5")  # means over images
@@ -84,7 +84,7 @@ def differences(before: Run, after: Run, models: Sequence[str] | None = None, la
         InputError: a model or label set that there is not, or rankings that are out of reach.
     """
     models = common_models(before, after) if models is None else sorted(set(models), key=_place)
-    names = _known(label_sets)
+    names = _known(label_sets, before, after)
     rankings = {model: (before.rankings(model), after.rankings(model)) for model in models}
     found = []
     tests = [Tests(run, [rankings[model][side] for model in models], names) for side, run in enumerate((before, after))]
@@ -270,10 +270,11 @@ def _equal(first: Artifact, second: Artifact, array: str) -> bool:
         for start in range(0, shapes[0][0], ROWS))
 
 
-def _known(label_sets: Sequence[str] | None) -> list[str]:
-    if unknown := [name for name in label_sets or () if name not in ALL_LABEL_SETS]:
-        raise InputError(f"no label set `{unknown[0]}`; expected some of {', '.join(ALL_LABEL_SETS)}")
-    return [name for name in ALL_LABEL_SETS if label_sets is None or name in label_sets]
+def _known(label_sets: Sequence[str] | None, before: Run, after: Run) -> list[str]:
+    known = in_order(before.label_sets.keys() & after.label_sets.keys())
+    if unknown := [name for name in label_sets or () if name not in known]:
+        raise InputError(f"no label set `{unknown[0]}` in both runs; expected some of {', '.join(known)}")
+    return [name for name in known if label_sets is None or name in label_sets]
 
 
 def _nothing(before: Run, after: Run, shared: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ they are asked for, `most-<n>` and `least-<n>` are the n classes of 21k with the
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +50,7 @@ def write_label_sets(folder: Path, sets: dict[str, Iterable[str]]) -> None:
 
 def read_label_sets(folder: Path) -> dict[str, list[str]]:
     """Name -> sorted wnids, of the nine sets and then the populated ones. A zero-shot set may be empty; not `seen`."""
-    more = populated(path.stem for path in folder.glob("*.txt"))
-    names = (*ALL_LABEL_SETS, *more, *(name + PLUS_SEEN for name in more))
+    names = in_order({*ALL_LABEL_SETS, *(path.stem for path in folder.glob("*.txt"))})
     return {name: read_wnids(folder / f"{name}.txt", may_be_empty=name != "seen") for name in names}
 
 
@@ -59,6 +58,12 @@ def populated(names: Iterable[str]) -> list[str]:
     """Those of `names` that are sets of the most or the least populated classes, the most first, by size."""
     found = [match for name in names if (match := POPULATED.fullmatch(name))]
     return [match[0] for match in sorted(found, key=lambda match: (match[1] == "least", int(match[2])))]
+
+
+def in_order(names: Collection[str]) -> list[str]:
+    """Those of `names` that are label sets, as tables show them: the nine of every run, then the populated ones."""
+    more = populated(names)
+    return [name for name in (*ALL_LABEL_SETS, *more, *(name + PLUS_SEEN for name in more)) if name in names]
 
 
 def all_labels(sets: Mapping[str, list[str]]) -> list[str]:

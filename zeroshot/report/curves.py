@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import display_name
-from zeroshot.labels.label_sets import ALL_LABEL_SETS
+from zeroshot.labels.label_sets import in_order
 from zeroshot.report.papers import as_printed
 from zeroshot.report.scores import Figures, models_on
 
@@ -41,7 +41,8 @@ class Panel:
 
 def panels(ours: Figures, models: list[str]) -> list[Panel]:
     """A panel for each metric and label set that any model was tested on."""
-    return [panel(ours, metric, name, models) for metric in ("hit", "hp") for name in ALL_LABEL_SETS
+    return [panel(ours, metric, name, models) for metric in ("hit", "hp")
+            for name in in_order({key[1] for key in ours})
             if models_on(ours, name, models)]
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import display_name
-from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN
+from zeroshot.labels.label_sets import PLUS_SEEN, in_order
 from zeroshot.report.papers import as_printed, is_same, published
 from zeroshot.report.scores import Figures, models_on
 
@@ -40,7 +40,8 @@ class Table:
 
 def tables(ours: Figures, models: list[str], paper: pd.DataFrame, same_size: float) -> list[Table]:
     """A table for each metric and label set that any model was tested on."""
-    return [table(ours, metric, name, tested, paper, same_size) for metric in PAPER_METRICS for name in ALL_LABEL_SETS
+    return [table(ours, metric, name, tested, paper, same_size) for metric in PAPER_METRICS
+            for name in in_order({key[1] for key in ours})
             if (tested := models_on(ours, name, models))]
 
 
