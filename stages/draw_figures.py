@@ -25,7 +25,16 @@ from zeroshot.images.pixels import open_pixels
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, read_label_sets
 from zeroshot.ranking.rankings import Rankings
 from zeroshot.report.figures import LONGEST, save
-from zeroshot.report.gallery import Answer, answers_of, name_of, pick_images, rankings_path, small, true_wnids
+from zeroshot.report.gallery import (
+    Answer,
+    answers_of,
+    name_of,
+    names_of,
+    pick_images,
+    rankings_path,
+    small,
+    true_wnids,
+)
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
 SIDE = 224  # pixels, at most, of an image in the figure
@@ -48,7 +57,7 @@ def main(params: Params, *, rankings: Path, index: Path, images: Path, taxonomy:
         label_set, models = tested_on(params, ranked)
         rows = pick_images(models[0], label_set, params.images, params.seed)
         reader = open_pixels(index, images, verify=False)
-        true = [name_of(wnid, nouns, LONGEST) for wnid in true_wnids(models[0], label_set, rows)]
+        true = true_wnids(models[0], label_set, rows)
         given = {model.model: answers_of(model, label_set, rows, params.answers, seen) for model in models}
         save(draw_answers([np.asarray(small(reader, row, SIDE)) for row in rows], true, given, nouns), answers)
     else:
@@ -81,7 +90,7 @@ def tested_on(params: Params, ranked: list[Rankings]) -> tuple[str, list[Ranking
 
 def draw_answers(pixels: list[np.ndarray], true: list[str], answers: Mapping[str, list[list[Answer]]], nouns: Taxonomy
                  ) -> Figure:
-    """One row per image, one column per model."""
+    """One row per image, one column per model; `true` are wnids."""
     lines = max(len(given) for column in answers.values() for given in column)
     figure = Figure(figsize=(2.4 + 2.1 * len(answers), max(2.2, 0.3 + 0.2 * lines) * len(pixels) + 0.4),
                     layout="constrained")
@@ -92,9 +101,9 @@ def draw_answers(pixels: list[np.ndarray], true: list[str], answers: Mapping[str
         for axis in axes[row]:
             axis.set_axis_off()
         axes[row, 0].imshow(image)
-        axes[row, 0].set_title(true[row], fontsize=10, color="green")
+        axes[row, 0].set_title(name_of(true[row], nouns, LONGEST), fontsize=10, color="green")
         for axis, (model, given) in zip(axes[row, 1:], answers.items(), strict=True):
-            write_answers(axis, given[row], nouns, title=display_name(model) if row == 0 else "")
+            write_answers(axis, given[row], true[row], nouns, title=display_name(model) if row == 0 else "")
     return figure
 
 
@@ -104,10 +113,11 @@ def draw_nothing(why: str) -> Figure:
     return figure
 
 
-def write_answers(axis: Axes, answers: list[Answer], nouns: Taxonomy, title: str) -> None:
+def write_answers(axis: Axes, answers: list[Answer], true: str, nouns: Taxonomy, title: str) -> None:
     axis.set_title(title, fontsize=10, fontweight="bold", loc="left")
-    for place, answer in enumerate(answers):
-        axis.text(0, 1 - (place + 0.5) / len(answers), name_of(answer.wnid, nouns, LONGEST), fontsize=9, va="center",
+    names = names_of([answer.wnid for answer in answers], true, nouns, LONGEST)
+    for place, (answer, name) in enumerate(zip(answers, names, strict=True)):
+        axis.text(0, 1 - (place + 0.5) / len(answers), name, fontsize=9, va="center",
                   transform=axis.transAxes, color="green" if answer.right else "0.42" if answer.seen else "black",
                   fontweight="bold" if answer.right else "normal", fontstyle="italic" if answer.seen else "normal")
 

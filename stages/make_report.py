@@ -33,7 +33,16 @@ from zeroshot.labels.label_vectors import read_label_vectors
 from zeroshot.ranking.rankings import Rankings
 from zeroshot.report import cautions, counts, curves, label_map
 from zeroshot.report.classes import BANDS, Found, by_distance, confusions, numbered_anew, sheets
-from zeroshot.report.gallery import answers_of, name_of, pick_images, rankings_path, small, true_wnids
+from zeroshot.report.gallery import (
+    Answer,
+    answers_of,
+    name_of,
+    names_of,
+    pick_images,
+    rankings_path,
+    small,
+    true_wnids,
+)
 from zeroshot.report.mistakes import Distances, mistakes_of
 from zeroshot.report.page import data_uri, render
 from zeroshot.report.scores import figures_of, models_in, read_scores
@@ -152,13 +161,19 @@ def pictures(params: Params, ranked: Mapping[str, Rankings], shown: list[str], s
                     for model, rankings in ranked.items() if name in rankings.names} for name in asked}
     made = []
     for place, (row, wnid) in enumerate(zip(rows, true_wnids(first, asked[0], rows), strict=True)):
-        answers = {name: {model: [(name_of(answer.wnid, nouns), answer.right, answer.seen) for answer in images[place]]
-                          for model, images in by_model.items()} for name, by_model in given.items()}
+        answers = {name: {model: shown_answers(images[place], wnid, nouns) for model, images in by_model.items()}
+                   for name, by_model in given.items()}
         picture = small(reader, int(row), params.side)
         made.append({"name": name_of(wnid, nouns), "wnid": wnid, "address": data_uri(picture), "size": picture.size,
                      "answers": answers, "right": {name: [model for model, labels in by_model.items() if labels[0][1]]
                                                    for name, by_model in answers.items()}})
     return made
+
+
+def shown_answers(answers: list[Answer], true: str, nouns: Taxonomy) -> list[tuple[str, bool, bool]]:
+    """Name, whether it is right, and whether it is a seen class's, of each."""
+    names = names_of([answer.wnid for answer in answers], true, nouns)
+    return [(name, answer.right, answer.seen) for name, answer in zip(names, answers, strict=True)]
 
 
 # --- what it was made from

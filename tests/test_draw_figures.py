@@ -7,7 +7,7 @@ from tests.ranking_world import SEEN, WNID, build
 from zeroshot.console.errors import InputError
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.ranking.rankings import Rankings
-from zeroshot.report.gallery import Answer, answers_of, name_of, pick_images
+from zeroshot.report.gallery import Answer, answers_of, name_of, names_of, pick_images
 from zeroshot.taxonomy import read_taxonomy
 
 PARAMS = dict(label_set="unseen", models=["conse-1", "softmax"], images=5, answers=2, seed=0)
@@ -90,7 +90,7 @@ def test_images_that_a_model_did_not_rank_are_told(world):
 
 def test_answers_of_seen_classes_are_drawn_in_italics_and_the_true_one_bold(world):
     given = [[Answer(WNID["car"], False, True), Answer(WNID["pug"], True, False), Answer(WNID["canoe"], False, False)]]
-    figure = draw_figures.draw_answers([np.zeros((4, 4, 3), np.uint8)], ["pug"], {"devise": given},
+    figure = draw_figures.draw_answers([np.zeros((4, 4, 3), np.uint8)], [WNID["pug"]], {"devise": given},
                                        read_taxonomy(world / "taxonomy"))
     drawn = {text.get_text(): (text.get_fontstyle(), text.get_fontweight()) for text in figure.axes[1].texts}
     assert drawn == {"car": ("italic", "normal"), "pug": ("normal", "bold"), "canoe": ("normal", "normal")}
@@ -101,3 +101,13 @@ def test_a_long_name_is_cut(world):
     nouns.lemmas[nouns.index[WNID["cat"]]][0] = "c" * 30
     assert name_of(WNID["cat"], nouns, 24) == "c" * 23 + "…" and name_of(WNID["cat"], nouns) == "c" * 30
     assert name_of("n99999999", nouns) == "n99999999"
+
+
+def test_names_that_are_shared_are_told_apart_by_the_hypernym(world):
+    nouns = read_taxonomy(world / "taxonomy")
+    nouns.lemmas[nouns.index[WNID["canoe"]]][0] = "pug"
+    names = names_of([WNID["pug"], WNID["car"], WNID["canoe"], "n99999999"], WNID["cat"], nouns)
+    assert names == ["pug (dog)", "car", "pug (ship)", "n99999999"]
+    assert names_of([WNID["pug"], WNID["car"]], WNID["pug"], nouns) == ["pug", "car"]
+    assert names_of([WNID["pug"], WNID["car"]], WNID["canoe"], nouns) == ["pug (dog)", "car"]
+    assert names_of([WNID["pug"], WNID["canoe"]], WNID["cat"], nouns, 8) == ["pug (do…", "pug (sh…"]

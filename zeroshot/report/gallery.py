@@ -1,5 +1,7 @@
 """Test images to look at, with each model's first answers."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,5 +85,17 @@ def small(reader: PackedPixels | ImageFiles, row: int, side: int) -> Image.Image
 
 def name_of(wnid: str, nouns: Taxonomy, longest: int = 1000) -> str:
     """The synset's first lemma, cut to `longest` characters; a wnid that is no noun's is its own name."""
-    name = nouns.lemmas[nouns.index[wnid]][0] if wnid in nouns.index else wnid
+    return _cut(nouns.lemmas[nouns.index[wnid]][0] if wnid in nouns.index else wnid, longest)
+
+
+def names_of(wnids: Sequence[str], true: str, nouns: Taxonomy, longest: int = 1000) -> list[str]:
+    """Answers' names; one that another or the true label has too, with its hypernym's: "lamp (furniture)"."""
+    names = [name_of(wnid, nouns) for wnid in wnids]
+    shared = {name for name, times in Counter(name_of(wnid, nouns) for wnid in {*wnids, true}).items() if times > 1}
+    names = [f"{name} ({name_of(above[0], nouns)})" if name in shared and (above := nouns.parents.get(wnid)) else name
+             for wnid, name in zip(wnids, names, strict=True)]
+    return [_cut(name, longest) for name in names]
+
+
+def _cut(name: str, longest: int) -> str:
     return name if len(name) <= longest else name[:longest - 1] + "…"
