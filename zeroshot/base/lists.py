@@ -9,6 +9,7 @@ NO_LABEL = "-"  # a line that stands for no class, where the lines' order counts
 _BARE = re.compile(r"n[0-9]{8}")
 _WNID = re.compile(r"""["']?([nN][0-9]{8})["']?(?=[\s,;]|$)""")
 _ANOTHER = re.compile(r"""[\s,;]+["']?[nN][0-9]{8}["']?(?=[\s,;]|$)""")
+LINE_END = re.compile("\r\n|\r|\n")  # str.splitlines ends lines at eight others too, within what is for people
 
 
 def text_lines(path: Path, expected: str) -> list[tuple[int, str]]:
@@ -22,12 +23,13 @@ def text_lines(path: Path, expected: str) -> list[tuple[int, str]]:
     """
     try:
         data = path.read_bytes()
-        lines = data.decode("utf-8-sig").splitlines()
+        lines = LINE_END.split(data.decode("utf-8-sig"))
     except OSError as error:
         raise refusals.unreadable_list(path, error, expected) from None
     except UnicodeDecodeError:
         raise refusals.not_utf8(path, data, expected) from None
-    return [(number, text) for number, line in enumerate(lines, 1) if (text := line.strip()) and text[0] != "#"]
+    return [(number, text) for number, line in enumerate(lines, 1)
+            if (text := line.strip().lstrip("\ufeff")) and text[0] != "#"]  # files that were joined keep their marks
 
 
 def read_wnid_list(path: Path, expected: str, *, gaps: bool = False, may_be_empty: bool = False) -> list[str]:
