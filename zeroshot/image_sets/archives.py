@@ -37,6 +37,7 @@ class Listing:
         sizes: int64, bytes.
         ignored: kind -> how many entries are no images.
         lost: (name, reason) of images that cannot be read.
+        folders: those inside the container that hold images, sorted.
     """
 
     names: list[bytes]
@@ -44,6 +45,7 @@ class Listing:
     sizes: np.ndarray
     ignored: Counter[str] = field(default_factory=Counter)
     lost: list[tuple[bytes, str]] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
 
 
 def list_tar(path: Path, start: int = 0, size: int | None = None) -> Listing:
@@ -78,7 +80,8 @@ def list_tar(path: Path, start: int = 0, size: int | None = None) -> Listing:
     if links:
         found = _resolved(found, links, ignored, lost)
     return Listing([os.fsencode(name) for name, _, _ in found], np.array([at for _, at, _ in found], np.int64),
-                   np.array([size for _, _, size in found], np.int64), ignored, lost)
+                   np.array([size for _, _, size in found], np.int64), ignored, lost,
+                   sorted({name[:slash] for name, _, _ in found if (slash := name.rfind("/")) > 0}))
 
 
 def _newest(found: list[tuple[str, int, int]], links: dict[int, tuple[str, str]], ignored: Counter[str]
@@ -212,8 +215,9 @@ def list_folder(folder: Path) -> Listing:
     """
     found: list[tuple[bytes, int]] = []
     ignored: Counter[str] = Counter()
+    with_images: list[str] = []
     for parent, folders, files in os.walk(folder, onerror=_refuse_unreadable):
-        inside = parent[len(str(folder)):]
+        inside, before = parent[len(str(folder)):], len(found)
         if kind := litter(f"{inside.lstrip('/')}/x" if inside else "x"):
             ignored[kind] += len(files)
             continue
@@ -232,9 +236,11 @@ def list_folder(folder: Path) -> Listing:
                 ignored[_kind(name)] += 1
             else:
                 found.append((os.fsencode(os.path.relpath(path, folder)), size))
+        if inside and len(found) > before:
+            with_images.append(inside.lstrip("/"))
     found.sort()
     return Listing([name for name, _ in found], np.full(len(found), -1, np.int64),
-                   np.array([size for _, size in found], np.int64), ignored)
+                   np.array([size for _, size in found], np.int64), ignored, folders=sorted(with_images))
 
 
 def _refuse_unreadable(error: OSError) -> None:

@@ -10,6 +10,7 @@ Classes are named by wnid (n01482330, n01482330-shark), or by words, see class_n
 
 import contextlib
 import os
+import posixpath
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from zeroshot.base.signatures import HEAD, is_image, is_named_image
 from zeroshot.console.errors import InputError, quoted
 from zeroshot.image_sets.archives import in_words, list_folder, list_tar, litter, open_container, tar_members
 from zeroshot.image_sets.class_names import ClassNames
-from zeroshot.image_sets.truths import TABLES, named_wnid, read_truth, wnids_of
+from zeroshot.image_sets.truths import LEADING, TABLES, named_wnid, read_truth, wnids_of
 from zeroshot.images.index import VAL
 
 EXPECTED = ("expected a folder of class folders or tars (named by wnid, or by words), one of ILSVRC's tars, or images "
@@ -92,16 +93,19 @@ def find_role(root: Path, role: int, place: str, names: ClassNames, ground_truth
         if Path(path).is_absolute() or ".." in Path(path).parts or path.startswith("~"):
             raise InputError(f"params.yaml: index_images.{setting}: {path!r} does not lie below index_images.images, "
                              "all that DVC watches; name the folder above both there, and paths below it here")
-    for one in _places(root, place):
+    place = posixpath.normpath(place)  # train/ and ./train are the same images as train
+    for one in _places(root, place, found):
         path = root / one
         if not os.path.exists(path):  # pathlib's raises where a name is too long
             hint = next((f"; {said}" for there, said in HINTS.items() if (root / there).exists()), "")
+            if root.is_file():
+                hint = f"; {root} is a file: name the folder that it lies in there, and the file itself as the role"
             raise InputError(f"{path}: no such folder or tar; {EXPECTED} (params.yaml: index_images.images and .roles)"
                              f"{hint}")
         finder = _Finder(root, role, one, names, ground_truth, found)
         found.sources += finder.in_folder() if path.is_dir() else finder.in_tar()
     if not found.sources and not names.faults:
-        raise InputError(f"{root / place}: empty; {EXPECTED}")
+        raise InputError(f"{root / place}: {_but(found.ignored) or 'empty'}; {EXPECTED}")
     found.sources.sort(key=lambda source: (source.wnid or "", source.container))
     for one, other in zip(found.sources, found.sources[1:], strict=False):
         if one.wnid == other.wnid and one.wnid is not None:
@@ -110,10 +114,20 @@ def find_role(root: Path, role: int, place: str, names: ClassNames, ground_truth
     return found
 
 
-def _places(root: Path, place: str) -> list[str]:
+def _places(root: Path, place: str, found: Role) -> list[str]:
+    """A path, or those that a pattern fits; hidden ones (macOS's ._x.tar) are counted as passed over in `found`."""
     if "*" not in place:
         return [place]
-    return sorted(path.relative_to(root).as_posix() for path in root.glob(place)) or [place]
+    fitting = [path.relative_to(root).as_posix() for path in root.glob(place)]
+    shown = [path for path in fitting if not posixpath.basename(path).startswith(".")]
+    if len(shown) < len(fitting):
+        found.ignored["hidden files"] += len(fitting) - len(shown)
+    return sorted(shown) or [place]
+
+
+def _but(ignored: Counter[str]) -> str:
+    """What a place without images holds instead, in words."""
+    return f"holds no image and no class, but {in_words(ignored)}" if ignored else ""
 
 
 class _Finder:
@@ -164,6 +178,9 @@ class _Finder:
         is_folder = _is_folder(entry)
         name = entry.name if is_folder else entry.name[:-len(".tar")]
         if (wnid := self.names.wnid(name, self.place)) is None:
+            if is_folder and (inner := _class_within(entry.path)):
+                self.names.add_hint(name, f" (it holds {inner}: if its folders are the classes, set the role in "
+                                          f"index_images.roles to {posixpath.join(self.place, name)})")
             return None
         if is_folder:
             self._note_link(Path(entry.path))
@@ -217,9 +234,17 @@ class _Finder:
             for table in TABLES:
                 if (self.root / folder / table).exists():
                     return (folder / table).as_posix()
-        raise InputError(f"{self.path}: holds {quoted(name, 200)}, whose class nothing tells; expected a wnid in its "
-                         "name, or set index_images.ground_truth to a table below index_images.images: "
+        words = " (folders named by words do where they are unpacked)" if "/" in name else ""
+        raise InputError(f"{self.path}: holds {quoted(name, 200)}, whose class nothing tells{words}; expected a wnid "
+                         "in its name, or set index_images.ground_truth to a table below index_images.images: "
                          "ILSVRC2012_devkit_t12.tar.gz, LOC_val_solution.csv or val_annotations.txt")
+
+
+def _class_within(folder: str) -> str:
+    """The name of a class's folder or tar in a folder, by wnid; "" if there is none."""
+    with contextlib.suppress(OSError):
+        return min((entry.name for entry in os.scandir(folder) if LEADING.match(entry.name)), default="")
+    return ""
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
@@ -239,6 +264,11 @@ class Truths:
 
     def __init__(self, root: Path):
         self._root, self._read = root, {}
+        self._listed: Counter[str] = Counter()  # table -> images whose class it told
+
+    def lacking(self) -> int:
+        """How many images the tables name that were not among those whose classes were asked for."""
+        return sum(max(0, len(table) - self._listed[name]) for name, table in self._read.items())
 
     def classes(self, sources: list[Source]) -> set[str]:
         """All classes of a role."""
@@ -248,6 +278,8 @@ class Truths:
         """Class of each image of a source."""
         if source.wnid is not None:
             return [source.wnid] * len(names)
+        if source.truth is not None:
+            self._listed[source.truth] += len(names)
         return wnids_of(names, self._table(source), self._root / source.container)
 
     def _classes(self, source: Source) -> Iterator[str]:

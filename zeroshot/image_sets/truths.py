@@ -53,7 +53,7 @@ def _solution(path: Path) -> dict[str, str]:
 
 
 def _annotations(path: Path) -> dict[str, str]:
-    """Tiny ImageNet's: name, wnid, and a box that is not read; by tabs, so that names may hold spaces, else by spaces."""
+    """Tiny ImageNet's: name, wnid, and a box that is not read, parted by tabs (names may hold spaces then) or not."""
     lines = [(number, line.strip()) for number, line in enumerate(LINE_END.split(_text(path)), 1)]
     fields = [(number, line.split("\t" if "\t" in line else None)) for number, line in lines if line]
     return _table(path, [(number, *[field.strip() for field in (found + ["", ""])[:2]]) for number, found in fields])
@@ -95,7 +95,8 @@ def _devkit(path: Path) -> dict[str, str]:
         raise
     except Exception as error:  # what is decompressed and taken apart here may raise nearly anything
         what = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise InputError(f"{path}: cannot be read as ILSVRC2012's devkit ({what}); expected {DEVKIT}") from None
+        raise InputError(f"{path}: cannot be read as ILSVRC2012's devkit ({what}); expected {DEVKIT}, or a table that "
+                         "is named .csv (Kaggle's), .txt or .tsv (an image's name and its wnid a line)") from None
 
 
 def _devkit_file(path: Path, name: str) -> bytes:
