@@ -87,7 +87,8 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch
 
 @pytest.mark.parametrize(("start", "found"), [
     (b"<!-- saved from url -->\n<!-- x --><html>", "HTML"), (b"<!-- " + b"x" * 600, "HTML"),
-    (b"<Meta charset=a>", "HTML"), (b"<title>Fox</title>", "HTML"), (b"<div id=a>", "HTML"), (b"\xef\xbb\xbf <p>fox", "HTML"),
+    (b"<Meta charset=a>", "HTML"), (b"<title>Fox</title>", "HTML"), (b"<div id=a>", "HTML"),
+    (b"\xef\xbb\xbf <p>fox", "HTML"),
     (b'<DOC id="AFP" type="story">', "SGML"), (b"<?XML version='1.0'?>", "XML"), (b"<!-- a --><svg>", "SVG"),
     (b"<!-- a note -->\nThe kit fox.", ""), (b"<unk> fox", ""), (b"<s> fox </s>", ""), (b"<pound> fox", "")])
 def test_markup_is_told_by_its_first_tag(start, found):
