@@ -154,3 +154,13 @@ def test_names_of_cifars_labels_may_begin_with_a_byte_order_mark(tmp_path):
     name = "cifar-100-binary/fine_label_names.txt"
     put_folder(tmp_path, {**files, name: b"\xef\xbb\xbf" + files[name].replace(b"\n", b"\r\n")})
     assert read_part(tmp_path, "cifar-100", "test", published=False).names == SEEN
+
+
+@pytest.mark.parametrize("name", ["cifar-100-binary.tar.gz", "cifar-100-binary.tar"])
+def test_cifars_archive_is_read_by_its_first_bytes_whatever_its_name(tmp_path, name):
+    for mode in ("w", "w:gz"):
+        (tmp_path / name).write_bytes(tar_of(binary_files("cifar-100"), mode))
+        assert read_part(tmp_path, "cifar-100", "test", published=False).names == SEEN
+    (tmp_path / name).write_bytes(b"<!DOCTYPE html><title>sign in</title>")
+    with pytest.raises(InputError, match="truncated or damaged archive .ReadError; found HTML file.; fetch it again"):
+        read_part(tmp_path, "cifar-100", "test", published=False)
