@@ -77,6 +77,15 @@ def test_a_pattern_fits_no_hidden_files(train, tmp_path):
     assert metrics(tmp_path)["entries_ignored"] == 1
 
 
+@pytest.mark.parametrize(("files", "place"), [
+    ({"t/a.txt": b"x", "t/.b": b"x", f"t/{DOG}_1.jpg": IMAGE}, "t"),
+    ({"t.tar": tar_of({"a.txt": b"x", ".b": b"x", f"{DOG}_1.jpg": IMAGE})}, "t.tar"),
+    ({"t/a.txt": b"x", "t/.b": b"x", f"t/{DOG}/1.jpg": IMAGE}, "t")])
+def test_what_is_no_image_is_counted_once(train, tmp_path, files, place):
+    assert train(files, train=place) == [DOG]
+    assert metrics(tmp_path)["entries_ignored"] == 2
+
+
 def test_what_a_place_without_images_holds_is_said(train):
     with pytest.raises(InputError, match="train: holds no image and no class, but 2 .parquet files; expected a folder"):
         train({"train/0.parquet": b"PAR1", "train/1.parquet": b"PAR1"})

@@ -11,7 +11,8 @@ from zeroshot.base.lists import read_wnid_list
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.console.errors import InputError
 from zeroshot.image_sets.class_names import ClassNames
-from zeroshot.image_sets.layouts import Role, Source, Truths, find_role
+from zeroshot.image_sets.layouts import Role, Source, find_role
+from zeroshot.image_sets.shown import Truths
 from zeroshot.taxonomy import Taxonomy
 
 

@@ -12,15 +12,14 @@ import contextlib
 import os
 import posixpath
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from zeroshot.base.signatures import HEAD, is_image, is_named_image
 from zeroshot.console.errors import InputError, quoted
-from zeroshot.image_sets.archives import in_words, list_folder, list_tar, litter, open_container, tar_members
+from zeroshot.image_sets.archives import in_words, litter, open_container, tar_members
 from zeroshot.image_sets.class_names import ClassNames
-from zeroshot.image_sets.truths import LEADING, TABLES, named_wnid, read_truth, wnids_of
+from zeroshot.image_sets.truths import LEADING, TABLES, named_wnid
 from zeroshot.images.index import VAL
 
 EXPECTED = ("expected a folder of class folders or tars (named by wnid, or by words), one of ILSVRC's tars, or images "
@@ -146,21 +145,22 @@ class _Finder:
         if {"images", TABLES[0]} <= {entry.name for entry in entries}:  # Tiny ImageNet's val
             self.found.ignored[".txt files"] += 1
             return [self._told(f"{self.place}/images", None, f"{self.place}/{TABLES[0]}")]
-        classes, images = [], []
+        classes, images, ignored = [], [], Counter()
         for entry in entries:
             if kind := litter(entry.name + ("/x" if _is_folder(entry) else "")):
-                self.found.ignored[kind] += 1
+                ignored[kind] += 1
             elif _is_folder(entry) or entry.name.lower().endswith(".tar"):
                 classes.append(entry)
             elif self._is_image(entry):
                 images.append(entry)
             else:
-                self.found.ignored[f"{Path(entry.name).suffix.lower() or 'suffixless'} files"] += 1
+                ignored[f"{Path(entry.name).suffix.lower() or 'suffixless'} files"] += 1
         if classes and images:
             raise InputError(f"{images[0].path}: an image in no class's folder ({len(images)} such images beside "
                              f"{len(classes)} classes); move it into its class's, or remove it")
-        if images:
+        if images:  # `list_folder` will count what is beside them
             return [self._told(self.place, None, self._truth_for(images[0].name))]
+        self.found.ignored += ignored
         return [source for entry in classes if (source := self._class(entry))]
 
     def _is_image(self, entry: os.DirEntry) -> bool:
@@ -196,13 +196,13 @@ class _Finder:
 
     def in_tar(self) -> list[Source]:
         """Sources of a tar of class tars, or the whole of a tar of images."""
-        sources = []
+        sources, ignored = [], Counter()
         for member in tar_members(self.path):
             name = member.name.split("/")[-1]
             if member.isdir():
                 continue
             if kind := litter(member.name):
-                self.found.ignored[kind] += 1
+                ignored[kind] += 1
             elif name.lower().endswith(".tar") and member.isreg():
                 wnid = self.names.wnid(name[:-len(".tar")], self.place)
                 self.found.told["class tars in a tar"] += 1
@@ -213,9 +213,10 @@ class _Finder:
                 raise InputError(f"{self.path}: holds class tars and the image {quoted(member.name, 200)} beside them; "
                                  f"{EXPECTED}")
             else:
-                self.found.ignored[f"{Path(name).suffix.lower() or 'suffixless'} files"] += 1
+                ignored[f"{Path(name).suffix.lower() or 'suffixless'} files"] += 1
+        self.found.ignored += ignored
         if not sources and not self.names.faults:
-            but = f" (but {in_words(self.found.ignored)})" if self.found.ignored else ""
+            but = f" (but {in_words(ignored)})" if ignored else ""
             raise InputError(f"{self.path}: holds neither <wnid>.tar files nor images{but}; {EXPECTED}")
         return sources
 
@@ -257,42 +258,3 @@ def _is_file(entry: os.DirEntry) -> bool:
     with contextlib.suppress(OSError):
         return entry.is_file()
     return False
-
-
-class Truths:
-    """The tables that sources name, each read once."""
-
-    def __init__(self, root: Path):
-        self._root, self._read = root, {}
-        self._listed: Counter[str] = Counter()  # table -> images whose class it told
-
-    def lacking(self) -> int:
-        """How many images the tables name that were not among those whose classes were asked for."""
-        return sum(max(0, len(table) - self._listed[name]) for name, table in self._read.items())
-
-    def classes(self, sources: list[Source]) -> set[str]:
-        """All classes of a role."""
-        return {wnid for source in sources for wnid in self._classes(source)}
-
-    def wnids(self, source: Source, names: list[bytes]) -> list[str]:
-        """Class of each image of a source."""
-        if source.wnid is not None:
-            return [source.wnid] * len(names)
-        if source.truth is not None:
-            self._listed[source.truth] += len(names)
-        return wnids_of(names, self._table(source), self._root / source.container)
-
-    def _classes(self, source: Source) -> Iterator[str]:
-        if source.wnid is not None:
-            yield source.wnid
-        elif (table := self._table(source)) is not None:
-            yield from set(table.values())
-        else:
-            path = self._root / source.container
-            listed = list_folder(path) if path.is_dir() else list_tar(path)
-            yield from set(wnids_of(listed.names, None, path))
-
-    def _table(self, source: Source) -> dict[str, str] | None:
-        if source.truth is not None and source.truth not in self._read:
-            self._read[source.truth] = read_truth(self._root / source.truth)
-        return self._read[source.truth] if source.truth is not None else None
