@@ -9,7 +9,6 @@ NO_LABEL = "-"  # a line that stands for no class, where the lines' order counts
 _BARE = re.compile(r"n[0-9]{8}")
 _WNID = re.compile(r"""["']?([nN][0-9]{8})["']?(?=[\s,;]|$)""")
 _ANOTHER = re.compile(r"""[\s,;]+["']?[nN][0-9]{8}["']?(?=[\s,;]|$)""")
-LINE_END = re.compile("\r\n|\r|\n")  # str.splitlines ends lines at eight others too, within what is for people
 
 
 def text_lines(path: Path, expected: str) -> list[tuple[int, str]]:
@@ -23,13 +22,20 @@ def text_lines(path: Path, expected: str) -> list[tuple[int, str]]:
     """
     try:
         data = path.read_bytes()
-        lines = LINE_END.split(data.decode("utf-8-sig"))
+        lines = lines_of(data.decode())
     except OSError as error:
         raise refusals.unreadable_list(path, error, expected) from None
     except UnicodeDecodeError:
         raise refusals.not_utf8(path, data, expected) from None
-    return [(number, text) for number, line in enumerate(lines, 1)
-            if (text := line.strip().lstrip("\ufeff")) and text[0] != "#"]  # files that were joined keep their marks
+    return [(number, text) for number, line in enumerate(lines, 1) if (text := line.strip()) and text[0] != "#"]
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text of whatever system, without marks of byte order, which stay within where files were joined.
+
+    str.splitlines would end a line at eight more characters, within what is for people.
+    """
+    return text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def read_wnid_list(path: Path, expected: str, *, gaps: bool = False, may_be_empty: bool = False) -> list[str]:

@@ -14,7 +14,7 @@ import re
 import tarfile
 from pathlib import Path
 
-from zeroshot.base.lists import LINE_END
+from zeroshot.base.lists import lines_of
 from zeroshot.base.signatures import IMAGE_SUFFIXES
 from zeroshot.console.errors import InputError, quoted
 from zeroshot.image_sets.mat_files import read_structs
@@ -54,7 +54,7 @@ def _solution(path: Path) -> dict[str, str]:
 
 def _annotations(path: Path) -> dict[str, str]:
     """Tiny ImageNet's: name, wnid, and a box that is not read, parted by tabs (names may hold spaces then) or not."""
-    lines = [(number, line.strip()) for number, line in enumerate(LINE_END.split(_text(path)), 1)]
+    lines = [(number, line.strip()) for number, line in enumerate(lines_of(_text(path)), 1)]
     fields = [(number, line.split("\t" if "\t" in line else None)) for number, line in lines if line]
     return _table(path, [(number, *[field.strip() for field in (found + ["", ""])[:2]]) for number, found in fields])
 

@@ -182,8 +182,10 @@ def _read_text(path: Path, lines: Iterator[bytes], announced: tuple[int, int] | 
             if not line.strip():
                 continue
             numbers = line.strip().rsplit(comma, dim)
+            if _holds_columns(numbers[0], comma):
+                raise _no_vector(path, number, line, dim)
         term = numbers.pop(0)
-        if len(numbers) != dim or _is_odd(term, numbers, line, bool(comma)):
+        if len(numbers) != dim or _is_odd(term, numbers, line):
             raise _no_vector(path, number, line, dim)
         if (wanted := rows.wants(term.strip(b'"') if comma else term)) is not None:
             try:
@@ -229,10 +231,14 @@ def _width(fields: list[bytes]) -> int:
     return width
 
 
-def _is_odd(term: bytes, numbers: list[bytes], line: bytes, by_commas: bool) -> bool:
+def _holds_columns(term: bytes, comma: bytes | None) -> bool:
+    """Whether a term is several columns of a table: row numbers, names beside wnids, empty cells, numbers like 0,5."""
+    return b"\t" in term or comma is not None and comma in term and not QUOTED.fullmatch(term)
+
+
+def _is_odd(term: bytes, numbers: list[bytes], line: bytes) -> bool:
     """Whether a term and its numbers are not what they seem, though they are as many as expected."""
-    return (b" " in term and _holds_a_vector(term, len(numbers)) or b"\0" in term or b"\t" in term
-            or by_commas and b"," in term and not QUOTED.fullmatch(term)
+    return (b" " in term and _holds_a_vector(term, len(numbers)) or b"\0" in term
             or line.rfind(b"_") > len(term) and not _numbers(numbers))
 
 

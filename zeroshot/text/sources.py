@@ -177,7 +177,8 @@ def _unescaped(text: str) -> str:
         if "&" not in text:
             break
         text = html.unescape(text)
-    return _LINK.sub("", text) if '<a href="' in text else text  # as extractors write with --links
+    # As extractors write with --links; nearly all texts lack even the first letter.
+    return _LINK.sub("", text) if "<" in text and '<a href="' in text else text
 
 
 def _json_lines(block: Block, text: str) -> Iterator[str]:
