@@ -164,3 +164,13 @@ def test_cifars_archive_is_read_by_its_first_bytes_whatever_its_name(tmp_path, n
     (tmp_path / name).write_bytes(b"<!DOCTYPE html><title>sign in</title>")
     with pytest.raises(InputError, match="truncated or damaged archive .ReadError; found HTML file.; fetch it again"):
         read_part(tmp_path, "cifar-100", "test", published=False)
+
+
+@pytest.mark.parametrize(("head", "said"), [
+    (b"PK\3\4", "not a readable tar, but a zip file, .*; unpack it$"),
+    (b"\x1f\x8b\x08", "gzip-compressed, .*; gunzip it$"),
+    (b"7z\xbc\xaf", "a 7-Zip file, .*; unpack it$"), (RED, "not a readable tar, but a JPEG file; fetch it again")])
+def test_what_is_no_tar_is_not_to_be_fetched_again_where_it_can_be_unpacked(run, tmp_path, head, said):
+    put_folder(tmp_path / "images", {"train": head + bytes(600)})
+    with pytest.raises(InputError, match=said):
+        run(tmp_path / "images", val=None, unseen=None)

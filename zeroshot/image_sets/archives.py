@@ -18,10 +18,11 @@ from typing import IO
 
 import numpy as np
 
-from zeroshot.base.signatures import HEAD, is_image, is_named_image, said_of
+from zeroshot.base.signatures import HEAD, is_image, is_named_image, kind_of, said_of
 from zeroshot.console.errors import InputError, quoted
 
 SYSTEMS_FOLDERS = ("@", "#", "$", "~", ".", "__")  # what their names begin with
+PACKED = ("zip", "7-Zip", "RAR", "bzip2", "xz", "zstd", "LZ4")
 REMEDY = "fetch it again, and compare its size with the original's"
 RECORD = 1 << 20  # bytes of zeros that may fill up the last record; 10,240 are usual
 LINKS = 40  # from one to the next, at most
@@ -162,7 +163,7 @@ def tar_members(path: Path, start: int = 0, size: int | None = None) -> Iterator
     except InputError:
         raise
     except (tarfile.TarError, OSError, ValueError, OverflowError) as error:  # of damaged headers, nearly anything
-        raise InputError(f"{path}: {_fault(path, start, error)}; {REMEDY}") from None
+        raise InputError(f"{path}: {_fault(path, start, error)}") from None
 
 
 def _bytes_in(member: tarfile.TarInfo) -> int:
@@ -198,13 +199,14 @@ def _fault(path: Path, start: int, error: Exception) -> str:
         file.seek(start)
         head = file.read(HEAD)
     if not head:
-        return "empty file, expected a tar"
-    if head.startswith(b"\x1f\x8b"):
-        return "gzip-compressed, expected a plain tar whose members can be read in place (gunzip it)"
-    what = said_of(head)
-    if "tar" in what or "unknown" in what:
-        return f"not a readable tar ({type(error).__name__})"
-    return f"not a readable tar, but a {what}"
+        return f"empty file, expected a tar; {REMEDY}"
+    kind = kind_of(head)
+    if kind == "gzip":
+        return "gzip-compressed, expected a plain tar whose members can be read in place; gunzip it"
+    if kind in PACKED:
+        return f"not a readable tar, but a {kind} file, in which images cannot be read in place; unpack it"
+    found = f" ({type(error).__name__})" if kind in ("", "tar") else f", but a {said_of(head)}"
+    return f"not a readable tar{found}; {REMEDY}"
 
 
 def list_folder(folder: Path) -> Listing:
