@@ -11,6 +11,7 @@ from tests.test_layouts import run as run  # a fixture
 from zeroshot.base.lists import read_wnid_list
 from zeroshot.console.errors import InputError
 from zeroshot.image_sets.class_names import ClassNames, plainly
+from zeroshot.image_sets.demo import read_demo_classes
 from zeroshot.images.index import TRAIN, VAL
 from zeroshot.taxonomy import make_taxonomy
 
@@ -135,3 +136,13 @@ def test_what_may_be_another_count_is_refused(tmp_path, line):
     (tmp_path / "c.txt").write_text(f"{CAT} 1\n{line}\n")
     with pytest.raises(InputError, match="line 2 is .*; expected a wnid, once in the list, and its number of images"):
         read_counts(tmp_path / "c.txt")
+
+
+@pytest.mark.parametrize("head", ["", "role\twnid\tname\n", "\ufeffRole\twnid\r\n"])
+def test_the_first_of_the_demos_classes_is_not_lost_where_no_line_names_the_columns(tmp_path, head):
+    nouns = make_taxonomy({wnid: (["x"], [], [], "") for wnid in (DOG, CAT, WOLF)})
+    (tmp_path / "d.tsv").write_text(f"{head}seen\t{DOG}\tdog\nseen\t{CAT.upper()}\nUnseen \t{WOLF}\n", encoding="utf-8")
+    assert read_demo_classes(tmp_path / "d.tsv", nouns) == ([DOG, CAT], [WOLF])
+    (tmp_path / "d.tsv").write_text(f"{head}seen\t{DOG}\tdog\nrole\twnid\n")
+    with pytest.raises(InputError, match=f"line {3 if head else 2} is 'role.wnid'; expected seen or unseen, a tab"):
+        read_demo_classes(tmp_path / "d.tsv", nouns)
