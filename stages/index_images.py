@@ -148,6 +148,9 @@ def index_files(params: Params, root: Path, chosen: Chosen, out: Path) -> tuple[
     """Index the images under `root`; returns the skipped ones (role, wnid, file, reason) and what else to publish."""
     wnids, containers, arrays, ignored, skipped = list_images(params, root, chosen)
     report_found(chosen, ignored)
+    if params.ground_truth not in (None, *(source.truth for source in chosen.sources)):
+        print(f"index_images: ground_truth ({printable(params.ground_truth)}) is of no use: folders, tars or names "
+              "tell the classes of all images")
     with tempfile.TemporaryDirectory(dir=out, prefix=".candidates-") as folder:
         candidates, raw = Path(folder) / INDEX_FILE, Path(folder) / "pixels"
         write_artifact(candidates, {"containers": containers}, arrays)

@@ -101,11 +101,17 @@ def test_a_letter_with_an_accent_is_one_however_it_is_written(train):
 @pytest.mark.parametrize(("table", "text"), [
     ("t.txt", "my dog.JPEG\t{DOG}\t0\t0\n\n"), ("t.TSV", "my dog.JPEG\t{DOG} \r\n"),
     ("t.CSV", "ImageId,PredictionString\r\nmy dog,{DOG} 1 2 3 4\r\n\r\n")])
-def test_tables_of_classes_with_spaces_and_empty_lines(run, tmp_path, table, text):
+def test_tables_of_classes_with_spaces_and_empty_lines(run, tmp_path, capsys, table, text):
     put_folder(tmp_path / "images", {f"train/{DOG}/a.jpg": IMAGE, "val/my dog.JPEG": IMAGE,
                                      table: text.replace("{DOG}", DOG).encode()})
     assert shown(run(tmp_path / "images", unseen=None, ground_truth=table), VAL) == [DOG]
-    assert "images_in_tables_only" not in metrics(tmp_path)
+    assert "images_in_tables_only" not in metrics(tmp_path) and "of no use" not in capsys.readouterr().out
+
+
+def test_a_table_that_nothing_needs_is_said(run, tmp_path, capsys):
+    put_folder(tmp_path / "images", {f"{role}/{DOG}/a.jpg": IMAGE for role in ("train", "val")})
+    run(tmp_path / "images", unseen=None, ground_truth="t.txt")
+    assert "index_images: ground_truth (t.txt) is of no use: folders, tars or names tell" in capsys.readouterr().out
 
 
 def test_images_that_only_the_table_knows_are_counted(run, tmp_path, capsys):
