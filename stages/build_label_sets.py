@@ -39,7 +39,8 @@ ANIMAL = "n00015388"
 BRANCHES = {"n00017222": "plant", "n09287968": "geological formation", "n00019128": "natural object",
             "n00523513": "sport", "n00021939": "artifact", "n12992868": "fungus", "n00007846": "person",
             ANIMAL: "animal"}
-COUNT = re.compile(r"(n\d{8})[\s,]+(\d+)")
+# A wnid, its count, and what is for people, which begins with no digit: 1,300 and 1 300 are no counts.
+COUNT = re.compile(r"""["']?([nN][0-9]{8})["']?[\s,;]+["']?([0-9]{1,15})["']?(?:[\s,;]+(?:[^\d\s,;].*)?)?""")
 Walk = Literal["any", "up-down", "vertical"]
 
 
@@ -189,7 +190,7 @@ def populated_sets(others: list[str], path: Path, sizes: list[int]) -> dict[str,
 
 
 def read_counts(path: Path) -> dict[str, int]:
-    """wnid -> number of images, from lines of a wnid and a number.
+    """wnid -> number of images, from lines of a wnid and a number, parted as in lists of wnids.
 
     Raises:
         InputError: no such file, another kind of line, a wnid twice.
@@ -198,10 +199,10 @@ def read_counts(path: Path) -> dict[str, int]:
     expected = "a wnid and its number of images a line (`build_label_sets.populated.counts`)"
     for number, line in text_lines(path, expected):
         entry = COUNT.fullmatch(line)
-        if not entry or entry[1] in counts:
+        if not entry or (wnid := entry[1].lower()) in counts:
             raise InputError(f"{path}: line {number} is {quoted(line, 40)}; expected a wnid, once in the list, and its "
                              "number of images, such as n02119789 1300")
-        counts[entry[1]] = int(entry[2])
+        counts[wnid] = int(entry[2])
     return counts
 
 

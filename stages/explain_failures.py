@@ -32,7 +32,7 @@ from zeroshot.base.params import StageParams
 from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
 from zeroshot.evaluation.model_names import display_name
-from zeroshot.labels.label_sets import PLUS_SEEN, read_label_sets
+from zeroshot.labels.label_sets import PLUS_SEEN, POPULATED, ZERO_SHOT, read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.ranking.rankings import TOP, Rankings
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
@@ -56,6 +56,13 @@ class Params(StageParams):
     label_set: str
     neighbours: int = pydantic.Field(ge=1)
     hops: int = pydantic.Field(ge=1)
+
+    @pydantic.field_validator("label_set")
+    @classmethod
+    def _may_be_one(cls, name: str) -> str:
+        if name not in ZERO_SHOT and not POPULATED.fullmatch(name):
+            raise ValueError(f"one of {', '.join(ZERO_SHOT)}, most-<n> or least-<n>")
+        return name
 
 
 class Asked(NamedTuple):

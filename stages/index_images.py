@@ -26,7 +26,7 @@ from zeroshot.base.artifacts import write_artifact
 from zeroshot.base.files import atomic_write, write_json
 from zeroshot.base.ordered_pool import in_order
 from zeroshot.base.params import StageParams
-from zeroshot.console.errors import InputError
+from zeroshot.console.errors import InputError, quoted
 from zeroshot.console.progress import progress
 from zeroshot.image_sets.archives import Listing, in_words, list_folder, list_tar
 from zeroshot.image_sets.choosing import ChoosingParams, Chosen, choose_sources, read_seen
@@ -35,6 +35,7 @@ from zeroshot.image_sets.cifar_files import SIDE
 from zeroshot.image_sets.demo import DemoParams, draw_demo
 from zeroshot.image_sets.layouts import Source
 from zeroshot.image_sets.packing import COPY_ROWS, find_unreadable, write_blocks, write_pixels
+from zeroshot.image_sets.truths import LEADING
 from zeroshot.images.files import ImageFiles
 from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, ROLES, TRAIN, VAL, ImageIndex, write_index
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
@@ -147,6 +148,9 @@ def index_files(params: Params, root: Path, chosen: Chosen, out: Path) -> tuple[
     """Index the images under `root`; returns the skipped ones (role, wnid, file, reason) and what else to publish."""
     wnids, containers, arrays, ignored, skipped = list_images(params, root, chosen)
     report_found(chosen, ignored)
+    if params.ground_truth not in (None, *(source.truth for source in chosen.sources)):
+        print(f"index_images: ground_truth ({printable(params.ground_truth)}) is of no use: folders, tars or names "
+              "tell the classes of all images")
     with tempfile.TemporaryDirectory(dir=out, prefix=".candidates-") as folder:
         candidates, raw = Path(folder) / INDEX_FILE, Path(folder) / "pixels"
         write_artifact(candidates, {"containers": containers}, arrays)
@@ -161,8 +165,9 @@ def index_files(params: Params, root: Path, chosen: Chosen, out: Path) -> tuple[
     write_index(out, wnids, take_rows(arrays, rows), pixels=sha256, containers=containers,
                 made_from={"source": params.source, "pack": params.pack}, listed=chosen.listed)
     links = sum(len(role.links) for role in chosen.roles)
+    seldom = {"linked_folders": links, "images_in_tables_only": chosen.truths.lacking()}
     return skipped, {"entries_ignored": ignored.total(), "unseen_classes_left_out_as_seen": chosen.left_out,
-                     **({"linked_folders": links} if links else {})}
+                     **{name: count for name, count in seldom.items() if count}}
 
 
 def report_found(chosen: Chosen, ignored: Counter[str]) -> None:
@@ -178,6 +183,8 @@ def report_found(chosen: Chosen, ignored: Counter[str]) -> None:
         print(f"index_images: unseen: {chosen.left_out} classes are left out, since they are seen")
     if ignored:
         print(f"index_images: passed over {ignored.total():,} entries that are no images: {in_words(ignored)}")
+    if lacking := chosen.truths.lacking():
+        print(f"index_images: the tables of classes name {lacking:,} images that are not there")
 
 
 def list_images(params: Params, root: Path, chosen: Chosen):
@@ -193,9 +200,11 @@ def list_images(params: Params, root: Path, chosen: Chosen):
     containers = list(dict.fromkeys(source.container for source in sources))
     number_of = {container: number for number, container in enumerate(containers)}
     blocks = [{name: np.zeros(0, dtype) for name, dtype in COLUMNS.items()}]  # for where there is no image
-    ignored, lost = sum((role.ignored for role in chosen.roles), Counter()), []
+    ignored, lost, nested = sum((role.ignored for role in chosen.roles), Counter()), [], []
     with progress(total=len(sources), unit="classes", desc="listing images") as bar:
         for source, listing in in_order(list_source, sources, params.workers, root):
+            nested += [f"{source.container}/{folder}" for folder in listing.folders if source.wnid is not None
+                       and chosen.names.is_noun(folder.rpartition("/")[2])]
             shown = chosen.truths.wnids(source, listing.names)
             kept = np.flatnonzero([wnid in chosen.wanted[source.role] for wnid in shown])
             names = [listing.names[row] for row in kept]
@@ -208,6 +217,9 @@ def list_images(params: Params, root: Path, chosen: Chosen):
             lost += [(ROLES[source.role], source.wnid or "-", f"{root / source.container}/{os.fsdecode(name)}", reason)
                      for name, reason in listing.lost]
             bar.update()
+    if nested:
+        print(f"index_images: {len(nested):,} folders inside classes are named as classes themselves "
+              f"({printable(', '.join(nested[:3]))}); their images count as the outer ones")
     arrays = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     if len(lost) > params.max_unreadable * (len(arrays["role"]) + len(lost)):
         raise InputError(f"{len(lost)} images cannot be read, the first {lost[0][2]} ({lost[0][3]}); more than may be "
@@ -221,7 +233,18 @@ def list_source(source: Source, root: Path) -> Listing:
     if not listing.names:
         inside = f" (its {source.wnid}.tar)" if source.start else ""
         raise InputError(f"{path}{inside}: holds no image{passed_over(listing)}; remove it or fill it")
+    for folder in listing.folders if source.wnid is not None else ():
+        refuse_other_class(path, source.wnid, folder)
     return listing
+
+
+def refuse_other_class(path: Path, wnid: str, folder: str) -> None:
+    """Raise InputError if a folder with images inside a class's is another class's, by wnid."""
+    inner = [found[1].lower() for part in folder.split("/") if (found := LEADING.match(part))]
+    if inner and inner[-1] != wnid:
+        raise InputError(f"{path}: holds images of another class in its folder {quoted(folder, 200)}, which would "
+                         f"count as {wnid}; move it out, or, if this is a folder of classes, name it in "
+                         "index_images.roles")
 
 
 def passed_over(listing: Listing) -> str:

@@ -38,7 +38,8 @@ from zeroshot.training.loop import checkpoint_of, run_epochs, write_curve
 from zeroshot.training.on_images import ImageTrainer, ImageTrainingParams
 
 Share = pydantic.Field(ge=0, lt=1)
-Positive = Annotated[float, pydantic.Field(gt=0)]
+Brightness = Annotated[float, pydantic.Field(ge=0, le=1)]  # means of 0 to 255, as Caffe has them, are refused
+Deviation = Annotated[float, pydantic.Field(gt=0, le=1)]
 
 
 class Params(ImageTrainingParams):
@@ -53,8 +54,8 @@ class Params(ImageTrainingParams):
     weights_normalisation: Normalised
     resize: int = pydantic.Field(ge=8)
     image_size: int = pydantic.Field(ge=8)
-    mean: tuple[float, float, float] = pydantic.Field(strict=False)
-    deviation: tuple[Positive, Positive, Positive] = pydantic.Field(strict=False)
+    mean: tuple[Brightness, Brightness, Brightness] = pydantic.Field(strict=False)
+    deviation: tuple[Deviation, Deviation, Deviation] = pydantic.Field(strict=False)
     randaugment: int = pydantic.Field(ge=0)
     randaugment_magnitude: int = pydantic.Field(ge=0, le=30)
     mixup: float = pydantic.Field(ge=0)

@@ -279,6 +279,8 @@ def test_the_first_vectors_of_a_users_file_are_looked_at(tmp_path, monkeypatch):
 
     assert faults("the 1 2\nof 3 4\n") == []
     assert "v.txt: line 3 is 'and 5'" in faults("the 1 2\nof 3 4\nand 5\n")[0]
+    folder = {"embed_labels": {"vectors": str(tmp_path), "member": ""}}
+    assert "a folder that holds 'v.txt', and none" in check_data.look_at_vectors(folder)[0]
     monkeypatch.setattr(check_data, "VECTORS", 1)
     assert faults("the 1 2\nof 3 4\nand 5\n") == []
 

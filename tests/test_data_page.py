@@ -10,6 +10,7 @@ TESTS = {  # how a row begins -> its test
     "images: a folder per role": "test_index_images.test_rows_are_sorted_by_role_and_wnid_and_show_the_right_image",
     "class folders named by words": "test_layouts.test_folders_named_by_words_are_looked_up",
     "ImageNet as distributed": "test_index_images.test_ilsvrcs_archives_are_read_as_distributed",
+    "images in one folder, and a table": "test_odd_layouts.test_tables_of_classes_with_spaces_and_empty_lines",
     "Kaggle's ImageNet": "test_layouts.test_kaggles_imagenet_as_unpacked",
     "Hugging Face's `imagenet-1k`": "test_layouts.test_hugging_faces_tars_tell_classes_by_their_images_names",
     "CIFAR-10, CIFAR-100": "test_cifar.test_every_published_form_gives_the_same_index",
@@ -40,6 +41,7 @@ TESTS = {  # how a row begins -> its test
     "word2vec's binary form": "test_vector_files.test_spaces_in_terms_of_binary_files_are_found_out",
     "gensim's `KeyedVectors`": "test_vector_files.test_gensims_models_whose_vectors_lie_elsewhere_are_named",
     "vectors by class": "test_vector_files.test_vectors_by_class_take_the_terms_place",
+    "numbers of images by class": "test_odd_layouts.test_counts_are_parted_as_lists_are",
     "lists of wnids": "test_lists.test_every_reader_takes_every_form"}
 
 

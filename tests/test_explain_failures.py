@@ -95,8 +95,8 @@ def test_from_rankings_on_disk(tmp_path):
     assert table[["name", "reason", "nearest_label"]].values.tolist() == [["canoe", "no vector", ""]]
     assert table["first_answer"][0] and table["likeliest_seen"][0] in ("cat", "husky", "car")
     assert "(ConSE(1), HierSE)" in (world / "tables" / "failures.md").read_text()
-    with pytest.raises(InputError, match="explain_failures.label_set` is 'seen'"):
-        run(world, "seen")
+    with pytest.raises(InputError, match="explain_failures.label_set` is 'most-5'"):
+        run(world, "most-5")
 
 
 def test_reasons_are_told_in_order():

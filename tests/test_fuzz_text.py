@@ -204,7 +204,7 @@ LIST = "\ufeff# mine\r\nn02119789 kit fox\r\nN01482330\r\n\r\nn00015388,animal\r
 @pytest.mark.parametrize("read", [read_wnids, lambda path: read_list(path, "a.list"), read_outputs])
 def test_every_line_of_a_list_is_a_wnid_or_refused(tmp_path, read):
     def right(found, data):
-        lines = [line.strip() for line in data.decode("utf-8-sig").splitlines()]
+        lines = [line.strip().lstrip("\ufeff") for line in re.split("\r\n|\r|\n", data.decode("utf-8-sig"))]
         lines = [line for line in lines if line and line[0] != "#"]
         assert len(found) == len(lines) and all(re.fullmatch(r"n[0-9]{8}|-", wnid) for wnid in found)
 

@@ -101,7 +101,7 @@ def test_a_split_that_cannot_be_is_refused(run, tiny, changes, message):
 
 @pytest.mark.parametrize(("line", "message"), [
     ("val_0.JPEG\n", "line 1 names the image 'val_0.JPEG' and the class ''"),
-    ("\n", "line 1 names the image ''"), ("", "names no image"),
+    ("\n", "names no image"), ("", "names no image"),
     (f"val_0.JPEG {DOG}\nval_0.JPEG {CAT}\n", "line 2: 'val_0.JPEG' is there twice"),
     (f"val_0.JPEG {DOG}\n", r"holds 'val_1.JPEG', whose class is not known: the ground truth \(1 images\)")])
 def test_annotations_that_do_not_fit_are_refused(run, tiny, line, message):

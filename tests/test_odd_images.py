@@ -154,3 +154,23 @@ def test_names_of_cifars_labels_may_begin_with_a_byte_order_mark(tmp_path):
     name = "cifar-100-binary/fine_label_names.txt"
     put_folder(tmp_path, {**files, name: b"\xef\xbb\xbf" + files[name].replace(b"\n", b"\r\n")})
     assert read_part(tmp_path, "cifar-100", "test", published=False).names == SEEN
+
+
+@pytest.mark.parametrize("name", ["cifar-100-binary.tar.gz", "cifar-100-binary.tar"])
+def test_cifars_archive_is_read_by_its_first_bytes_whatever_its_name(tmp_path, name):
+    for mode in ("w", "w:gz"):
+        (tmp_path / name).write_bytes(tar_of(binary_files("cifar-100"), mode))
+        assert read_part(tmp_path, "cifar-100", "test", published=False).names == SEEN
+    (tmp_path / name).write_bytes(b"<!DOCTYPE html><title>sign in</title>")
+    with pytest.raises(InputError, match="truncated or damaged archive .ReadError; found HTML file.; fetch it again"):
+        read_part(tmp_path, "cifar-100", "test", published=False)
+
+
+@pytest.mark.parametrize(("head", "said"), [
+    (b"PK\3\4", "not a readable tar, but a zip file, .*; unpack it$"),
+    (b"\x1f\x8b\x08", "gzip-compressed, .*; gunzip it$"),
+    (b"7z\xbc\xaf", "a 7-Zip file, .*; unpack it$"), (RED, "not a readable tar, but a JPEG file; fetch it again")])
+def test_what_is_no_tar_is_not_to_be_fetched_again_where_it_can_be_unpacked(run, tmp_path, head, said):
+    put_folder(tmp_path / "images", {"train": head + bytes(600)})
+    with pytest.raises(InputError, match=said):
+        run(tmp_path / "images", val=None, unseen=None)

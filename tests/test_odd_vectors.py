@@ -13,6 +13,7 @@ from tests.test_embed_labels import ANIMAL, BIRD, CRANE, KIT, run
 from tests.test_embed_labels import inputs as inputs  # a fixture
 from zeroshot.console.errors import InputError
 from zeroshot.terms.foreign_vectors import read_foreign_vectors
+from zeroshot.terms.vectors import read_term_vectors
 
 GLOVE = b"kit fox 0.5 1.5\nshark 2 3\n"
 TERMS = {"kit fox": [0.5, 1.5], "shark": [2, 3]}
@@ -61,6 +62,18 @@ def test_whole_numbers_in_order_are_a_vector_where_a_term_stands_before_them(tmp
 def test_row_numbers_before_the_terms_are_no_part_of_them(tmp_path, table):
     with pytest.raises(InputError, match=r"is '0,kit fox,0.5,1.5'; expected a term.*no row's number.*index=False"):
         read(tmp_path, table)
+    with pytest.raises(InputError, match=r"is '0.kit fox.0.5.1.5'; expected a term.*no row's number.*index=False"):
+        read(tmp_path, b"0\tkit fox\t0.5\t1.5\n1\tshark\t2\t3\n")
+
+
+@pytest.mark.parametrize(("table", "number"), [
+    (b"n02119789,kit fox,0.5,1.5\n", 1), (b"n02119789\tkit fox\t0.5\t1.5\n", 1), (b'"fox","animal",0.5,1.5\n', 1),
+    (b"fox,,1.5\n", 1), (b"fox;0,5;1,5\n", 1), (b"\t0.5\t1.5\nfox\t2\t3\n", 2), (b"2,2\nfox,0.5,1.5\n", 2),
+    (b"wnid,name,a,b\nn02119789,kit fox,0.5,1.5\n", 2)])
+def test_a_column_that_is_neither_term_nor_number_is_not_taken_into_the_term(tmp_path, table, number):
+    with pytest.raises(InputError, match=f"line {number} is .*; expected a term and [12] numbers"):
+        read(tmp_path, table)
+    assert read(tmp_path, b'"fox, kit",0.5,1.5\n"a ""b"", c",2,3\n') == {"fox, kit": [0.5, 1.5], 'a ""b"", c': [2, 3]}
 
 
 def test_pythons_way_of_writing_large_numbers_is_no_number(tmp_path):
@@ -150,3 +163,33 @@ def test_vectors_that_nothing_is_made_of_are_counted_by_why(inputs, capsys, text
             } == left_out
     said = capsys.readouterr().out
     assert all(f"left out: {count} {why.replace('_', ' ')}" in said for why, count in left_out.items())
+
+
+def test_terms_in_another_encoding_are_counted_and_not_made_into_others(tmp_path):
+    text = "ros\u00e9 1 2\nfox 3 4\n".encode("latin-1")
+    binary = b"2 2\n" + b"".join(term + b" " + np.float32([3, 4]).tobytes() for term in (b"ros\xe9", b"fox"))
+    for data in (text, binary):
+        (tmp_path / "v").write_bytes(data)
+        found = read_foreign_vectors(tmp_path / "v")
+        assert found.terms == ["fox"] and found.vectors.tolist() == [[3, 4]]
+        assert found.left_out == {"vectors_of_terms_not_utf8": 1}
+
+
+def test_a_folder_of_someone_elses_is_not_advised_to_be_deleted(tmp_path):
+    with pytest.raises(InputError, match="a folder that holds nothing, and none of the files"):
+        read_term_vectors(tmp_path)
+    (tmp_path / "glove.txt").write_bytes(GLOVE)
+    with pytest.raises(InputError, match="holds 'glove.txt', and none of the files .* to one file of vectors$"):
+        read_term_vectors(tmp_path)
+    (tmp_path / "vocabulary.tsv").touch()
+    with pytest.raises(InputError, match="vectors.npy: no such file; delete the folder"):
+        read_term_vectors(tmp_path)
+
+
+@pytest.mark.parametrize(("data", "message"), [
+    (save({}), "holds no tensor; expected a tensor a term or wnid"),
+    (zipped({"[Content_Types].xml": b"<", "xl/workbook.xml": b"<"}), "Excel's workbook; save its table as CSV")],
+    ids=["safetensors", "workbook"])
+def test_files_without_vectors_say_what_they_are(tmp_path, data, message):
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, data)

@@ -43,7 +43,7 @@ from zeroshot.text.lexicon import MultiwordTerms
 from zeroshot.text.pieces import words_of_task
 from zeroshot.text.sources import BOUNDARY, text_files
 
-TAXONOMY = Path("data/taxonomy")
+TAXONOMY, OURS = Path("data/taxonomy"), Path("data/term_vectors")  # outs of build_taxonomy and train_skipgram
 LISTED = 12  # classes of each role that are listed
 DECODED = 16  # images of each of these that are decoded
 CHAINS = 82_000  # nouns, each of which makes a sentence of hypernyms
@@ -156,7 +156,7 @@ class _Enough(Exception):
 
 
 def look_at_vectors(params: dict[str, dict]) -> list[str]:
-    """What is wrong with the first vectors of a user's file."""
+    """What is wrong with the first vectors of a user's file, or with a folder that train_skipgram is not to make."""
     labels, seen = params["embed_labels"], count()
 
     def no_more(_: str) -> bool:
@@ -165,8 +165,8 @@ def look_at_vectors(params: dict[str, dict]) -> list[str]:
         return False
 
     try:
-        if Path(labels["vectors"]).is_file():
-            read_term_vectors(Path(labels["vectors"]), no_more, labels["member"])
+        if (path := Path(labels["vectors"])).is_file() or path.is_dir() and path != OURS:
+            read_term_vectors(path, no_more, labels["member"])
     except _Enough:
         pass
     except InputError as error:

@@ -1,6 +1,6 @@
 """Every section of params.yaml, checked before hours are spent: `make run` and the long stages call this."""
 
-import contextlib
+import difflib
 import functools
 import importlib
 import inspect
@@ -10,14 +10,16 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from tools.stage_deps import stage_bodies, stage_module
-from zeroshot.base.params import P, load_params, read_yaml
+from zeroshot.base.params import P, StageParams, load_params, read_yaml
+from zeroshot.console import refusals
 from zeroshot.console.errors import InputError
 from zeroshot.running.copies import hint_for
+
+PARAMS = Path("params.yaml")
 
 
 def main() -> None:
@@ -30,26 +32,46 @@ def main() -> None:
 
 def check_params(bodies: dict[str, dict]) -> tuple[dict[str, dict], list[str]]:
     """Every valid section of params.yaml, and what is wrong with the others."""
+    try:
+        document = _document()
+    except InputError as error:
+        return {}, [str(error)]
     params: dict[str, dict] = {}
-    faults, document = [], _document()
-    for module in dict.fromkeys(map(stage_module, bodies.values())):
-        arguments = inspect.signature(importlib.import_module(module).main).parameters
-        section = module.removeprefix("stages.")
-        if "params" in arguments:
-            try:
-                params[section] = _section(document, section, arguments["params"].annotation).model_dump()
-            except InputError as error:
-                faults.append(str(error))
+    models = _models(bodies)
+    faults = unknown_sections(document, list(models))
+    for section, model in models.items():
+        try:
+            params[section] = _section(document, section, model).model_dump()
+        except InputError as error:
+            faults.append(str(error))
     return params, faults
 
 
-def _document() -> Any:
-    """What params.yaml holds, read once for all sections; None if it cannot be read."""
-    with contextlib.suppress(InputError):
-        return read_yaml(Path("params.yaml"))
+def _models(bodies: dict[str, dict]) -> dict[str, type[StageParams]]:
+    """Section -> what checks it, of all stages that have settings."""
+    models = {}
+    for module in dict.fromkeys(map(stage_module, bodies.values())):
+        arguments = inspect.signature(importlib.import_module(module).main).parameters
+        if "params" in arguments:
+            models[module.removeprefix("stages.")] = arguments["params"].annotation
+    return models
 
 
-def _section(document: Any, section: str, model: type[P]) -> P:
+def _document() -> dict:
+    """What params.yaml holds, read once for all sections; raises InputError if it cannot be read or holds none."""
+    document = read_yaml(PARAMS)
+    if not isinstance(document, dict):
+        raise refusals.no_sections(PARAMS)
+    return document
+
+
+def unknown_sections(document: Mapping, known: list[str]) -> list[str]:
+    """What to say of each section that no stage reads: misspelt, or a key that lost its indentation."""
+    return [str(refusals.unknown_section(PARAMS, name, difflib.get_close_matches(name, known, 1)))
+            for name in map(str, document) if name not in known and not name.startswith("x-")]
+
+
+def _section(document: dict, section: str, model: type[P]) -> P:
     """A section, checked; what is wrong with it, `load_params` says."""
     try:
         return model.model_validate(document[section])
@@ -61,7 +83,9 @@ def missing_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> list[str
     """Files and folders that stages take from params.yaml, that no stage makes, and that are not there."""
     faults = []
     for key, path in _named_inputs(bodies, params):
-        if path.startswith("~"):
+        if not path.strip():
+            faults.append(f"{PARAMS}: `{key}` is {path!r}; expected the path of a file or folder")
+        elif path.startswith("~"):
             faults.append(f"{path}: `~` does not stand for your home folder here: write it out (params.yaml: {key})")
         elif not os.path.exists(path):  # pathlib's raises where a name is too long
             faults.append(f"{path}: no such file or folder (params.yaml: {key}){hint_for(path, [path])}")
@@ -86,7 +110,7 @@ def _named_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> Iterator[
     named = [re.fullmatch(r"\$\{(\w+)\.([\w.]+)\}", dep) for body in bodies.values() for dep in body["deps"]]
     for section, key in sorted({whole.groups() for whole in named if whole}):
         path = functools.reduce(lambda found, name: found.get(name, {}), key.split("."), params.get(section, {}))
-        if path and not any(f"{path}/".startswith(f"{out}/") for out in made):
+        if isinstance(path, str) and not any(f"{path}/".startswith(f"{out}/") for out in made):
             yield f"{section}.{key}", path
 
 

@@ -22,12 +22,20 @@ def text_lines(path: Path, expected: str) -> list[tuple[int, str]]:
     """
     try:
         data = path.read_bytes()
-        lines = data.decode("utf-8-sig").splitlines()
+        lines = lines_of(data.decode())
     except OSError as error:
         raise refusals.unreadable_list(path, error, expected) from None
     except UnicodeDecodeError:
         raise refusals.not_utf8(path, data, expected) from None
     return [(number, text) for number, line in enumerate(lines, 1) if (text := line.strip()) and text[0] != "#"]
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text of whatever system, without marks of byte order, which stay within where files were joined.
+
+    str.splitlines would end a line at eight more characters, within what is for people.
+    """
+    return text.replace("\ufeff", "").replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def read_wnid_list(path: Path, expected: str, *, gaps: bool = False, may_be_empty: bool = False) -> list[str]:

@@ -27,12 +27,14 @@ def read_yaml(path: Path) -> Any:
     """A YAML file's values, by the reader that DVC has: YAML 1.2, where 1e-05 is a number, 010 is ten and `no` is text.
 
     Raises:
-        InputError: no such file, or no YAML; a key that stands twice is none.
+        InputError: no such file, or one that cannot be read, or no YAML; a key that stands twice is none.
     """
     try:
         return YAML(typ="safe").load(path.read_bytes())
     except FileNotFoundError:
         raise refusals.no_params(path) from None
+    except OSError as error:
+        raise refusals.unreadable_list(path, error, "settings, a section a stage") from None
     except (YAMLError, ValueError, TypeError, RecursionError) as error:  # a 13th month, say, is a ValueError
         raise refusals.broken_params(path, error) from None
 

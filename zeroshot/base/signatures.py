@@ -4,6 +4,10 @@ import re
 
 from zeroshot.console.errors import quoted
 
+_COMMENTS = re.compile(rb"(?:<!--.*?-->\s*)+", re.DOTALL)
+_HTML = re.compile(rb"<(?:!doctype html|(?:html|head|body|meta|title|script|style|link|div|table|center|h1|p)[\s>])",
+                   re.IGNORECASE)
+_SGML = re.compile(rb"<DOC[\s>]")  # of newswire; WikiExtractor's are small
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f]")  # but for tabs, line and page ends, and escape
 SIGNATURES = (  # offset, bytes, name; in this order
     (0, b"\xff\xd8\xff", "JPEG"), (0, b"\x89PNG\r\n\x1a\n", "PNG"), (0, b"GIF8", "GIF"), (8, b"WEBP", "WebP"),
@@ -22,7 +26,7 @@ OTHERS = (
     (0, b"\x1f\x9d", "compress (.Z)"), (0, b"PK\x05\x06", "zip"), (0, b"\xba\x16\x4f\x2f", "fastText model"),
     (0, b"{\\rtf", "RTF"), (0, b"%!PS", "PostScript"), (0, b"\xff\xfe", "UTF-16 text"), (0, b"\xfe\xff", "UTF-16 text"),
     *((0, b"\x80" + bytes([protocol]), "Python pickle") for protocol in range(2, 6)))
-TEXT_KINDS = frozenset({"PDF", "HTML", "XML", "SVG", "RTF", "PostScript", "Git LFS pointer"})  # text too
+TEXT_KINDS = frozenset({"PDF", "HTML", "XML", "SVG", "SGML", "RTF", "PostScript", "Git LFS pointer"})  # text too
 IMAGE_NAMES = frozenset(name for _, _, name in SIGNATURES)
 IMAGE_SUFFIXES = frozenset(".jpeg .jpg .jpe .jfif .png .webp .bmp .dib .gif .tif .tiff .jp2 .j2k .jpx .avif .heic "
                            ".heif .jxl .ppm .pgm .pbm .pnm .tga .ico .psd .dng .cr2 .nef .arw .pcx".split())
@@ -34,12 +38,14 @@ def kind_of(head: bytes) -> str:
     for offset, magic, name in SIGNATURES + OTHERS:
         if head.startswith(magic, offset):
             return name
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:14].lower()
-    if text.startswith((b"<!doctype html", b"<html", b"<head>", b"<body")):
+    text = head[:HEAD].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if comments := _COMMENTS.match(text):
+        text = text[comments.end():]
+    if _HTML.match(text) or text.startswith(b"<!--"):  # a comment longer than what decides
         return "HTML"
-    if text.startswith(b"<svg"):
-        return "SVG"
-    return "XML" if text.startswith(b"<?xml") else ""
+    if _SGML.match(text):
+        return "SGML"
+    return next((name for tag, name in ((b"<svg", "SVG"), (b"<?xml", "XML")) if text[:5].lower().startswith(tag)), "")
 
 
 def said_of(head: bytes) -> str:

@@ -38,11 +38,21 @@ def no_params(path: Path) -> InputError:
 
 def broken_params(path: Path, error: Exception) -> InputError:
     said = " ".join(str(error).replace('in "<byte string>", ', "in ").split())
+    said = said.partition(" To suppress this check")[0]  # of a key that stands twice
     return InputError(f"{path}: not valid YAML: {said[:200]}")
 
 
 def no_section(path: Path, section: str) -> InputError:
     return InputError(f"{path}: section `{section}:` is missing or empty; presets/demo.yaml shows what it holds")
+
+
+def no_sections(path: Path) -> InputError:
+    return InputError(f"{path}: holds no sections, one a stage; `make preset NAME=demo` puts the demo's in place")
+
+
+def unknown_section(path: Path, name: str, nearest: Iterable[str]) -> InputError:
+    return InputError(f"{path}: section {quoted(name)} is no stage's, so nothing reads it; nearest: "
+                      f"{', '.join(nearest) or 'none'} (names that begin with x- are yours, for anchors)")
 
 
 def wrong_params(path: Path, section: str, known: Iterable[str], faults: Iterable[dict[str, Any]]) -> InputError:

@@ -18,10 +18,11 @@ from typing import IO
 
 import numpy as np
 
-from zeroshot.base.signatures import HEAD, is_image, is_named_image, said_of
+from zeroshot.base.signatures import HEAD, is_image, is_named_image, kind_of, said_of
 from zeroshot.console.errors import InputError, quoted
 
 SYSTEMS_FOLDERS = ("@", "#", "$", "~", ".", "__")  # what their names begin with
+PACKED = ("zip", "7-Zip", "RAR", "bzip2", "xz", "zstd", "LZ4")
 REMEDY = "fetch it again, and compare its size with the original's"
 RECORD = 1 << 20  # bytes of zeros that may fill up the last record; 10,240 are usual
 LINKS = 40  # from one to the next, at most
@@ -37,6 +38,7 @@ class Listing:
         sizes: int64, bytes.
         ignored: kind -> how many entries are no images.
         lost: (name, reason) of images that cannot be read.
+        folders: those inside the container that hold images, sorted.
     """
 
     names: list[bytes]
@@ -44,6 +46,7 @@ class Listing:
     sizes: np.ndarray
     ignored: Counter[str] = field(default_factory=Counter)
     lost: list[tuple[bytes, str]] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
 
 
 def list_tar(path: Path, start: int = 0, size: int | None = None) -> Listing:
@@ -78,7 +81,8 @@ def list_tar(path: Path, start: int = 0, size: int | None = None) -> Listing:
     if links:
         found = _resolved(found, links, ignored, lost)
     return Listing([os.fsencode(name) for name, _, _ in found], np.array([at for _, at, _ in found], np.int64),
-                   np.array([size for _, _, size in found], np.int64), ignored, lost)
+                   np.array([size for _, _, size in found], np.int64), ignored, lost,
+                   sorted({name[:slash] for name, _, _ in found if (slash := name.rfind("/")) > 0}))
 
 
 def _newest(found: list[tuple[str, int, int]], links: dict[int, tuple[str, str]], ignored: Counter[str]
@@ -159,7 +163,7 @@ def tar_members(path: Path, start: int = 0, size: int | None = None) -> Iterator
     except InputError:
         raise
     except (tarfile.TarError, OSError, ValueError, OverflowError) as error:  # of damaged headers, nearly anything
-        raise InputError(f"{path}: {_fault(path, start, error)}; {REMEDY}") from None
+        raise InputError(f"{path}: {_fault(path, start, error)}") from None
 
 
 def _bytes_in(member: tarfile.TarInfo) -> int:
@@ -195,13 +199,14 @@ def _fault(path: Path, start: int, error: Exception) -> str:
         file.seek(start)
         head = file.read(HEAD)
     if not head:
-        return "empty file, expected a tar"
-    if head.startswith(b"\x1f\x8b"):
-        return "gzip-compressed, expected a plain tar whose members can be read in place (gunzip it)"
-    what = said_of(head)
-    if "tar" in what or "unknown" in what:
-        return f"not a readable tar ({type(error).__name__})"
-    return f"not a readable tar, but a {what}"
+        return f"empty file, expected a tar; {REMEDY}"
+    kind = kind_of(head)
+    if kind == "gzip":
+        return "gzip-compressed, expected a plain tar whose members can be read in place; gunzip it"
+    if kind in PACKED:
+        return f"not a readable tar, but a {kind} file, in which images cannot be read in place; unpack it"
+    found = f" ({type(error).__name__})" if kind in ("", "tar") else f", but a {said_of(head)}"
+    return f"not a readable tar{found}; {REMEDY}"
 
 
 def list_folder(folder: Path) -> Listing:
@@ -212,8 +217,9 @@ def list_folder(folder: Path) -> Listing:
     """
     found: list[tuple[bytes, int]] = []
     ignored: Counter[str] = Counter()
+    with_images: list[str] = []
     for parent, folders, files in os.walk(folder, onerror=_refuse_unreadable):
-        inside = parent[len(str(folder)):]
+        inside, before = parent[len(str(folder)):], len(found)
         if kind := litter(f"{inside.lstrip('/')}/x" if inside else "x"):
             ignored[kind] += len(files)
             continue
@@ -232,9 +238,11 @@ def list_folder(folder: Path) -> Listing:
                 ignored[_kind(name)] += 1
             else:
                 found.append((os.fsencode(os.path.relpath(path, folder)), size))
+        if inside and len(found) > before:
+            with_images.append(inside.lstrip("/"))
     found.sort()
     return Listing([name for name, _ in found], np.full(len(found), -1, np.int64),
-                   np.array([size for _, size in found], np.int64), ignored)
+                   np.array([size for _, size in found], np.int64), ignored, folders=sorted(with_images))
 
 
 def _refuse_unreadable(error: OSError) -> None:

@@ -11,7 +11,8 @@ from zeroshot.base.lists import read_wnid_list
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.console.errors import InputError
 from zeroshot.image_sets.class_names import ClassNames
-from zeroshot.image_sets.layouts import Role, Source, Truths, find_role
+from zeroshot.image_sets.layouts import Role, Source, find_role
+from zeroshot.image_sets.shown import Truths
 from zeroshot.taxonomy import Taxonomy
 
 
@@ -46,6 +47,7 @@ class Chosen:
         roles: train, val, unseen, as they were found.
         wanted: the classes of each that are taken.
         truths: which class an image shows.
+        names: which class a folder's name means.
         listed: seen classes by `seen`, with training images or without.
         left_out: unseen classes left out because they are seen.
     """
@@ -53,6 +55,7 @@ class Chosen:
     roles: list[Role]
     wanted: list[set[str]]
     truths: Truths
+    names: ClassNames
     listed: list[str]
     left_out: int
 
@@ -81,7 +84,7 @@ def choose_sources(params: ChoosingParams, root: Path, nouns: Taxonomy, names: P
         for wnid in sorted(classes - nouns.index.keys()):
             raise InputError(f"{root / place}: {wnid} is no noun synset of WordNet 3.0")
     wanted, listed, left_out = split_roles(params, root, nouns, wanted, seen_list, unseen_list)
-    return Chosen(roles, wanted, truths, listed, left_out)
+    return Chosen(roles, wanted, truths, class_names, listed, left_out)
 
 
 def split_roles(params: ChoosingParams, root: Path, nouns: Taxonomy, found: list[set[str]], seen_list: Path,

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from zeroshot.base.pickles import ArraysOnly, NotLetIn
+from zeroshot.base.signatures import HEAD, said_of
 from zeroshot.console.errors import InputError, quoted
 
 SIDE = 32
@@ -172,20 +173,27 @@ def _check_file(path: Path, data: bytes) -> None:
 
 
 def _read_archive(path: Path, version: Version, wanted: tuple[str, ...], published: bool) -> dict[str, bytes]:
-    """The wanted files; the archive is read to its end, where gzip keeps a checksum."""
+    """The wanted files; the archive is read to its end, where gzip keeps a checksum.
+
+    Whatever its name says: browsers unpack .tar.gz and leave the name.
+    """
+    head = b""
     try:
-        if published and path.suffix == ".gz":
-            with open(path, "rb") as file:
+        with open(path, "rb") as file:
+            packed = (head := file.read(HEAD)).startswith(b"\x1f\x8b")
+            file.seek(0)
+            if published and packed:
                 _check_md5(path, hashlib.file_digest(file, "md5").hexdigest(), version.md5)
-        with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as stream:
+        with gzip.open(path) if packed else open(path, "rb") as stream:
             found = dict(_members(path, stream, {f"{version.folder}/{name}": name for name in wanted}))
             while stream.read(PIECE):
                 pass
     except (tarfile.TarError, EOFError, OSError, zlib.error, ValueError, OverflowError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: truncated or damaged archive ({type(error).__name__}); {AGAIN}") from None
-    if published and path.suffix != ".gz":
+        raise InputError(f"{path}: truncated or damaged archive ({type(error).__name__}; found {said_of(head)}); "
+                         f"{AGAIN}") from None
+    if published and not packed:
         for name, data in found.items():
             _check_file(path / version.folder / name, data)
     if lacking := [name for name in wanted if name not in found]:

@@ -1,6 +1,7 @@
 """From a class folder's name to its wnid: a wnid, perhaps with words behind it, or words that WordNet knows."""
 
 import difflib
+import unicodedata
 from functools import cached_property
 from pathlib import Path
 
@@ -34,11 +35,20 @@ class ClassNames:
         if plain in self._given:
             return self._given[plain]
         senses = self._by_lemma.get(plain, [])
-        if len(senses) == 1:
+        if len(senses) == 1 and not plain.isdecimal():
             return senses[0]
         said = self._senses(senses) if senses else self._nearest(plain)
-        self.faults.setdefault(name, f"  {quoted(name)} in {place}: {said}")
+        counts = "a number, which may count classes or be WordNet's noun; " if plain.isdecimal() else ""
+        self.faults.setdefault(name, f"  {quoted(name)} in {place}: {counts}{said}")
         return None
+
+    def is_noun(self, name: str) -> bool:
+        """Whether a name is one that WordNet knows, once, in so far as other classes were named by words before."""
+        return "_by_lemma" in self.__dict__ and len(self._by_lemma.get(plainly(name), ())) == 1
+
+    def add_hint(self, name: str, hint: str) -> None:
+        """Say more of a name that could not be resolved."""
+        self.faults[name] += hint if hint not in self.faults[name] else ""
 
     def refuse(self) -> None:
         """Raise InputError if a name could not be resolved, with all that could not, a line each."""
@@ -60,7 +70,7 @@ class ClassNames:
 
     def _senses(self, senses: list[str]) -> str:
         said = "; ".join(f"{wnid} {self._nouns.definitions[self._nouns.index[wnid]][:60]}" for wnid in senses[:SENSES])
-        return f"{len(senses)} senses: {said}"
+        return f"{len(senses)} sense{'s' if len(senses) > 1 else ''}: {said}"
 
     def _nearest(self, plain: str) -> str:
         near = [lemma for lemma in self._by_lemma if abs(len(lemma) - len(plain)) <= 2]
@@ -69,8 +79,11 @@ class ClassNames:
 
 
 def plainly(name: str) -> str:
-    """In lower case, with single spaces for underscores and runs of spaces."""
-    return " ".join(name.replace("_", " ").casefold().split())
+    """In lower case, with single spaces for underscores and runs of spaces; letters with accents as one character.
+
+    (macOS takes them apart in files' names.)
+    """
+    return " ".join(unicodedata.normalize("NFC", name.replace("_", " ")).casefold().split())
 
 
 def read_table(path: Path, nouns: Taxonomy) -> dict[str, str]:

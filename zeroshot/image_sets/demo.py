@@ -68,7 +68,7 @@ def draw_class(task: tuple[int, str, int, np.ndarray], params: DemoParams, pack:
 
 
 def read_demo_classes(path: Path, nouns: Taxonomy) -> tuple[list[str], list[str]]:
-    """Seen and unseen wnids of a table with the columns role, wnid, name.
+    """Seen and unseen wnids of a table with the columns role, wnid, name, which its first line may name.
 
     Raises:
         InputError: missing, no text, malformed, a wnid that is no noun synset or is there twice, or a role
@@ -77,8 +77,10 @@ def read_demo_classes(path: Path, nouns: Taxonomy) -> tuple[list[str], list[str]
     lines = text_lines(path, "a table in UTF-8 with the columns role, wnid, name, such as the demo's "
                              "presets/lists/demo-classes.tsv")
     wnids: dict[str, list[str]] = {"seen": [], "unseen": []}
-    for number, line in lines[1:]:
-        role, wnid = (line.split("\t") + [""])[:2]
+    for place, (number, line) in enumerate(lines):
+        role, wnid = [field.strip().lower() for field in (line.split("\t") + [""])[:2]]
+        if not place and role == "role":
+            continue
         if role not in wnids or wnid not in nouns.index:
             raise InputError(f"{path}: line {number} is {quoted(line)}; expected seen or unseen, a tab, "
                              "the wnid of a noun synset")

@@ -10,16 +10,16 @@ Classes are named by wnid (n01482330, n01482330-shark), or by words, see class_n
 
 import contextlib
 import os
+import posixpath
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from zeroshot.base.signatures import HEAD, is_image, is_named_image
 from zeroshot.console.errors import InputError, quoted
-from zeroshot.image_sets.archives import in_words, list_folder, list_tar, litter, open_container, tar_members
+from zeroshot.image_sets.archives import in_words, litter, open_container, tar_members
 from zeroshot.image_sets.class_names import ClassNames
-from zeroshot.image_sets.truths import TABLES, named_wnid, read_truth, wnids_of
+from zeroshot.image_sets.truths import LEADING, TABLES, named_wnid
 from zeroshot.images.index import VAL
 
 EXPECTED = ("expected a folder of class folders or tars (named by wnid, or by words), one of ILSVRC's tars, or images "
@@ -92,16 +92,19 @@ def find_role(root: Path, role: int, place: str, names: ClassNames, ground_truth
         if Path(path).is_absolute() or ".." in Path(path).parts or path.startswith("~"):
             raise InputError(f"params.yaml: index_images.{setting}: {path!r} does not lie below index_images.images, "
                              "all that DVC watches; name the folder above both there, and paths below it here")
-    for one in _places(root, place):
+    place = posixpath.normpath(place)  # train/ and ./train are the same images as train
+    for one in _places(root, place, found):
         path = root / one
         if not os.path.exists(path):  # pathlib's raises where a name is too long
             hint = next((f"; {said}" for there, said in HINTS.items() if (root / there).exists()), "")
+            if root.is_file():
+                hint = f"; {root} is a file: name the folder that it lies in there, and the file itself as the role"
             raise InputError(f"{path}: no such folder or tar; {EXPECTED} (params.yaml: index_images.images and .roles)"
                              f"{hint}")
         finder = _Finder(root, role, one, names, ground_truth, found)
         found.sources += finder.in_folder() if path.is_dir() else finder.in_tar()
     if not found.sources and not names.faults:
-        raise InputError(f"{root / place}: empty; {EXPECTED}")
+        raise InputError(f"{root / place}: {_but(found.ignored) or 'empty'}; {EXPECTED}")
     found.sources.sort(key=lambda source: (source.wnid or "", source.container))
     for one, other in zip(found.sources, found.sources[1:], strict=False):
         if one.wnid == other.wnid and one.wnid is not None:
@@ -110,10 +113,20 @@ def find_role(root: Path, role: int, place: str, names: ClassNames, ground_truth
     return found
 
 
-def _places(root: Path, place: str) -> list[str]:
+def _places(root: Path, place: str, found: Role) -> list[str]:
+    """A path, or those that a pattern fits; hidden ones (macOS's ._x.tar) are counted as passed over in `found`."""
     if "*" not in place:
         return [place]
-    return sorted(path.relative_to(root).as_posix() for path in root.glob(place)) or [place]
+    fitting = [path.relative_to(root).as_posix() for path in root.glob(place)]
+    shown = [path for path in fitting if not posixpath.basename(path).startswith(".")]
+    if len(shown) < len(fitting):
+        found.ignored["hidden files"] += len(fitting) - len(shown)
+    return sorted(shown) or [place]
+
+
+def _but(ignored: Counter[str]) -> str:
+    """What a place without images holds instead, in words."""
+    return f"holds no image and no class, but {in_words(ignored)}" if ignored else ""
 
 
 class _Finder:
@@ -132,21 +145,22 @@ class _Finder:
         if {"images", TABLES[0]} <= {entry.name for entry in entries}:  # Tiny ImageNet's val
             self.found.ignored[".txt files"] += 1
             return [self._told(f"{self.place}/images", None, f"{self.place}/{TABLES[0]}")]
-        classes, images = [], []
+        classes, images, ignored = [], [], Counter()
         for entry in entries:
             if kind := litter(entry.name + ("/x" if _is_folder(entry) else "")):
-                self.found.ignored[kind] += 1
+                ignored[kind] += 1
             elif _is_folder(entry) or entry.name.lower().endswith(".tar"):
                 classes.append(entry)
             elif self._is_image(entry):
                 images.append(entry)
             else:
-                self.found.ignored[f"{Path(entry.name).suffix.lower() or 'suffixless'} files"] += 1
+                ignored[f"{Path(entry.name).suffix.lower() or 'suffixless'} files"] += 1
         if classes and images:
             raise InputError(f"{images[0].path}: an image in no class's folder ({len(images)} such images beside "
                              f"{len(classes)} classes); move it into its class's, or remove it")
-        if images:
+        if images:  # `list_folder` will count what is beside them
             return [self._told(self.place, None, self._truth_for(images[0].name))]
+        self.found.ignored += ignored
         return [source for entry in classes if (source := self._class(entry))]
 
     def _is_image(self, entry: os.DirEntry) -> bool:
@@ -164,6 +178,9 @@ class _Finder:
         is_folder = _is_folder(entry)
         name = entry.name if is_folder else entry.name[:-len(".tar")]
         if (wnid := self.names.wnid(name, self.place)) is None:
+            if is_folder and (inner := _class_within(entry.path)):
+                self.names.add_hint(name, f" (it holds {inner}: if its folders are the classes, set the role in "
+                                          f"index_images.roles to {posixpath.join(self.place, name)})")
             return None
         if is_folder:
             self._note_link(Path(entry.path))
@@ -179,13 +196,13 @@ class _Finder:
 
     def in_tar(self) -> list[Source]:
         """Sources of a tar of class tars, or the whole of a tar of images."""
-        sources = []
+        sources, ignored = [], Counter()
         for member in tar_members(self.path):
             name = member.name.split("/")[-1]
             if member.isdir():
                 continue
             if kind := litter(member.name):
-                self.found.ignored[kind] += 1
+                ignored[kind] += 1
             elif name.lower().endswith(".tar") and member.isreg():
                 wnid = self.names.wnid(name[:-len(".tar")], self.place)
                 self.found.told["class tars in a tar"] += 1
@@ -196,9 +213,10 @@ class _Finder:
                 raise InputError(f"{self.path}: holds class tars and the image {quoted(member.name, 200)} beside them; "
                                  f"{EXPECTED}")
             else:
-                self.found.ignored[f"{Path(name).suffix.lower() or 'suffixless'} files"] += 1
+                ignored[f"{Path(name).suffix.lower() or 'suffixless'} files"] += 1
+        self.found.ignored += ignored
         if not sources and not self.names.faults:
-            but = f" (but {in_words(self.found.ignored)})" if self.found.ignored else ""
+            but = f" (but {in_words(ignored)})" if ignored else ""
             raise InputError(f"{self.path}: holds neither <wnid>.tar files nor images{but}; {EXPECTED}")
         return sources
 
@@ -217,9 +235,17 @@ class _Finder:
             for table in TABLES:
                 if (self.root / folder / table).exists():
                     return (folder / table).as_posix()
-        raise InputError(f"{self.path}: holds {quoted(name, 200)}, whose class nothing tells; expected a wnid in its "
-                         "name, or set index_images.ground_truth to a table below index_images.images: "
+        words = " (folders named by words do where they are unpacked)" if "/" in name else ""
+        raise InputError(f"{self.path}: holds {quoted(name, 200)}, whose class nothing tells{words}; expected a wnid "
+                         "in its name, or set index_images.ground_truth to a table below index_images.images: "
                          "ILSVRC2012_devkit_t12.tar.gz, LOC_val_solution.csv or val_annotations.txt")
+
+
+def _class_within(folder: str) -> str:
+    """The name of a class's folder or tar in a folder, by wnid; "" if there is none."""
+    with contextlib.suppress(OSError):
+        return min((entry.name for entry in os.scandir(folder) if LEADING.match(entry.name)), default="")
+    return ""
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
@@ -232,35 +258,3 @@ def _is_file(entry: os.DirEntry) -> bool:
     with contextlib.suppress(OSError):
         return entry.is_file()
     return False
-
-
-class Truths:
-    """The tables that sources name, each read once."""
-
-    def __init__(self, root: Path):
-        self._root, self._read = root, {}
-
-    def classes(self, sources: list[Source]) -> set[str]:
-        """All classes of a role."""
-        return {wnid for source in sources for wnid in self._classes(source)}
-
-    def wnids(self, source: Source, names: list[bytes]) -> list[str]:
-        """Class of each image of a source."""
-        if source.wnid is not None:
-            return [source.wnid] * len(names)
-        return wnids_of(names, self._table(source), self._root / source.container)
-
-    def _classes(self, source: Source) -> Iterator[str]:
-        if source.wnid is not None:
-            yield source.wnid
-        elif (table := self._table(source)) is not None:
-            yield from set(table.values())
-        else:
-            path = self._root / source.container
-            listed = list_folder(path) if path.is_dir() else list_tar(path)
-            yield from set(wnids_of(listed.names, None, path))
-
-    def _table(self, source: Source) -> dict[str, str] | None:
-        if source.truth is not None and source.truth not in self._read:
-            self._read[source.truth] = read_truth(self._root / source.truth)
-        return self._read[source.truth] if source.truth is not None else None

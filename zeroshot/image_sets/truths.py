@@ -2,7 +2,7 @@
 
     ILSVRC2012_devkit_t12.tar.gz, or its folder   the numbered validation images, as ILSVRC distributes them
     LOC_val_solution.csv                          the same, as Kaggle does: ImageId,PredictionString
-    val_annotations.txt                           Tiny ImageNet's val/images: name, wnid, box
+    val_annotations.txt                           Tiny ImageNet's val/images, or your own .txt or .tsv: name, wnid, box
     names                                         n01440764/x.JPEG, n01440764_10026_n01440764.JPEG, x_n01440764.JPEG
 """
 
@@ -14,6 +14,7 @@ import re
 import tarfile
 from pathlib import Path
 
+from zeroshot.base.lists import lines_of
 from zeroshot.base.signatures import IMAGE_SUFFIXES
 from zeroshot.console.errors import InputError, quoted
 from zeroshot.image_sets.mat_files import read_structs
@@ -31,10 +32,9 @@ def read_truth(path: Path) -> dict[str, str]:
     Raises:
         InputError: missing, or not as expected; naming the line.
     """
+    read = {".csv": _solution, ".txt": _annotations, ".tsv": _annotations}.get(path.suffix.lower(), _devkit)
     try:
-        if path.suffix == ".csv":
-            return _solution(path)
-        return _annotations(path) if path.suffix == ".txt" else _devkit(path)
+        return read(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or type(error).__name__}); expected one of "
                          f"{', '.join(TABLES)} (params.yaml: index_images.ground_truth)") from None
@@ -48,14 +48,15 @@ def _solution(path: Path) -> dict[str, str]:
         raise InputError(f"{path}: not a table of comma-separated values ({error})") from None
     if not rows or rows[0][:2] != ["ImageId", "PredictionString"]:
         raise InputError(f"{path}: expected Kaggle's table with the columns ImageId,PredictionString")
-    return _table(path, [(number, row[0] if row else "", (row[1].split() or [""])[0] if len(row) > 1 else "")
-                         for number, row in enumerate(rows[1:], 2)])
+    return _table(path, [(number, row[0], (row[1].split() or [""])[0] if len(row) > 1 else "")
+                         for number, row in enumerate(rows[1:], 2) if any(row)])
 
 
 def _annotations(path: Path) -> dict[str, str]:
-    """Tiny ImageNet's: name, wnid, and a box that is not read."""
-    lines = _text(path).splitlines()
-    return _table(path, [(number, *(line.split() + ["", ""])[:2]) for number, line in enumerate(lines, 1)])
+    """Tiny ImageNet's: name, wnid, and a box that is not read, parted by tabs (names may hold spaces then) or not."""
+    lines = [(number, line.strip()) for number, line in enumerate(lines_of(_text(path)), 1)]
+    fields = [(number, line.split("\t" if "\t" in line else None)) for number, line in lines if line]
+    return _table(path, [(number, *[field.strip() for field in (found + ["", ""])[:2]]) for number, found in fields])
 
 
 def _table(path: Path, rows: list[tuple[int, str, str]]) -> dict[str, str]:
@@ -94,7 +95,8 @@ def _devkit(path: Path) -> dict[str, str]:
         raise
     except Exception as error:  # what is decompressed and taken apart here may raise nearly anything
         what = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-        raise InputError(f"{path}: cannot be read as ILSVRC2012's devkit ({what}); expected {DEVKIT}") from None
+        raise InputError(f"{path}: cannot be read as ILSVRC2012's devkit ({what}); expected {DEVKIT}, or a table that "
+                         "is named .csv (Kaggle's), .txt or .tsv (an image's name and its wnid a line)") from None
 
 
 def _devkit_file(path: Path, name: str) -> bytes:

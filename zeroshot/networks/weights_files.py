@@ -5,7 +5,8 @@
                                so that nothing in the file is run
     a folder                   its model.safetensors, else pytorch_model.bin (what Hugging Face's hub keeps)
 
-Names may begin with PREFIXES, which wrappers of torch and Lightning put before all of them. Half-precision weights
+The only state dict of a dictionary is taken whatever its name. Names may begin with PREFIXES, which wrappers of torch
+and Lightning put before all of them. Half-precision weights
 become float32. No format but zip has a checksum: a flipped byte loads unseen unless `pretrain_cnn.sha256` is given.
 """
 
@@ -23,7 +24,8 @@ from zeroshot.console.errors import InputError, quoted
 
 NESTED = ("state_dict", "model", "model_state_dict")
 DEEPEST = 4  # one in the other
-PREFIXES = ("module.", "model.", "_orig_mod.")
+PREFIXES = ("module.", "model.", "_orig_mod.", "net.")
+AVERAGED = "n_averaged"  # how many states torch's AveragedModel is the mean of; no weight
 IN_FOLDERS = ("model.safetensors", "pytorch_model.bin")
 EXPECTED = "expected safetensors, a torch checkpoint (.pth, .pt, .bin), or a folder that holds one"
 INSTEAD = {
@@ -81,13 +83,14 @@ def _loaded(path: Path, head: bytes) -> Any:
     try:
         if head[8:9] == b"{":  # after the header's length, eight bytes
             return load_file(path)
-        if kind_of(head) == "zip" and (bad := _bad_member(path)):
-            raise InputError(f"{path}: damaged: {bad} does not match its checksum; fetch it again")
+        if kind_of(head) == "zip":
+            _check_zip(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
     except Exception as error:  # both libraries raise nearly anything on broken bytes
-        if "weights_only" in str(error).lower() and "Unsupported" in str(error):
+        pickled = kind_of(head) in ("zip", "Python pickle")  # torch takes any bytes for a pickle
+        if pickled and "weights_only" in str(error).lower() and "Unsupported" in str(error):
             raise InputError(f"{path}: holds Python objects besides tensors, which are not loaded since loading runs "
                              "code; save `model.state_dict()` alone") from None
         if "TorchScript" in str(error):
@@ -96,24 +99,43 @@ def _loaded(path: Path, head: bytes) -> Any:
                          f"({type(error).__name__}); {EXPECTED}") from None
 
 
-def _bad_member(path: Path) -> str | None:
+def _check_zip(path: Path) -> None:
+    """Raise InputError if a zip is not torch's, or a member of it is damaged."""
     with zipfile.ZipFile(path) as archive:
-        return archive.testzip()
+        names = archive.namelist()
+        if not any(name.endswith("data.pkl") for name in names):
+            held = ", ".join(quoted(name, 40) for name in names[:3]) + (", ..." if len(names) > 3 else "")
+            raise InputError(f"{path}: a zip of {held or 'nothing'}, not torch's; unpack it, if weights are in it; "
+                             f"{EXPECTED}")
+        if bad := archive.testzip():
+            raise InputError(f"{path}: damaged: {bad} does not match its checksum; fetch it again")
+
+
+def _nested(path: Path, found: Any) -> Any:
+    """The key of a dictionary under which its weights lie; None if there is none. Says which of several it is."""
+    if not isinstance(found, dict) or _is_state(found):
+        return None
+    states = [key for key, held in found.items() if _is_state(held)]
+    if key := next((key for key in NESTED if isinstance(found.get(key), dict)), None):
+        if others := [other for other in states if other != key]:
+            print(f"{quoted(str(path), 200)}: holds several networks' weights; {key} was taken, left out: "
+                  f"{', '.join(quoted(str(other), 40) for other in others)}")
+        return key
+    if len(states) != 1:
+        return None
+    print(f"{quoted(str(path), 200)}: of its content {quoted(str(states[0]), 40)} was taken for the weights")
+    return states[0]
 
 
 def _unwrapped(path: Path, found: Any) -> dict[str, Tensor]:
     for _ in range(DEEPEST):  # a pickle can hold itself
-        nested = [key for key in NESTED if isinstance(found, dict) and isinstance(found.get(key), dict)]
-        if not nested:
+        if (key := _nested(path, found)) is None:
             break
-        if others := [key for key, held in found.items() if key != nested[0] and _is_state(held)]:
-            print(f"{quoted(str(path), 200)}: holds several networks' weights; {nested[0]} was taken, left out: "
-                  f"{', '.join(quoted(str(key), 40) for key in others)}")
-        found = found[nested[0]]
+        found = found[key]
     if not _is_state(found):
         raise InputError(f"{path}: holds no state dict (names -> tensors), neither at its top nor under "
                          f"{', '.join(NESTED)}; found {_shown(found)}; save `model.state_dict()`")
-    state = dict(found)
+    state = {name: v for name, v in found.items() if name != AVERAGED} or dict(found)
     while prefix := next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in state)), None):
         state = {name.removeprefix(prefix): v for name, v in state.items()}
     return state

@@ -31,7 +31,8 @@ HEADER = re.compile(rb"(\d{1,15})[ \t]+(\d{1,15})\s*")  # of word2vec: how many 
 WIDEST = 100_000  # numbers of a vector
 LONGEST_LINE = LONGEST_TERM + 40 * WIDEST  # bytes
 NAMES_OF_TERMS = (b"", b"term", b"word", b"token", b"name", b"label", b"class", b"wnid")  # columns' names, in tables
-INDEX = re.compile(rb"""["']?\d*["']?,""")  # a column of row numbers before the terms
+INDEX = re.compile(rb"""["']?\d*["']?[,\t]""")  # a column of row numbers before the terms
+QUOTED = re.compile(rb'"(?:[^"]|"")*"')  # a term of a table by commas, which may hold some
 BOM = b"\xef\xbb\xbf"
 _HIDDEN = re.compile(r"(?:^|/)(?:\.[^./]|__MACOSX/)")
 EXPECTED = ("expected word2vec text or binary, GloVe text, gensim's KeyedVectors, safetensors, or a table of a name "
@@ -45,7 +46,8 @@ INSTEAD = {
     **dict.fromkeys(("gzip", "bzip2", "xz", "zstd", "zip"), "packed twice; unpack it once by hand")}
 ZIPPED = {  # the end of a member's name -> what such a zip is
     "data.pkl": "torch's file; save the vectors as safetensors, a tensor a term",
-    ".npy": "NumPy's .npz; save the vectors as safetensors, a tensor a term, or as text"}
+    ".npy": "NumPy's .npz; save the vectors as safetensors, a tensor a term, or as text",
+    "xl/workbook.xml": "Excel's workbook; save its table as CSV"}
 
 
 def read_foreign_vectors(path: Path, wanted: Callable[[str], bool] | None = None, member: str = "") -> ReadVectors:
@@ -121,6 +123,8 @@ def _read_safetensors(path: Path, rows: Rows) -> ReadVectors:
                                      f"or wnid, of {dim} numbers as the first")
                 if (wanted := rows.wants(name)) is not None:
                     rows.add(wanted, row)
+        if not rows.number:
+            raise InputError(f"{path}: holds no tensor; expected a tensor a term or wnid")
     except (SafetensorError, TypeError, ValueError, OSError) as error:
         if isinstance(error, InputError):
             raise
@@ -178,8 +182,10 @@ def _read_text(path: Path, lines: Iterator[bytes], announced: tuple[int, int] | 
             if not line.strip():
                 continue
             numbers = line.strip().rsplit(comma, dim)
+            if _holds_columns(numbers[0], comma):
+                raise _no_vector(path, number, line, dim)
         term = numbers.pop(0)
-        if len(numbers) != dim or _is_odd(term, numbers, line, bool(comma)):
+        if len(numbers) != dim or _is_odd(term, numbers, line):
             raise _no_vector(path, number, line, dim)
         if (wanted := rows.wants(term.strip(b'"') if comma else term)) is not None:
             try:
@@ -225,10 +231,15 @@ def _width(fields: list[bytes]) -> int:
     return width
 
 
-def _is_odd(term: bytes, numbers: list[bytes], line: bytes, by_commas: bool) -> bool:
+def _holds_columns(term: bytes, comma: bytes | None) -> bool:
+    """Whether a term is several columns of a table: row numbers, names beside wnids, empty cells, numbers like 0,5."""
+    return b"\t" in term or comma is not None and comma in term and not QUOTED.fullmatch(term)
+
+
+def _is_odd(term: bytes, numbers: list[bytes], line: bytes) -> bool:
     """Whether a term and its numbers are not what they seem, though they are as many as expected."""
     return (b" " in term and _holds_a_vector(term, len(numbers)) or b"\0" in term
-            or by_commas and INDEX.match(term) is not None or line.rfind(b"_") > len(term) and not _numbers(numbers))
+            or line.rfind(b"_") > len(term) and not _numbers(numbers))
 
 
 def _holds_a_vector(term: bytes, dim: int) -> bool:

@@ -42,7 +42,11 @@ class Rows:
     def wants(self, name: bytes | str) -> str | None:
         """The term of the next vector, or None if the vector is not to be added, which is counted."""
         self.number += 1
-        term = name if isinstance(name, str) else name.decode("utf-8", "replace")
+        try:
+            term = name if isinstance(name, str) else name.decode()
+        except UnicodeDecodeError:  # of "caf?" would come another word
+            self._left_out["vectors_of_terms_not_utf8"] += 1
+            return None
         if term.startswith("/c/"):
             if not term.startswith(ENGLISH):
                 self._left_out["vectors_of_other_languages"] += 1

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from zeroshot.base.files import atomic_write, sha256_of
-from zeroshot.console.errors import InputError
+from zeroshot.console.errors import InputError, quoted
 from zeroshot.terms.foreign_vectors import read_foreign_vectors
 from zeroshot.terms.vocabulary import read_counts, write_counts
 
@@ -66,6 +66,10 @@ def read_term_vectors(path: Path, wanted: Callable[[str], bool] | None = None, m
 
 
 def _read_folder(folder: Path) -> TermVectors:
+    if not any((folder / name).exists() for name in (*SEALED, "sha256.txt")):
+        held = ", ".join(quoted(path.name) for path in sorted(folder.iterdir())[:5]) or "nothing"
+        raise InputError(f"{folder}: a folder that holds {held}, and none of the files that train_skipgram writes; set "
+                         "`embed_labels.vectors` in params.yaml to one file of vectors")
     for name in (*SEALED, "sha256.txt"):
         if not (folder / name).is_file():
             raise InputError(f"{folder / name}: no such file; {REMEDY}")

@@ -156,4 +156,10 @@ def _cut(buffer: bytearray, boundary: Boundary) -> int:
             found = buffer.find(boundary.end, found + 1)
     if found >= 0:
         return found + length
-    return 0 if len(buffer) < LONGEST else buffer.rfind(b" ") + 1 or len(buffer)
+    return 0 if len(buffer) < LONGEST else buffer.rfind(b" ") + 1 or _last_letter(buffer)
+
+
+def _last_letter(buffer: bytearray) -> int:
+    """Where the last letter begins in UTF-8, which may be cut."""
+    end = len(buffer)
+    return next((place for place in range(end - 1, end - 5, -1) if buffer[place] & 0xC0 != 0x80), end)

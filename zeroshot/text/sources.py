@@ -28,6 +28,11 @@ _ANOTHER = re.compile(r'<doc id="[^"\n]*" (?:revid="[^"\n]*" )?url="')  # in a d
 _LINE_END = re.compile(r"[ \t\r]*(\n|\Z)")
 _PAGE_TAG = re.compile(rb"</?page>")  # in a page's text they are escaped
 _REDIRECT = re.compile(r"\s*#redirect", re.IGNORECASE)
+_LINK = re.compile(r'<a href="[^">\n]*">|</a>')
+_JSON = re.compile(rb'\{\s*"|\[\s*\{\s*"')
+_DUMP = re.compile(r"(\w+)-(\d{8}|latest)-(pages-[a-z-]+?(?:-multistream)?)(\d*)\.xml")  # wiki, date, kind, part
+NAMESPACES = frozenset(["", *"user wikipedia project image file mediawiki template help category portal book draft "
+                        "module timedtext media special".split()])  # as titles name them; "" and others: with "talk"
 _HALVES = re.compile("[\ud800-\udfff]")  # of letters: JSON can hold one alone
 
 
@@ -35,7 +40,8 @@ class Article(NamedTuple):
     """A text, or what was left out instead.
 
     Attributes:
-        left_out: "pages_redirect", "pages_other_namespace", "files_empty" or "files_with_trailing_bytes".
+        left_out: "pages_redirect", "pages_other_namespace", "pages_without_wikitext", "files_empty" or
+            "files_with_trailing_bytes".
         file: whose, where a file is concerned.
         older: revisions of the page besides the newest, which is the text.
     """
@@ -59,7 +65,21 @@ def text_files(text: Path, source: Source, setting: str = "text") -> Found:
         others = f"; it holds {named(found.left)}" if found.left else ""
         raise InputError(f"{text}: no file that looks like {source!r} text ({_EXPECTED[source]}) in this folder"
                          f"{others}")
+    if source == "mediawiki":
+        _refuse_other_dumps(found.files)
     return found
+
+
+def _refuse_other_dumps(files: list[Path]) -> None:
+    """Raise InputError if there are several dumps of one wiki, or one as a whole and in parts: it would count twice."""
+    first: dict[str, tuple[Path, tuple[str, str, bool]]] = {}
+    for path in files:
+        if named_so := _DUMP.match(path.name):
+            wiki, date, kind, part = named_so.groups()
+            other, known = first.setdefault(wiki, (path, (date, kind, bool(part))))
+            if known != (date, kind, bool(part)):
+                raise InputError(f"{other}: {quoted(path.name)} beside it holds the same pages, by their names, which "
+                                 "would be read twice; keep one of them, or one's parts, here")
 
 
 _EXPECTED = {"wordnet": "glosses.txt", "wikiextractor": "wiki_00, wiki_01.bz2, ...", "mediawiki": "*.xml, *.xml.bz2",
@@ -74,7 +94,7 @@ def _looks_like(name: str, source: Source) -> bool:
     if source == "wikiextractor":
         return plain.startswith("wiki_")
     if source == "mediawiki":  # multistream dumps name their parts ...xml-p1p41242.bz2
-        return ".xml" in plain and "index" not in plain
+        return ".xml" in plain and not any(other in plain for other in ("index", "-rss.xml", "-abstract"))
     return plain.endswith((".txt", ".text")) or (suffix in SUFFIXES and "." not in plain)
 
 
@@ -97,7 +117,7 @@ def articles_of(task: list[Block], source: Source) -> Iterator[Article]:
 
 def _plain(block: Block) -> Iterator[Article]:
     head = block.data[:HEAD]
-    if not block.offset and (text_kind(head) or b"\0" in head or _source_of(head)):
+    if not block.offset and (text_kind(head) or b"\0" in head or _source_of(head) or _is_json(head)):
         raise InputError(f"{block.path}: not plain text, found {shown(head)}{_hint(head, 'plain')}")
     yield Article(_decoded(block))
 
@@ -112,12 +132,19 @@ def _hint(head: bytes, taken: Source) -> str:
     """What to do with a file that is not what it was taken for."""
     if (source := _source_of(head)) not in ("", taken):
         return f"; is its `source` {source}?"
+    if _is_json(head):
+        return '; of JSON, only lines of {"text": ...} are read, as `source: wikiextractor`'
     return _conversion(head) or ("; take the text out of it first" if text_kind(head[:HEAD]) else "")
+
+
+def _is_json(head: bytes) -> bool:
+    return bool(_JSON.match(head[:HEAD].lstrip(SPACE)))
 
 
 def _conversion(head: bytes) -> str:
     kind = text_kind(head[:HEAD])
-    return CONVERT if kind == "UTF-16 text" or not kind and b"\0" in head[:HEAD] else ""
+    fewer, more = sorted((head[:HEAD:2].count(0), head[1:HEAD:2].count(0)))  # UTF-16's zeros are every other byte
+    return CONVERT if kind == "UTF-16 text" or not (kind or fewer) and more > len(head[:HEAD]) / 4 else ""
 
 
 def _wikiextractor(block: Block) -> Iterator[Article]:
@@ -150,7 +177,8 @@ def _unescaped(text: str) -> str:
         if "&" not in text:
             break
         text = html.unescape(text)
-    return text
+    # As extractors write with --links; nearly all texts lack even the first letter.
+    return _LINK.sub("", text) if "<" in text and '<a href="' in text else text
 
 
 def _json_lines(block: Block, text: str) -> Iterator[str]:
@@ -204,13 +232,23 @@ def _page_article(page: ElementTree.Element, path: Path) -> Article:
     markup, older = newest[1].findtext("text") or "" if newest else "", max(0, len(revisions) - 1)
     if newest and not markup:
         _check_no_stub(path, newest[1].find("text"))
-    if page.findtext("ns", MAIN_NAMESPACE) != MAIN_NAMESPACE:
+    if not _in_main_namespace(page):
         return Article("", "pages_other_namespace", older=older)
+    if newest and newest[1].findtext("model", "wikitext") != "wikitext":  # Wikidata's are JSON
+        return Article("", "pages_without_wikitext", older=older)
     if page.find("redirect") is not None or _REDIRECT.match(markup):
         return Article("", "pages_redirect", older=older)
     from zeroshot.text.markup import plain_text  # here, since only this source needs gensim, a second's import
 
     return Article(plain_text(markup), older=older)
+
+
+def _in_main_namespace(page: ElementTree.Element) -> bool:
+    """By its number, which dumps before 2011 lack, else by what stands before a colon in its title."""
+    if (number := page.findtext("ns")) is not None:
+        return number == MAIN_NAMESPACE
+    prefix, colon, _ = page.findtext("title", "").partition(":")
+    return not colon or prefix.strip().lower().removesuffix("talk").strip() not in NAMESPACES
 
 
 def _check_no_stub(path: Path, text: ElementTree.Element | None) -> None:

@@ -21,6 +21,7 @@ def summary(tally: Counter, kept: Counter, labels: set[str]) -> dict[str, float]
         "articles_too_short": tally["articles_short"],
         "pages_redirect": tally["pages_redirect"],
         "pages_other_namespace": tally["pages_other_namespace"],
+        **({"pages_without_wikitext": tally["pages_without_wikitext"]} if tally["pages_without_wikitext"] else {}),
         "revisions_older": tally["revisions_older"],
         "words_read": tally["words"],
         "words_kept": words,
