@@ -8,7 +8,8 @@ from zeroshot.console.errors import InputError
 from zeroshot.images.decoding import UnreadableImage
 from zeroshot.naming.model import Model
 from zeroshot.naming.output import shown
-from zeroshot.naming.pictures import find_pictures, read_bytes
+from zeroshot.naming.pictures import find_pictures
+from zeroshot.naming.reading import read_bytes
 from zeroshot.naming.search import Search, first_of, placed
 from zeroshot.serving.limits import TOP, Refusal
 from zeroshot.serving.pictures import check_picture, thumbnail
