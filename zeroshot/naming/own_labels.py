@@ -48,11 +48,11 @@ def own_label(words: Words, given: str) -> OwnLabel:
                                "expected a wnid, n and eight digits")
         return OwnLabel(word or words.name(wnid), wnid)
     senses = words.senses(word)
-    plural = bool(senses) and not words.is_noun(word)
-    if len(senses) > 1 or plural:
+    other = bool(senses) and not words.is_noun(word)  # a plural, or behind an article
+    if len(senses) > 1 or other:
         others = ", ".join(f"{word}={wnid} ({_meaning(words, wnid)})" for wnid in senses[1:1 + OTHERS])
         more = f" and {len(senses) - 1 - OTHERS} more" if len(senses) > 1 + OTHERS else ""
-        taken = f"{words.name(senses[0])}, {senses[0]}" if plural else senses[0]
+        taken = f"{words.name(senses[0])}, {senses[0]}" if other else senses[0]
         return OwnLabel(word, senses[0], f"{word}: taken as {taken} ({_meaning(words, senses[0])})" + (
             f"; for others write {others}{more}" if others else ""))
     return OwnLabel(word, senses[0] if senses else None)

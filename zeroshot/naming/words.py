@@ -2,6 +2,7 @@
 
 import bisect
 import difflib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -29,6 +30,7 @@ NEAR = 3  # spellings shown of an unknown word
 CACHED = 1 << 14  # vectors
 PLURALS = (("men", "man"), ("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("xes", "x"), ("zes", "z"),
            ("s", ""))  # endings, and what stands in their place in the singular
+ARTICLE = re.compile("^(a|an|the)_")
 SHORTEST = 3  # letters of a singular: "was" and "its" are no plurals
 
 
@@ -115,12 +117,17 @@ class Words:
         return self._folder.text("senses.tsv").splitlines()  # sorted
 
     def senses(self, word: str) -> list[str]:
-        """The nouns that a word may mean, WordNet's first first; of a plural that is none itself, its singular's."""
+        """The nouns that a word may mean, WordNet's first first.
+
+        Of what is none itself they are those of its singular, or of what stands behind an article.
+        """
         term = term_of(word)
-        return self._senses_of(term) or next(filter(None, map(self._senses_of, singulars(term))), [])
+        bare = ARTICLE.sub("", term)
+        forms = [term, *singulars(term), *([bare, *singulars(bare)] if bare != term else [])]
+        return next(filter(None, map(self._senses_of, forms)), [])
 
     def is_noun(self, word: str) -> bool:
-        """Whether a noun is called so, in the singular."""
+        """Whether a noun is called so, in the singular and without an article."""
         return bool(self._senses_of(term_of(word)))
 
     def _senses_of(self, term: str) -> list[str]:
