@@ -13,6 +13,7 @@
       "1, 5 labels": [rank_conse.t=[1, 5], rank_conse.hierse_t=5]
 """
 
+import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -109,7 +110,7 @@ def _key_faults(document: Mapping[str, Any]) -> list[str]:
 def _head_faults(document: Mapping[str, Any], root: Path) -> list[str]:
     faults = []
     if "title" in document and not _is_line(document["title"]):
-        faults.append(f"`title` is {shown(document['title'])}; expected a line of text")
+        faults.append(f"`title` is {json.dumps(document['title'], default=str)}; expected a line of text")
     if not isinstance(document.get("published", ""), str):
         faults.append(f"`published` is {shown(document['published'])}; expected the path of a CSV file")
     known = preset_names(root / "presets")
@@ -125,7 +126,7 @@ def _row_faults(rows: Any) -> list[str]:
         found = f"{len(rows)} row" if isinstance(rows, Mapping) else shown(rows)
         return [f"`rows` is {found}; expected `label: key=value ...` at least twice, the first to compare with"]
     labels = [str(label) for label in rows]
-    faults = [f"row {shown(label)}: expected a label of one line" for label in rows if not _is_line(label, str(label))]
+    faults = [f"row {json.dumps(label)}: expected a label of one line" for label in rows if not _is_line(label, str(label))]
     faults += [f"two rows are called `{label}`; expected each once" for label in dict.fromkeys(labels)
                if labels.count(label) > 1]
     return faults + [f"row `{label}`: {fault}" for label, given in rows.items() for fault in _override_faults(given)]

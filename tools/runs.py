@@ -193,12 +193,12 @@ class Run:
 def _resolve(repo: Repo, rev: str) -> str:
     try:
         commit = resolve_rev(repo.scm, rev)
-        repo.scm.get_fs(commit).ls("/")  # only a commit has files; a tag's or a file's object does not
+        repo.scm.get_fs(commit)
         return commit
     except NoSCMError:
         raise InputError(f"{repo.root_dir}: no git repository, so it has no revision `{rev}`; run in a git clone"
                          ) from None
-    except SCMError:
+    except (SCMError, AttributeError):  # the latter of what is there but no commit: HEAD:dvc.lock
         raise InputError(f"{rev}: no revision that git knows, nor an experiment's name; `git log --oneline` and "
                          "`dvc exp list` show what there is") from None
 
