@@ -126,7 +126,8 @@ def _row_faults(rows: Any) -> list[str]:
         found = f"{len(rows)} row" if isinstance(rows, Mapping) else shown(rows)
         return [f"`rows` is {found}; expected `label: key=value ...` at least twice, the first to compare with"]
     labels = [str(label) for label in rows]
-    faults = [f"row {json.dumps(label)}: expected a label of one line" for label in rows if not _is_line(label, str(label))]
+    faults = [f"row {json.dumps(label)}: expected a label of one line" for label in rows
+              if not _is_line(label, str(label))]
     faults += [f"two rows are called `{label}`; expected each once" for label in dict.fromkeys(labels)
                if labels.count(label) > 1]
     return faults + [f"row `{label}`: {fault}" for label, given in rows.items() for fault in _override_faults(given)]

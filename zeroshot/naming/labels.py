@@ -4,6 +4,8 @@ import difflib
 import json
 import os
 import re
+import stat
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ from jaxtyping import Float32, Int32
 
 from zeroshot.console.errors import InputError, quoted
 from zeroshot.naming.own_labels import OwnLabel, UnknownLabel, own_label, unknown
+from zeroshot.naming.pictures import STDIN
 from zeroshot.naming.words import Words
 from zeroshot.terms.spelling import term_of
 
@@ -31,11 +34,13 @@ class Labels:
     Attributes:
         name: of the label set, or OWN.
         own: one's own labels, each once, in the order given; empty for a label set.
+        places: of each label given its place in `own`.
         notes: what was decided, a sentence each: which of a word's meanings was taken, what stood twice.
     """
 
     name: str
     own: tuple[OwnLabel, ...] = ()
+    places: tuple[int, ...] = field(default=(), compare=False)
     notes: list[str] = field(default_factory=list, compare=False)
 
 
@@ -51,20 +56,20 @@ def choose_labels(words: Words, sets: Iterable[str], given: str | os.PathLike | 
 
     Args:
         sets: names of the run's label sets.
-        given: a set's name; a file's path or a text, see `listed`; or a list of labels. A label is a word, a wnid,
-            `word=wnid`, a wnid and a word, or a synset's name in NLTK.
+        given: a set's name; a file's path, "-" for standard input, or a text, see `listed`; or a list of labels. A
+            label is a word, a wnid, `word=wnid`, a wnid and a word, or a synset's name in NLTK.
 
     Raises:
         InputError: no label, an unknown one, what is no text, or a file that cannot be read.
     """
     is_text = isinstance(given, str)
-    is_file = isinstance(given, os.PathLike) or is_text and "\n" not in given and os.path.isfile(given)
+    is_file = isinstance(given, os.PathLike) or is_text and (given == STDIN or _is_file(given))
     if is_text and (name := _set_of(given, sets)):
         return Labels(name)
     if is_file:
-        labels = _of_file(Path(given))
+        labels = listed(_text_of(given))
     else:
-        labels = listed(given) if is_text else list(filter(None, _texts(given)))
+        labels = listed(given) if is_text else _texts(given)
     if not labels:
         raise InputError(f"{given if is_file else 'labels'}: no label; expected at least one, or a label set: "
                          f"{', '.join(sets)}")
@@ -115,7 +120,12 @@ def _texts(given: Any) -> list[str]:
     for number, label in enumerate(labels, 1):
         if not isinstance(label, str):
             raise InputError(f"label {number} is {quoted(str(label), 30)}, a {type(label).__name__}; expected a text")
-    return [label.strip() for label in labels]
+    found = [label.strip() for label in labels]
+    while found and not found[-1]:  # as where a file was split at its line ends
+        found.pop()
+    if "" in found:
+        raise InputError(f"label {found.index('') + 1} is empty; expected a text, or one label less")
+    return found
 
 
 def _set_of(given: str, sets: Iterable[str]) -> str:
@@ -144,17 +154,28 @@ def _refuse_sets(words: Words, labels: Sequence[str], sets: Iterable[str]) -> No
                          f"{', '.join(sets)}")
 
 
-def _of_file(path: Path) -> list[str]:
+def _is_file(given: str) -> bool:
+    """A file, or a pipe, as a shell's `<(...)` is one."""
     try:
-        return listed(path.read_text(encoding="utf-8-sig"))
+        mode = os.stat(given).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(mode) or stat.S_ISFIFO(mode)
+
+
+def _text_of(given: str | os.PathLike) -> str:
+    try:
+        if given == STDIN:
+            return (sys.stdin.buffer.read() if sys.stdin else b"").decode("utf-8-sig")
+        return Path(given).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "no UTF-8 text"
-        raise InputError(f"{path}: {why}; expected a file of labels, one a line") from None
+        raise InputError(f"{given}: {why}; expected a file of labels, one a line") from None
 
 
 def _own(words: Words, labels: list[str], sets: Iterable[str]) -> Labels:
     kept: dict[str, OwnLabel] = {}
-    notes, faults, twice = [], [], []
+    keys, notes, faults, twice = [], [], [], []
     for given in labels:
         try:
             label = own_label(words, given)
@@ -164,6 +185,7 @@ def _own(words: Words, labels: list[str], sets: Iterable[str]) -> Labels:
             faults.append(str(error))
             continue
         key = label.wnid or term_of(label.words)
+        keys.append(key)
         if key in kept:
             twice.append(f"{label.words} is {kept[key].words}" if label.words != kept[key].words else label.words)
         else:
@@ -176,7 +198,8 @@ def _own(words: Words, labels: list[str], sets: Iterable[str]) -> Labels:
     if twice:
         shown = ", ".join(twice[:SHOWN]) + (", ..." if len(twice) > SHOWN else "")
         notes.append(f"{len(twice):,} of {len(labels):,} labels stand for one that is there already: {shown}")
-    return Labels(OWN, tuple(kept.values()), notes)
+    place = {key: number for number, key in enumerate(kept)}
+    return Labels(OWN, tuple(kept.values()), tuple(place[key] for key in keys), notes)
 
 
 def own_vectors(words: Words, kind: str, own: Iterable[OwnLabel]) -> Vectors:

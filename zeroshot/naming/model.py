@@ -208,7 +208,7 @@ class Model:
 
     def embed_labels(self, labels: str | os.PathLike | Sequence[str] | Labels, model: str | None = None
                      ) -> Float32[np.ndarray, "labels dim"]:
-        """Where labels lie in a model's space, unit length; of a label set in the order of its sorted wnids.
+        """Where labels lie in a model's space, unit length: a row a label, in the order given; of a label set by wnid.
 
         A label for which several synonyms count has its main one's vector. One of a label set that has no vector
         is all zero.
@@ -221,7 +221,7 @@ class Model:
         chosen, space = self.labels(labels), self.space(self.with_space(model))
         if chosen.own:
             rows, row_label = own_vectors(self.words, space.kind, chosen.own)
-            return space.places(rows[np.searchsorted(row_label, np.arange(len(chosen.own)))])
+            return space.places(rows[np.searchsorted(row_label, chosen.places)])
         wnids = [wnid for wnid, there in zip(self.run.wnids, self.run.members[chosen.name], strict=True) if there]
         vectors, has = self.words.label_vectors(space.kind).of(wnids)
         places = space.places(vectors)
