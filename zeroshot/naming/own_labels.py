@@ -1,5 +1,6 @@
 """A label that a user gives: which noun it stands for, and why it cannot be used."""
 
+import itertools
 import re
 from typing import NamedTuple
 
@@ -47,8 +48,8 @@ def own_label(words: Words, given: str) -> OwnLabel:
             raise UnknownLabel(f"label {quoted(given)}: {quoted(wnid or word, 20)} is no noun synset of WordNet 3.0; "
                                "expected a wnid, n and eight digits")
         return OwnLabel(word or words.name(wnid), wnid)
-    senses = words.senses(word)
-    other = bool(senses) and not words.is_noun(word)  # a plural, or behind an article
+    senses = words.senses(word) or _senses_of_synonyms(words, word)
+    other = bool(senses) and not words.is_noun(word)  # a plural, behind an article, or several names
     if len(senses) > 1 or other:
         others = ", ".join(f"{word}={wnid} ({_meaning(words, wnid)})" for wnid in senses[1:1 + OTHERS])
         more = f" and {len(senses) - 1 - OTHERS} more" if len(senses) > 1 + OTHERS else ""
@@ -56,6 +57,12 @@ def own_label(words: Words, given: str) -> OwnLabel:
         return OwnLabel(word, senses[0], f"{word}: taken as {taken} ({_meaning(words, senses[0])})" + (
             f"; for others write {others}{more}" if others else ""))
     return OwnLabel(word, senses[0] if senses else None)
+
+
+def _senses_of_synonyms(words: Words, several: str) -> list[str]:
+    """Of names with commas between, as lists of classes have them: first the meanings that most of them share."""
+    meanings = [words.senses(name) for name in several.split(",")] if "," in several else []
+    return sorted(dict.fromkeys(itertools.chain(*meanings)), key=lambda wnid: -sum(wnid in some for some in meanings))
 
 
 def says_which(phrase: str) -> bool:

@@ -19,7 +19,7 @@ from zeroshot.terms.spelling import term_of, words_of
 
 CHUNK = 1 << 14  # pictures at a time
 LONGEST = 6  # words of a term
-MINUS = re.compile(r"(?:^|[\s,])[-−]\w+")  # as in "dog -cat"
+MINUS = re.compile(r"(?:^|[\s,])[-−]\s*\w+")  # as in "dog -cat"
 
 
 class Search:
