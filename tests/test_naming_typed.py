@@ -23,7 +23,6 @@ from zeroshot.naming.labels import listed
 from zeroshot.naming.pictures import Picture, find_pictures
 from zeroshot.naming.reading import open_picture
 from zeroshot.naming.search import Search
-from zeroshot.running.scratch import PROJECT
 
 LATIN = os.fsdecode(b"caf\xe9.png")
 
@@ -282,17 +281,17 @@ def test_json_is_json_in_any_letters(run, image, monkeypatch, letters):
     assert named(stream.buffer.getvalue().decode(letters)) == {"hierse": ["é 🦓 dog"]}
 
 
-def shell(model_folder, image, words):
-    command = f"{shlex.quote(sys.executable)} -m zeroshot name {words} --from {shlex.quote(str(model_folder))}"
-    return subprocess.run(["bash", "-c", command.replace("IMAGE", shlex.quote(str(image)))], cwd=PROJECT,
-                          capture_output=True, text=True)
+def test_notes_go_nowhere_where_standard_error_is_closed(run, image, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)  # as Python has it then; print would turn to standard output
+    status, out, _ = run("name", image, "none.png", "--labels", "crane,dog", "--json")
+    assert status == 0 and [one["picture"] for one in json.loads(out)] == [str(image), "none.png"]
 
 
-def test_streams_that_are_closed(model_folder, image):
-    ended = shell(model_folder, image, "IMAGE none.png --labels crane,dog --json 2>&-")
-    assert ended.returncode == 0 and [one["picture"] for one in json.loads(ended.stdout)] == [str(image), "none.png"]
-    ended = shell(model_folder, image, "- <&-")
-    assert ended.returncode == 1 and "standard input: empty file" in ended.stderr and "Traceback" not in ended.stderr
+def test_a_standard_input_that_is_closed_holds_nothing(model, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert find_pictures("-")[0].fault.startswith("empty file; expected an image, or paths")
+    with pytest.raises(InputError, match="-: no label"):
+        model.labels("-")
 
 
 # --- the model's folder
