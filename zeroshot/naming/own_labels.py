@@ -1,5 +1,6 @@
 """A label that a user gives: which noun it stands for, and why it cannot be used."""
 
+import collections
 import itertools
 import re
 from typing import NamedTuple
@@ -43,7 +44,7 @@ def own_label(words: Words, given: str) -> OwnLabel:
     if not wnid and (name := NLTK.fullmatch(word)):
         wnid = _named(words, *name.groups())
         word = name[1].replace("_", " ")
-    if wnid or NEARLY.fullmatch(word.lower()):
+    if wnid or NEARLY.fullmatch(word.lower()) and not words.senses(word) and not words.parts(word):
         if not is_wnid(wnid) or words.noun(wnid) is None:
             raise UnknownLabel(f"label {quoted(given)}: {quoted(wnid or word, 20)} is no noun synset of WordNet 3.0; "
                                "expected a wnid, n and eight digits")
@@ -60,9 +61,10 @@ def own_label(words: Words, given: str) -> OwnLabel:
 
 
 def _senses_of_synonyms(words: Words, several: str) -> list[str]:
-    """Of names with commas between, as lists of classes have them: first the meanings that most of them share."""
+    """Of names with commas between, as lists of classes have them: meanings that two share or more, most first."""
     meanings = [words.senses(name) for name in several.split(",")] if "," in several else []
-    return sorted(dict.fromkeys(itertools.chain(*meanings)), key=lambda wnid: -sum(wnid in some for some in meanings))
+    shared = collections.Counter(itertools.chain(*meanings))
+    return [wnid for wnid, count in shared.most_common() if count > 1]
 
 
 def says_which(phrase: str) -> bool:
