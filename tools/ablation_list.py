@@ -30,8 +30,8 @@ from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN
 KEYS = ("title", "preset", "base", "seeds", "seed_keys", "published", "figures", "rows")
 REQUIRED = ("title", "preset", "rows")
 MODELS = ("devise", "conse-10", "hierse", "ridge", "eszsl", "exemplars")
-MISSING = object()
 COLUMNS = ("seen hit@1", "unseen hit@1", "unseen hit@5", "unseen hp@5", f"unseen+seen {HARMONIC}")
+MISSING = object()  # in place of what the file does not hold, which is told once
 
 
 @dataclass(frozen=True)

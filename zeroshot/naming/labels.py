@@ -145,7 +145,8 @@ def _refuse_slips(given: str) -> None:
 
 def _refuse_sets(words: Words, labels: Sequence[str], sets: Iterable[str]) -> None:
     """Label sets among labels; and the name of one that is nearly right, which could pass for words: 3-hop."""
-    if among := [label for label in labels if _set_of(label, sets)]:
+    names = set(map(_folded, sets))
+    if among := [label for label in labels if _folded(label) in names]:
         raise InputError(f"labels: {quoted(among[0])} is a label set, which cannot be mixed with others; expected one "
                          "set alone, or labels of your own")
     near = difflib.get_close_matches(_folded(labels[0]), list(sets), 1, ALIKE) if len(labels) == 1 else []
