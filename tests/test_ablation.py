@@ -229,6 +229,13 @@ def refused(*arguments, **keywords):
     (("second.x=9", "{a: 1}"), ["row `x is 9`: a is no setting"]),
     (("second.x=9", "9"), ["row `x is 9`: 9: "]),
     (("second.x=9", "first.a=1"), ["rows `as it is` and `x is 9` have the same settings; expected rows that differ"]),
+    (("second.x=9", "first.a=1.0"), ["rows `as it is` and `x is 9` have the same settings; expected rows that differ"]),
+    (("second.x=9", "second.x=8 first.a=2 second.x=9"), ["row `x is 9`: sets `second.x` 2 times; expected once"]),
+    (("  x is 9:", "  1: second.x=8\n  '1':"), ["two rows are called `1`; expected each once"]),
+    (("  x is 9:", '  "x\\nis 9":'), ['row "x\\nis 9": expected a label of one line']),
+    (("  x is 9:", "  null:"), ["row null: expected a label of one line"]),
+    (("title: Toys", 'title: "Toys\\nof mine"'), ['`title` is "Toys\\nof mine"; expected a line of text']),
+    (("unseen hit@1,", "unseen hit@1, 'unseen  hit@1',"), ["`figures.columns` is", "expected a list, each entry once"]),
     (("  x is 9", "  both"), ["ablations/toys.yaml: not valid YAML:", "duplicate"]),
     (("  x is 9: second.x=9\n  both: first.a=2 second.x=3\n", ""), ["`rows` is 1 row; expected `label: key=value"]),
     (("preset: demo", "preset: demo\nbase: [first.b=1]"), ["every row: unknown setting `first.b`"]),
@@ -308,3 +315,10 @@ def test_why_it_failed_is_what_was_said_last(tmp_path):
                          ("", "it was killed")):
         log.write_text(text)
         assert why_it_failed(log) == reason
+
+
+def test_a_list_without_rows_is_told_once(toy):
+    (toy / "ablations" / "toys.yaml").write_text(LIST.replace("rows:", "row:"))
+    assert refused("toys", root=toy).splitlines() == [
+        "ablations/toys.yaml: unknown key `row`; did you mean `rows`?",
+        "ablations/toys.yaml: `rows` is missing; expected title, preset, rows"]

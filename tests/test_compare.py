@@ -269,6 +269,9 @@ def test_a_stale_workspace_says_so(project):
 @pytest.mark.parametrize("arguments, message", [
     (["nowhere"], "nowhere: no revision that git knows, nor an experiment's name"),
     (["HEAD", "HEAD~1", "HEAD"], "3 revisions"),
+    (["HEAD:dvc.yaml"], "HEAD:dvc.yaml: no revision that git knows"), (["HEAD^{tree}"], "no revision that git knows"),
+    (["HEAD", ""], "a revision is empty, as of a variable that is not set"),
+    (["--model", "devise", "--model", "devize"], "no model `devize`; it has conse-10, devise"),
     (["--model", "devise,devize"], "no model `devize`; it has conse-10, devise"),
     (["--model", "devise", "--label-set", "3-hops"], "devise: not tested on 3-hops in both runs"),
     (["--label-set", "4-hops"], "no label set `4-hops` in both runs; expected some of seen, unseen")])
@@ -276,6 +279,25 @@ def test_bad_requests_are_refused_in_a_line(project, arguments, message):
     with pytest.raises(InputError, match=message) as refusal:
         compare.main(arguments)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name, text, said", [
+    ("dvc.lock", "hello", "dvc.lock holds no `key: value`"), ("dvc.lock", "stages: [1]", "dvc.lock is none of DVC's"),
+    ("dvc.lock", "stages: {a: null}", "dvc.lock is none of DVC's"), ("params.yaml", "[1]", "params.yaml holds no `key"),
+    ("dvc.lock", "<<<<<<< HEAD\na: 1\n", "dvc.lock is not valid YAML")])
+def test_files_that_are_not_dvcs_are_refused_in_a_line(project, name, text, said):
+    Path(name).write_text(text)
+    with pytest.raises(InputError, match=f"workspace: {said}") as refusal:
+        Run.at()
+    assert "\n" not in str(refusal.value)
+
+
+def test_options_that_stand_twice_count_twice(project, capsys):
+    asked = [["--model", "devise", "--model", "conse-10"], ["--label-set", "seen", "--label-set", "unseen"]]
+    compare.main(["HEAD", "HEAD", *asked[0], *asked[1], "--json"])
+    figures = json.loads(capsys.readouterr().out)["figures"]
+    assert {(row["model"], row["label_set"]) for row in figures} == {
+        (model, name) for model in ("devise", "conse-10") for name in ("seen", "unseen")}
 
 
 def test_places_without_a_run_are_refused_in_a_line(project, tmp_path, monkeypatch):

@@ -250,7 +250,7 @@ def test_a_picture_that_has_become_readable_is_read(model, tmp_path, monkeypatch
             raise PermissionError(13, "Permission denied")
         return opened(path, *rest)
     pictures = find_pictures(tmp_path / "a.png")
-    monkeypatch.setattr("zeroshot.naming.pictures.open", forbidden, raising=False)
+    monkeypatch.setattr("zeroshot.naming.reading.open", forbidden, raising=False)
     assert not zeroshot.naming.search.search(model, "dog", pictures, 1, None)
     monkeypatch.undo()
     monkeypatch.setenv("ZEROSHOT_SCRATCH", str(tmp_path / "scratch"))

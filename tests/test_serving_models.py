@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import os
 from types import SimpleNamespace
 
 import numpy as np
@@ -128,6 +129,12 @@ def test_photographs_are_found_by_words_and_sent_small(holiday, capsys):
     (holiday / "red.png").unlink()
     with pytest.raises(Refusal, match="cannot be read"):
         photographs.thumbnail(found["images"][1]["row"])
+
+
+def test_names_that_are_no_utf8_can_be_sent(holiday):
+    (holiday / "red.png").rename(holiday / os.fsdecode(b"caf\xe9.png"))
+    images = Photographs(Colours(), holiday).search("red")["images"]
+    assert images[0]["name"] == r"caf\udce9.png" and all(one["name"].encode() for one in images)
 
 
 def test_a_folder_without_photographs_is_refused(holiday, tmp_path):

@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -99,7 +100,7 @@ def plan(ablation: Ablation, commit: str, root: Path) -> list[Planned]:
     for row in ablation.rows:
         for seed in ablation.seeds:
             params = settings.with_overrides(text, ablation.overrides(row, seed), f"{where}, row `{row.label}`")
-            known = str(sorted(settings.values(params).items()))
+            known = str(sorted((key, _plain(value)) for key, value in settings.values(params).items()))
             if (other := seen.setdefault(known, (row, seed))) != (row, seed):
                 raise InputError(f"{where}: rows `{other[0].label}` and `{row.label}` have the same settings; expected "
                                  "rows that differ")
@@ -109,6 +110,11 @@ def plan(ablation: Ablation, commit: str, root: Path) -> list[Planned]:
             label = f"ablation {ablation.name}: {row.label}{'' if seed is None else f', seed {seed}'}"
             planned.append(Planned(row, seed, Job(experiment, label, params, about)))
     return planned
+
+
+def _plain(value: Any) -> Any:
+    """1.0 is 1."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def refuse(ablation: Ablation, missing: Sequence[Planned], commit: str, root: Path) -> None:

@@ -13,6 +13,7 @@
       "1, 5 labels": [rank_conse.t=[1, 5], rank_conse.hierse_t=5]
 """
 
+import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ KEYS = ("title", "preset", "base", "seeds", "seed_keys", "published", "figures",
 REQUIRED = ("title", "preset", "rows")
 MODELS = ("devise", "conse-10", "hierse", "ridge", "eszsl", "exemplars")
 COLUMNS = ("seen hit@1", "unseen hit@1", "unseen hit@5", "unseen hp@5", f"unseen+seen {HARMONIC}")
+MISSING = object()  # in place of what the file does not hold, which is told once
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def read_ablation(name: str, root: Path) -> Ablation:
     if name not in ablation_names(root):
         raise InputError(f"no ablation is called `{name}`; ablations/ has {', '.join(ablation_names(root)) or 'none'}")
     document = load(root / "ablations" / f"{name}.yaml")
-    faults = [*_key_faults(document), *_head_faults(document, root), *_row_faults(document.get("rows")),
+    faults = [*_key_faults(document), *_head_faults(document, root), *_row_faults(document.get("rows", MISSING)),
               *_seed_faults(document), *_figure_faults(document.get("figures", {}))]
     if faults:
         raise InputError("\n".join(f"ablations/{name}.yaml: {fault}" for fault in faults))
@@ -107,8 +109,8 @@ def _key_faults(document: Mapping[str, Any]) -> list[str]:
 
 def _head_faults(document: Mapping[str, Any], root: Path) -> list[str]:
     faults = []
-    if not isinstance(document.get("title", ""), str):
-        faults.append(f"`title` is {shown(document['title'])}; expected a line of text")
+    if "title" in document and not _is_line(document["title"]):
+        faults.append(f"`title` is {json.dumps(document['title'], default=str)}; expected a line of text")
     if not isinstance(document.get("published", ""), str):
         faults.append(f"`published` is {shown(document['published'])}; expected the path of a CSV file")
     known = preset_names(root / "presets")
@@ -118,20 +120,40 @@ def _head_faults(document: Mapping[str, Any], root: Path) -> list[str]:
 
 
 def _row_faults(rows: Any) -> list[str]:
+    if rows is MISSING:
+        return []
     if not isinstance(rows, Mapping) or len(rows) < 2:
         found = f"{len(rows)} row" if isinstance(rows, Mapping) else shown(rows)
         return [f"`rows` is {found}; expected `label: key=value ...` at least twice, the first to compare with"]
-    return [f"row `{label}`: {fault}" for label, given in rows.items() for fault in _override_faults(given)]
+    labels = [str(label) for label in rows]
+    faults = [f"row {json.dumps(label)}: expected a label of one line" for label in rows
+              if not _is_line(label, str(label))]
+    faults += [f"two rows are called `{label}`; expected each once" for label in dict.fromkeys(labels)
+               if labels.count(label) > 1]
+    return faults + [f"row `{label}`: {fault}" for label, given in rows.items() for fault in _override_faults(given)]
+
+
+def _is_line(given: Any, text: str | None = None) -> bool:
+    """Can it stand in a heading or in a table's cell? `text`: how it would be written; itself, if None."""
+    text = given if text is None else text
+    return given is not None and isinstance(text, str) and bool(text.strip()) and len(text.splitlines()) == 1
 
 
 def _override_faults(given: Any) -> list[str]:
     """Of what is to be overrides; whether their keys exist is known later."""
+    expected = "expected `key=value key=value`, or a list of such"
+    if not isinstance(given, str | list | Mapping | None):
+        return [f"{shown(given)}: {expected}"]
     try:
         listed = words(given)
-    except (TypeError, ValueError) as error:
-        return [f"{shown(given)}: {error}; expected `key=value key=value`, or a list of such"]
+    except ValueError as error:
+        return [f"{shown(given)}: {error}; {expected}"]
     wrong = [word for word in listed if not isinstance(word, str) or not re.match(r"[\w.]+=", word)]
-    return [f"{shown(word)} is no setting; expected `section.key=value`" for word in wrong]
+    if wrong:
+        return [f"{shown(word)} is no setting; expected `section.key=value`" for word in wrong]
+    keys = [word.partition("=")[0] for word in listed]
+    return [f"sets `{key}` {keys.count(key)} times; expected once" for key in dict.fromkeys(keys)
+            if keys.count(key) > 1]
 
 
 def _seed_faults(document: Mapping[str, Any]) -> list[str]:
@@ -161,7 +183,8 @@ def _figure_faults(figures: Any) -> list[str]:
               if key not in ("models", "columns")]
     for key, fault_of in (("models", _model_fault), ("columns", _column_fault)):
         listed = figures.get(key, [None])
-        if not isinstance(listed, list) or not listed or len(set(map(str, listed))) < len(listed):
+        if not isinstance(listed, list) or not listed or len({" ".join(str(one).split()) for one in listed}) < len(
+                listed):
             faults.append(f"`figures.{key}` is {shown(listed)}; expected a list, each entry once")
         elif key in figures:
             faults += filter(None, (fault_of(str(entry)) for entry in listed))
@@ -179,7 +202,9 @@ def _column_fault(text: str) -> str:
     if not in_order([label_set]) or metric not in (*METRICS, HARMONIC):
         known = [f"{name} {figure}" for name in ALL_LABEL_SETS for figure in METRICS]
         known += [f"{name} {HARMONIC}" for name in ALL_LABEL_SETS if name.endswith(PLUS_SEEN)]
-        return (f"{_unknown('figure', text, known)}; expected a label set of {', '.join(ALL_LABEL_SETS)}, and one of "
+        near = near_spellings(text, known)
+        meant = f"did you mean `{'` or `'.join(near)}`?; " if near else ""
+        return (f"unknown figure `{text}`; {meant}expected a label set of {', '.join(ALL_LABEL_SETS)}, and one of "
                 f"{', '.join((*METRICS, HARMONIC))}")
     if metric == HARMONIC and not label_set.endswith(PLUS_SEEN):
         return f"figure `{text}`: the harmonic mean is one of `+seen` sets; did you mean `{label_set}+seen {HARMONIC}`?"

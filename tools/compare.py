@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from tools.changes import ParamChange, StageChange, changed_params, changed_stages, stale
 from tools.differences import HARMONIC, METRICS, ClassChange, Difference, class_changes, common_models, differences
 from tools.runs import WORKSPACE, Run
+from zeroshot.console.ends import ended
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.model_names import display_name
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, in_order
@@ -48,6 +49,9 @@ class Comparison:
 def main(arguments: Sequence[str] | None = None) -> None:
     asked = _parser().parse_args(arguments)
     revs = [*asked.revs, *["HEAD", WORKSPACE][len(asked.revs):]] if len(asked.revs) != 1 else [*asked.revs, WORKSPACE]
+    if "" in revs:
+        raise InputError("a revision is empty, as of a variable that is not set; expected one of git, an experiment's "
+                         f"name, or `{WORKSPACE}`")
     if len(revs) > 2:
         raise InputError(f"{len(revs)} revisions: {', '.join(revs)}; expected at most two, before and after")
     before, after = map(Run.at, revs)
@@ -245,8 +249,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.compare", description=__doc__.partition("\n")[0])
     parser.add_argument("revs", nargs="*", metavar="REV", help="before and after: a revision of git, an experiment's "
                         f"name, or `{WORKSPACE}` (default: HEAD, and the workspace)")
-    parser.add_argument("--model", type=names, help="only these, comma-separated: devise,conse-10")
-    parser.add_argument("--label-set", type=names, help=f"only these: {','.join(ALL_LABEL_SETS)}, or "
+    parser.add_argument("--model", type=names, action="extend", help="only these, comma-separated: devise,conse-10")
+    parser.add_argument("--label-set", type=names, action="extend", help=f"only these: {','.join(ALL_LABEL_SETS)}, or "
                         "most-500, least-500+seen ... where runs have them")
     parser.add_argument("--all", action="store_true", help="all models and label sets")
     parser.add_argument("--json", action="store_true", help="JSON instead of Markdown; all models and label sets, if "
@@ -255,7 +259,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except InputError as error:
-        sys.exit(f"compare: {error}")
+    sys.exit(ended("compare", main))

@@ -12,6 +12,7 @@ from tools.ablation_settings import git, values
 from tools.ablation_table import Row, as_markdown, fill
 from tools.bench import Found, experiments
 from tools.stage_deps import PROJECT
+from zeroshot.console.ends import ended
 from zeroshot.console.errors import InputError
 
 MOST = 5  # settings shown of one experiment
@@ -54,7 +55,5 @@ def _changes(commit: str, baseline: str, root: Path) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="make experiments", description=__doc__.partition("\n")[0])
     parser.add_argument("rev", nargs="?", default="HEAD", help="the commit that they began at (default: HEAD)")
-    try:
-        print(main(parser.parse_args().rev))
-    except InputError as error:
-        sys.exit(f"experiments: {error}")
+    asked = parser.parse_args()
+    sys.exit(ended("experiments", lambda: print(main(asked.rev))))

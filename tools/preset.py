@@ -19,6 +19,7 @@ import ruamel.yaml
 from tools.stage_deps import PROJECT
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import read_yaml
+from zeroshot.console.ends import ended
 from zeroshot.console.errors import InputError
 
 DEMO = "demo"  # the preset that the others are merged onto
@@ -199,7 +200,4 @@ def shown(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        main(" ".join(sys.argv[1:]))
-    except InputError as error:
-        sys.exit(str(error))
+    sys.exit(ended("preset", lambda: main(" ".join(sys.argv[1:]))))

@@ -71,6 +71,9 @@ class Run:
         with repo:
             commit = None if rev == WORKSPACE else _resolve(repo, rev)
             lock, params = (_read_yaml(repo, rev, commit, name) for name in ("dvc.lock", "params.yaml"))
+            if not _mappings(lock.get("stages") or {}):
+                raise InputError(f"{rev}: dvc.lock is none of DVC's, who writes `stages:`, then a mapping a stage; "
+                                 "`git checkout dvc.lock`, or `dvc repro`")
             if not lock.get("stages"):
                 raise InputError(f"{rev}: has no dvc.lock, so no run of the pipeline; "
                                  + ("`dvc repro` makes one" if commit is None else
@@ -189,11 +192,13 @@ class Run:
 
 def _resolve(repo: Repo, rev: str) -> str:
     try:
-        return resolve_rev(repo.scm, rev)
+        commit = resolve_rev(repo.scm, rev)
+        repo.scm.get_fs(commit)
+        return commit
     except NoSCMError:
         raise InputError(f"{repo.root_dir}: no git repository, so it has no revision `{rev}`; run in a git clone"
                          ) from None
-    except SCMError:
+    except (SCMError, AttributeError):  # the latter of what is there but no commit: HEAD:dvc.lock
         raise InputError(f"{rev}: no revision that git knows, nor an experiment's name; `git log --oneline` and "
                          "`dvc exp list` show what there is") from None
 
@@ -208,7 +213,10 @@ def _read_yaml(repo: Repo, rev: str, commit: str | None, name: str) -> dict[str,
             with repo.scm.get_fs(commit).open(path.relative_to(Path(repo.scm.root_dir)).as_posix(),
                                               encoding="utf-8") as file:
                 text = file.read()
-        return parse_yaml(text, name) or {}
+        found = parse_yaml(text, name) or {}
+        if not isinstance(found, dict):
+            raise InputError(f"{rev}: {name} holds no `key: value`; expected DVC's own")
+        return found
     except FileNotFoundError:
         return {}
     except (ParseError, UnicodeDecodeError) as error:
@@ -227,3 +235,9 @@ def _fetch(project: Path, md5s: Iterable[str]) -> str:
         except Exception as error:  # a remote fails in as many ways as there are kinds of it
             return f"remote `{remote}` failed: {' '.join(str(error).split()) or type(error).__name__}"
         return f"remote `{remote}` lacks it"
+
+
+def _mappings(stages: Any) -> bool:
+    """Are these what dvc.lock tells of stages?"""
+    return isinstance(stages, dict) and all(isinstance(stage, dict) and isinstance(stage.get("outs", []), list)
+                                            for stage in stages.values())

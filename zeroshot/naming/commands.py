@@ -13,7 +13,7 @@ from zeroshot.console.errors import InputError
 from zeroshot.naming import output
 from zeroshot.naming.answers import Named
 from zeroshot.naming.labels import Labels
-from zeroshot.naming.model import Model
+from zeroshot.naming.model import FEATURES, Model, checked_top
 from zeroshot.naming.pictures import Picture, find_pictures
 from zeroshot.naming.written import check_place, told
 
@@ -24,6 +24,7 @@ INDEX = "data/index"  # where `search` looks if it is told nothing
 def name(options: Namespace) -> int:
     """What pictures show."""
     model = Model(options.folder)
+    checked_top(options.top)
     asked = model.models if options.model == "all" else model.asked(options.model)
     chosen = model.labels(options.labels)
     tell(chosen.notes)
@@ -49,20 +50,20 @@ def able(model: Model, asked: list[str], chosen: Labels) -> list[str]:
 
 def embed(options: Namespace) -> int:
     """Where pictures lie, in a file."""
-    if options.out.suffix not in (".safetensors", ".csv"):
+    if options.out.suffix.lower() not in (".safetensors", ".csv"):
         raise InputError(f"--out {options.out}: expected a name that ends in .safetensors or .csv")
     check_place("--out", options.out)
     model = Model(options.folder)
+    space = model.with_space(options.model, (FEATURES,))
     names, parts = [], []
     with Readable("placed") as counted:
-        for part, points, faults in model.points(find(options.pictures), options.model, "placing"):
+        for part, points, faults in model.points(find(options.pictures), space, "placing"):
             for number, picture in enumerate(part):
                 counted.add(picture.name, faults.get(number, ""))
             kept = [number for number in range(len(part)) if number not in faults]
             names += [part[number].name for number in kept]
             parts.append(points[kept])
     if names:
-        space = options.model or model.default_model
         with told("--out", options.out):
             write_points(options.out, names, np.concatenate(parts), {"model": model.folder.sha256, "space": space})
         print(f"{options.out}: {output.counted(len(names), 'point')} of {parts[0].shape[1]:,} dimensions, in the space "
@@ -72,7 +73,7 @@ def embed(options: Namespace) -> int:
 
 def write_points(path: Path, names: list[str], points: np.ndarray, meta: dict) -> None:
     """Write points with names: a sealed artifact (array `points`, meta `names`), or a table with a heading."""
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         write_artifact(path, {**meta, "names": names}, {"points": points})
         return
     with atomic_write(path) as file:
@@ -85,15 +86,20 @@ def write_points(path: Path, names: list[str], points: np.ndarray, meta: dict) -
 def search(options: Namespace) -> int:
     """Which pictures are nearest to words."""
     from zeroshot.naming.search import Search
-    from zeroshot.naming.sheet import check_sheet, write_sheet
+    from zeroshot.naming.sheet import check_sheet, spare, write_sheet
 
+    if options.words is None:
+        raise InputError("search: no words, or --in took them, to which all that follows it belongs; expected "
+                         "`search \"striped animal\" --in holiday`")
     if options.sheet:
         check_sheet(options.sheet)
     model = Model(options.folder)
     query = Search(model, options.words, options.model)
-    if options.pictures == [INDEX] and not Path(INDEX).exists():
+    if not options.pictures and not Path(INDEX).exists():
         raise InputError(f"{INDEX}: the run's own pictures are not here; name others, with --in")
-    pictures = find(options.pictures, options.images)
+    pictures = find(options.pictures or [INDEX], options.images)
+    if options.sheet:
+        spare(options.sheet, pictures)
     found, faults = query.nearest(pictures, options.top, "placing")
     output.tell_search(query, len(pictures) - len(faults))
     with Readable("searched") as counted:
@@ -154,6 +160,6 @@ class Readable:
 def tell(notes: list[str]) -> None:
     """What was decided for labels, on standard error."""
     for note in notes[:NOTES]:
-        print(note, file=sys.stderr)
+        print(output.shown(note), file=sys.stderr)
     if len(notes) > NOTES:
         print(f"and so for {len(notes) - NOTES:,} more labels", file=sys.stderr)

@@ -57,7 +57,7 @@ class ModelFolder:
     """
 
     def __init__(self, path: Path):
-        self.path = path
+        self.path = path.absolute()  # the program may go elsewhere before all is read
         self.about = _read_manifest(path)
         self.sha256: str = self.about["sha256"]
         for name, listed in self.about["files"].items():
@@ -85,6 +85,8 @@ class ModelFolder:
             read = reader(path)
         except InputError as error:
             raise InputError(f"{str(error).partition(';')[0]}; {AGAIN}") from None
+        except OSError as error:
+            raise _unreadable(path, error) from None
         if seal(read) != self.about["seals"].get(name):
             raise InputError(f"{path}: of another model than {MANIFEST} beside it; {AGAIN}")
         return read
@@ -95,7 +97,10 @@ class ModelFolder:
 
     def text(self, name: str) -> str:
         """A table's text. Raises InputError if it is damaged."""
-        content = (self.path / name).read_bytes()
+        try:
+            content = (self.path / name).read_bytes()
+        except OSError as error:
+            raise _unreadable(self.path / name, error) from None
         if hashlib.sha256(content).hexdigest() != self.about["files"][name]["sha256"]:
             raise InputError(f"{self.path / name}: damaged or edited: its checksum is not the one in {MANIFEST}; "
                              f"{AGAIN}")
@@ -104,12 +109,17 @@ class ModelFolder:
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
-    if not path.is_file():
-        what = "holds no model.json" if folder.is_dir() else "no such folder"
-        raise InputError(f"{folder}: {what}; expected a model as `dvc repro export_model` writes it (data/model), "
-                         "whole")
     try:
-        about = json.loads(path.read_bytes())
+        content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        what = "holds no model.json" if folder.is_dir() else "no folder, but a file" if folder.exists() else (
+            "no such folder")
+        raise InputError(f"{folder}: {what}; expected a model as `dvc repro export_model` writes it (data/model), "
+                         "whole") from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    try:
+        about = json.loads(content)
         version, sealed = about["format"], about.pop("sha256")
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: damaged, or no model's description; {AGAIN}") from None
@@ -120,3 +130,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if _seal(about) != sealed:
         raise InputError(f"{path}: damaged or edited: its checksum does not fit what it says; {AGAIN}")
     return {**about, "sha256": sealed}
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be read ({(error.strerror or type(error).__name__).lower()}); {AGAIN}")

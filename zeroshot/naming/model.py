@@ -1,5 +1,6 @@
 """A trained model, loaded: names pictures, places pictures and words in the label space, searches."""
 
+import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
@@ -22,6 +23,22 @@ if TYPE_CHECKING:
 
 FEATURES = "features"  # v(image), as a model whose points can be had
 JUDGES = 8  # choices of model and labels that are kept ready, or one of every model
+
+
+def checked(name: str, number: Any, expected: str) -> int:
+    """A whole number, 1 or more. Raises InputError if it is none."""
+    try:
+        found = 0 if isinstance(number, bool) else operator.index(number)
+    except TypeError:
+        found = 0
+    if found < 1:
+        raise InputError(f"{name} is {number!r}; expected {expected}")
+    return found
+
+
+def checked_top(top: Any) -> int:
+    """How many answers."""
+    return checked("top", top, "1 answer a picture or more")
 
 
 class Model:
@@ -48,7 +65,8 @@ class Model:
         """
         self.folder = ModelFolder(Path(folder))
         about = self.folder.about
-        self.words, self._threads = Words(self.folder), threads
+        self.words = Words(self.folder)
+        self._threads = None if threads is None else checked("threads", threads, "1 or more")
         self.default_model: str = about["default"]["model"]
         self.why_default: str = about["default"]["why"]
         self.default_labels: str = about["default"]["labels"]
@@ -89,8 +107,7 @@ class Model:
             progress: what the progress bar says; None: there is none.
         """
         chosen, asked = self.labels(labels), self.asked(models)
-        if top < 1:
-            raise InputError(f"top is {top}; expected 1 answer a picture or more")
+        top = checked_top(top)
         for model in asked:
             if why := self.why_not(model, chosen):
                 raise InputError(why)
@@ -114,7 +131,8 @@ class Model:
         """The models that are meant. Raises InputError if there is none of such a name."""
         if models is None:
             return [self.default_model]
-        asked = [name.strip() for name in (models.split(",") if isinstance(models, str) else models)]
+        several = models.split(",") if isinstance(models, str) else models if isinstance(models, Iterable) else [models]
+        asked = [name.strip() if isinstance(name, str) else repr(name) for name in several]
         known = known or self.models
         for name in asked or [""]:
             if name not in known:
@@ -190,7 +208,7 @@ class Model:
 
     def embed_labels(self, labels: str | os.PathLike | Sequence[str] | Labels, model: str | None = None
                      ) -> Float32[np.ndarray, "labels dim"]:
-        """Where labels lie in a model's space, unit length; of a label set in the order of its sorted wnids.
+        """Where labels lie in a model's space, unit length: a row a label, in the order given; of a label set by wnid.
 
         A label for which several synonyms count has its main one's vector. One of a label set that has no vector
         is all zero.
@@ -203,7 +221,7 @@ class Model:
         chosen, space = self.labels(labels), self.space(self.with_space(model))
         if chosen.own:
             rows, row_label = own_vectors(self.words, space.kind, chosen.own)
-            return space.places(rows[np.searchsorted(row_label, np.arange(len(chosen.own)))])
+            return space.places(rows[np.searchsorted(row_label, chosen.places)])
         wnids = [wnid for wnid, there in zip(self.run.wnids, self.run.members[chosen.name], strict=True) if there]
         vectors, has = self.words.label_vectors(space.kind).of(wnids)
         places = space.places(vectors)

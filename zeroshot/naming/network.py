@@ -11,8 +11,9 @@ from torch import Tensor
 from zeroshot.base.compute import set_up
 from zeroshot.console.errors import InputError
 from zeroshot.naming.folder import ModelFolder
-from zeroshot.naming.pictures import Picture, Reader
+from zeroshot.naming.pictures import Picture
 from zeroshot.naming.quick_start import Undrawn, library_of
+from zeroshot.naming.reading import Reader
 from zeroshot.networks.batches import SquareSource
 from zeroshot.networks.inference import Passes, memory_layout, over_images
 from zeroshot.networks.saved import read_cnn, read_devise

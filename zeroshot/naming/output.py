@@ -1,5 +1,6 @@
 """How answers look in a terminal, as JSON and as CSV."""
 
+import codecs
 import csv
 import json
 import shutil
@@ -64,7 +65,7 @@ def table(named: Iterable[Named]) -> None:
 
 def _line(answer: Answer) -> str:
     seen = "seen" if answer.seen else "never seen"
-    line = f"  {answer.score:7.3f}  {_cut(answer.words, WIDE):{WIDE}}  {answer.wnid or '':9}  {seen:10} "
+    line = f"  {answer.score:7.3f}  {_cut(shown(answer.words), WIDE):{WIDE}}  {answer.wnid or '':9}  {seen:10} "
     for number, name in enumerate(answer.path[:PATH]):
         if number and len(line) + 3 + len(name) > _columns():
             break
@@ -87,7 +88,7 @@ def _side_by_side(answers: dict[str, list[Answer]]) -> Iterable[str]:
 def _cell(answer: Answer | None) -> str:
     if answer is None:
         return " " * (NARROW + 11)
-    return f"{answer.score:7.3f} {'*' if answer.seen else ' '}{_cut(answer.words, NARROW):{NARROW}}  "
+    return f"{answer.score:7.3f} {'*' if answer.seen else ' '}{_cut(shown(answer.words), NARROW):{NARROW}}  "
 
 
 def _cut(text: str, most: int) -> str:
@@ -101,9 +102,11 @@ def as_json(named: Iterable[Named]) -> None:
 
 
 def _json_list(objects: Iterable[dict[str, Any]]) -> None:
+    """Where the output has not all letters, those that it lacks are escaped as JSON has it."""
+    plain = codecs.lookup(sys.stdout.encoding or "utf-8").name != "utf-8"
     print("[", end="")
     for number, one in enumerate(objects):
-        print(",\n " if number else "", json.dumps(one, ensure_ascii=False), sep="", end="", flush=True)
+        print(",\n " if number else "", json.dumps(one, ensure_ascii=plain), sep="", end="", flush=True)
     print("]")
 
 

@@ -1,12 +1,12 @@
 """Pictures to be named: files, folders, patterns, tars, standard input, or images that are decoded already."""
 
+import codecs
 import glob
-import io
 import os
 import re
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -14,9 +14,8 @@ import numpy as np
 from PIL import Image
 
 from zeroshot.base.signatures import HEAD, is_image, is_named_image, said_of
-from zeroshot.console.errors import InputError, quoted
+from zeroshot.console.errors import InputError
 from zeroshot.image_sets.archives import list_tar, litter
-from zeroshot.images.decoding import UnreadableImage, decode_square, square_of, upright_rgb
 from zeroshot.images.files import ImageFiles
 from zeroshot.images.index import INDEX_FILE, ImageIndex
 from zeroshot.images.pixels import PackedPixels, open_pixels
@@ -77,11 +76,11 @@ def find_pictures(given: Given | Iterable[Given], images: Path | None = None) ->
         if isinstance(one, (str, os.PathLike)):
             pictures += _at(os.fspath(one), images)
         elif hasattr(one, "read"):
-            pictures.append(Picture(f"picture {number}", _read(one, number)))
+            pictures.append(_of_file(one, number))
         elif isinstance(one, (bytes, Image.Image)):
             pictures.append(Picture(f"picture {number}", one))
         elif hasattr(one, "__array__"):
-            pictures.append(Picture(f"picture {number}", _checked(np.asarray(one), number)))
+            pictures.append(Picture(f"picture {number}", _checked(_array(one, number), number)))
         else:
             raise _unknown(number, one)
     return pictures
@@ -89,19 +88,33 @@ def find_pictures(given: Given | Iterable[Given], images: Path | None = None) ->
 
 def _is_one(given) -> bool:
     """Not several: an array of any library is one picture, but for columns of paths."""
+    if isinstance(given, np.ndarray):
+        return given.ndim != 1 or given.dtype.kind not in "UO"
     return isinstance(given, _ONE) or hasattr(given, "read") or (
         hasattr(given, "__array__") and getattr(given, "ndim", 2) > 1)
 
 
-def _read(file: IO[bytes], number: int) -> bytes:
-    if isinstance(content := file.read(), bytes):
-        return content
+def _of_file(file: IO[bytes], number: int) -> Picture:
+    try:
+        content = file.read()
+    except (OSError, ValueError) as error:  # it is closed, or open to be written
+        return Picture(f"picture {number}", fault=f"a file that cannot be read: {error}")
+    if isinstance(content, bytes):
+        return Picture(f"picture {number}", content)
     raise InputError(f"picture {number} is a file that was opened as text; open it with \"rb\"")
 
 
 def _unknown(number: int, given) -> InputError:
     return InputError(f"picture {number} is a {type(given).__name__}; expected a path, bytes, a file opened with "
                       "\"rb\", a PIL image or a uint8 array")
+
+
+def _array(given, number: int) -> np.ndarray:
+    """Of any library's array; one on a GPU, say, gives none."""
+    try:
+        return np.asarray(given)
+    except Exception as error:  # of that library
+        raise InputError(f"picture {number} is a {type(given).__name__} that gives no array: {error}") from None
 
 
 def _checked(pixels: np.ndarray, number: int) -> np.ndarray:
@@ -114,21 +127,20 @@ def _checked(pixels: np.ndarray, number: int) -> np.ndarray:
 
 def _at(path: str, images: Path | None) -> list[Picture]:
     if path == STDIN:
-        return _of_stdin(sys.stdin.buffer.read(), images)
+        return _of_stdin(sys.stdin.buffer.read() if sys.stdin else b"", images)  # there is none where it was closed
     if URL.match(path):
         raise InputError(f"{path}: addresses are not fetched; download the picture and give its path")
     if os.path.isfile(os.path.join(path, INDEX_FILE)):
         return _of_index(Path(path), images)
     if os.path.isdir(path):
         found = list(_below(path))
-        return found or [Picture(path, fault="a folder without pictures")]
+        return found or [Picture(path, fault=f"a folder without pictures{_but_tars(path)}")]
     if os.path.isfile(path):
         return _in_tar(path) if _is_tar(path) else [Picture(path, path)]
     if os.path.exists(path):
         return [_of_pipe(path)]
     if glob.has_magic(path):
-        found = [picture for match in sorted(glob.glob(path, recursive=True)) if not os.path.isdir(match) or
-                 "**" not in path for picture in _at(match, images)]
+        found = [picture for match in _matches(path) for picture in _at(match, images)]
         return found or [Picture(path, fault="a pattern that nothing fits")]
     return [Picture(path, fault="no such file or folder")]
 
@@ -136,13 +148,32 @@ def _at(path: str, images: Path | None) -> list[Picture]:
 def _of_stdin(content: bytes, images: Path | None) -> list[Picture]:
     if is_image(content[:HEAD]):
         return [Picture("standard input", content)]
-    try:
-        lines = [line for line in content.decode().splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        lines = []
-    if not lines or STDIN in lines or "\0" in content[:HEAD].decode(errors="replace"):
+    names = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    lines = [os.fsdecode(name.removesuffix(b"\r")) for name in names if name.strip()]
+    if not lines or STDIN in lines or b"\0" in content[:HEAD] or not (_is_utf8(content) or os.path.lexists(lines[0])):
         return [Picture("standard input", fault=f"{said_of(content[:HEAD])}; expected an image, or paths, one a line")]
     return [picture for line in lines for picture in _at(line, images)]
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _matches(pattern: str) -> list[str]:
+    """What a pattern fits, by name; of `**` no folders, and each file once, by its shortest path of several."""
+    found = sorted(glob.glob(pattern, recursive=True))
+    if "**" not in pattern:
+        return found
+    once: dict[tuple[str, str], str] = {}
+    for match in sorted(found, key=len):
+        folder, name = os.path.split(match)
+        if not os.path.isdir(match):
+            once.setdefault((os.path.realpath(folder), name), match)
+    return sorted(once.values())
 
 
 def _of_pipe(path: str) -> Picture:
@@ -193,6 +224,13 @@ def _ends(path: str) -> bool:
     return os.path.isfile(path) or not os.path.exists(path)  # a link to nothing is to be told of
 
 
+def _but_tars(folder: str) -> str:
+    """What to say of tars in a folder, which are not looked for there."""
+    tars = [os.path.join(parent, name) for parent, _, files in os.walk(folder) for name in files
+            if name.lower().endswith(".tar")]
+    return f", but with {len(tars)} tar{'s' * (len(tars) > 1)}; name tars themselves: {min(tars)}" if tars else ""
+
+
 def _begins_as_image(path: str) -> bool:
     try:
         with open(path, "rb") as file:
@@ -219,78 +257,3 @@ def _in_tar(path: str) -> list[Picture]:
              for name, offset, size in zip(listing.names, listing.offsets, listing.sizes, strict=True)]
     found += [Picture(f"{path}/{os.fsdecode(name)}", fault=reason) for name, reason in listing.lost]
     return found or [Picture(path, fault="a tar without pictures")]
-
-
-class Reader:
-    """Decodes pictures by number; it is sent to worker processes whole.
-
-    Attributes:
-        first_side: see zeroshot.networks.batches.Squares.
-    """
-
-    packed = False
-
-    def __init__(self, pictures: Sequence[Picture], first_side: int | None):
-        self._pictures, self.first_side = pictures, first_side
-
-    def __len__(self) -> int:
-        return len(self._pictures)
-
-    def where(self, row: int) -> str:
-        return self._pictures[row].name
-
-    def square(self, row: int, side: int) -> np.ndarray:
-        picture = self._pictures[row]
-        if picture.fault:
-            raise UnreadableImage(picture.fault)
-        if isinstance(picture.content, (str, bytes)):
-            return decode_square(read_bytes(picture), side)
-        if isinstance(picture.content, Row):
-            return _square_of_row(picture.content, side)
-        return square_of(_as_image(picture.content), side)
-
-
-def _square_of_row(content: Row, side: int) -> np.ndarray:
-    if content.images.packed:
-        return square_of(content.images.image(content.row), side)
-    try:
-        return content.images.square(content.row, side)
-    except InputError as error:
-        raise UnreadableImage(str(error)) from None
-
-
-def read_bytes(picture: Picture) -> bytes:
-    """A picture's file. Raises UnreadableImage if there is none."""
-    if isinstance(picture.content, bytes):
-        return picture.content
-    try:
-        with open(picture.content, "rb") as file:
-            if picture.offset < 0:
-                return file.read()
-            file.seek(picture.offset)
-            return file.read(picture.size)
-    except OSError as error:
-        raise UnreadableImage((error.strerror or "cannot be read").lower()) from None
-
-
-def open_picture(picture: Picture) -> Image.Image:
-    """The picture itself, RGB and upright. Raises UnreadableImage."""
-    if picture.fault:
-        raise UnreadableImage(picture.fault)
-    if isinstance(picture.content, Row):
-        return picture.content.images.image(picture.content.row)
-    if not isinstance(picture.content, (str, bytes)):
-        return _as_image(picture.content)
-    return _as_image(Image.open(io.BytesIO(read_bytes(picture))))
-
-
-def _as_image(content: Image.Image | np.ndarray) -> Image.Image:
-    """Of an image that the user holds, which stays as it is."""
-    if 0 in (content.shape if isinstance(content, np.ndarray) else content.size):
-        raise UnreadableImage("an image without pixels")
-    try:
-        return upright_rgb(Image.fromarray(content) if isinstance(content, np.ndarray) else content.copy())
-    except UnreadableImage:
-        raise
-    except Exception as error:  # a file that is read only now may be broken in any way
-        raise UnreadableImage(f"{type(error).__name__}: {quoted(str(error), 150)}") from None

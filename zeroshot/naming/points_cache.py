@@ -25,7 +25,8 @@ from jaxtyping import Float32, Int64
 from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.console.errors import InputError
 from zeroshot.images.decoding import UnreadableImage
-from zeroshot.naming.pictures import Picture, Row, open_picture, read_bytes
+from zeroshot.naming.pictures import Picture, Row
+from zeroshot.naming.reading import open_picture, read_bytes
 from zeroshot.running.scratch import scratch_root
 
 LISTS = 32  # of pictures searched, that are kept for a model; the oldest go

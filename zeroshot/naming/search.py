@@ -1,5 +1,6 @@
 """Search by words: the pictures whose points are nearest to the mean of the words' vectors."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,15 +10,16 @@ from jaxtyping import Float32
 from zeroshot.console.errors import InputError
 from zeroshot.labels.embedding import unit
 from zeroshot.naming.answers import Found
-from zeroshot.naming.model import Model
+from zeroshot.naming.model import Model, checked
+from zeroshot.naming.own_labels import own_label, says_which, unknown
 from zeroshot.naming.pictures import Picture
 from zeroshot.naming.points_cache import PointsCache
-from zeroshot.naming.words import Words, own_label, unknown
-from zeroshot.taxonomy import WNID
+from zeroshot.naming.words import Words
 from zeroshot.terms.spelling import term_of, words_of
 
 CHUNK = 1 << 14  # pictures at a time
 LONGEST = 6  # words of a term
+MINUS = re.compile(r"(?:^|[\s,])[-−]\s*\w+")  # as in "dog -cat"
 
 
 class Search:
@@ -30,11 +32,16 @@ class Search:
         cache: where pictures' points are kept.
 
     Raises:
-        InputError: no words, or one that the model has never read.
+        InputError: no words, one that the model has never read, or one that is to be taken away.
     """
 
     def __init__(self, model: Model, words: str, model_name: str | None = None):
         self._model, self.model_name = model, model.with_space(model_name)
+        if not isinstance(words, str):
+            raise InputError(f"search for a {type(words).__name__}; expected words, as one text")
+        if taken := MINUS.search(words):
+            raise InputError(f"search for {words!r}: words are added up, and none can be taken away; leave out "
+                             f"{taken[0].strip()}, or its sign")
         parts = [part for phrase in words.split(",") for part in parts_of(model.words, phrase)]
         if not parts:
             raise InputError(f"search for {words!r}: no word; expected terms or names of labels")
@@ -58,8 +65,7 @@ class Search:
         Raises:
             InputError: `top` is below 1, or the cache's folder cannot be made.
         """
-        if top < 1:
-            raise InputError(f"top is {top}; expected 1 picture or more")
+        top = checked("top", top, "1 picture or more")
         points, faults = placed(self._model, self.model_name, pictures, progress)
         found = first_of(points, self.query, top)
         return [Found(pictures[number].name, score, number) for number, score in found], faults
@@ -111,11 +117,7 @@ def parts_of(words: Words, phrase: str) -> list[tuple[str, str | None]]:
     Raises:
         InputError: a word that is neither a noun nor a term.
     """
-    if WNID.fullmatch(phrase.strip()):
-        if words.noun(phrase.strip()) is None:
-            raise InputError(f"search for {phrase.strip()}: no noun synset of WordNet 3.0")
-        return [(words.name(phrase.strip()), phrase.strip())]
-    if "=" in phrase:
+    if says_which(phrase):
         label = own_label(words, phrase)
         return [(label.words, label.wnid)]
     parts, rest = [], words_of(phrase)

@@ -2,6 +2,8 @@
 
 import importlib.util
 import math
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
@@ -11,7 +13,8 @@ from zeroshot.console.errors import InputError
 from zeroshot.images.decoding import UnreadableImage
 from zeroshot.naming import output
 from zeroshot.naming.answers import Found
-from zeroshot.naming.pictures import Picture, open_picture
+from zeroshot.naming.pictures import Picture
+from zeroshot.naming.reading import open_picture
 from zeroshot.naming.written import check_place, told
 
 SIDE, GAP, CAPTION, COLUMNS = 220, 12, 40, 5  # pixels; pictures in a row
@@ -27,6 +30,15 @@ def check_sheet(path: Path) -> None:
     if not path.resolve().parent.is_dir():
         raise InputError(f"--sheet {path}: there is no such folder")
     check_place("--sheet", path)
+
+
+def spare(path: Path, pictures: Sequence[Picture]) -> None:
+    """Raise InputError if a sheet would be written over one of these."""
+    for picture in pictures:
+        if isinstance(picture.content, str) and os.path.basename(picture.content) == path.name and (
+                os.path.realpath(picture.content) == os.path.realpath(path)):
+            raise InputError(f"--sheet {path}: is one of the pictures that are searched, and would be written over; "
+                             "give another path, or remove it")
 
 
 def write_sheet(path: Path, title: str, found: list[tuple[Picture, Found]]) -> str:

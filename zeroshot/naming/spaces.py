@@ -16,7 +16,8 @@ from zeroshot.closed_form.models import read_closed_form
 from zeroshot.labels.label_vectors import LabelVectors
 from zeroshot.naming.folder import ModelFolder
 from zeroshot.naming.labels import own_vectors
-from zeroshot.naming.words import OwnLabel, Words
+from zeroshot.naming.own_labels import OwnLabel
+from zeroshot.naming.words import Words
 from zeroshot.networks.saved import read_devise
 from zeroshot.ranking.conse import Mixer
 from zeroshot.ranking.first_labels import OutputScores, lay_out

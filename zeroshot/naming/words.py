@@ -2,6 +2,7 @@
 
 import bisect
 import difflib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
@@ -9,7 +10,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float16, Float32, Float64
 
-from zeroshot.console.errors import InputError, quoted
 from zeroshot.labels.embedding import (
     Embedded,
     UnitVectors,
@@ -23,15 +23,15 @@ from zeroshot.labels.embedding import (
 )
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.naming.folder import ModelFolder
-from zeroshot.taxonomy import WNID, Taxonomy, read_taxonomy
-from zeroshot.terms.spelling import term_of, words_of
+from zeroshot.taxonomy import Taxonomy, read_taxonomy
+from zeroshot.terms.spelling import term_of
 
 NEAR = 3  # spellings shown of an unknown word
 CACHED = 1 << 14  # vectors
 PLURALS = (("men", "man"), ("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("xes", "x"), ("zes", "z"),
            ("s", ""))  # endings, and what stands in their place in the singular
+ARTICLE = re.compile("^(a|an|the)_")
 SHORTEST = 3  # letters of a singular: "was" and "its" are no plurals
-OTHERS, GLOSS = 2, 40  # other meanings shown of a word; characters of each
 
 
 def singulars(term: str) -> list[str]:
@@ -117,12 +117,17 @@ class Words:
         return self._folder.text("senses.tsv").splitlines()  # sorted
 
     def senses(self, word: str) -> list[str]:
-        """The nouns that a word may mean, WordNet's first first; of a plural that is none itself, its singular's."""
+        """The nouns that a word may mean, WordNet's first first.
+
+        Of what is none itself they are those of its singular, or of what stands behind an article.
+        """
         term = term_of(word)
-        return self._senses_of(term) or next(filter(None, map(self._senses_of, singulars(term))), [])
+        bare = ARTICLE.sub("", term)
+        forms = [term, *singulars(term), *([bare, *singulars(bare)] if bare != term else [])]
+        return next(filter(None, map(self._senses_of, forms)), [])
 
     def is_noun(self, word: str) -> bool:
-        """Whether a noun is called so, in the singular."""
+        """Whether a noun is called so, in the singular and without an article."""
         return bool(self._senses_of(term_of(word)))
 
     def _senses_of(self, term: str) -> list[str]:
@@ -225,69 +230,3 @@ class Words:
         first = [other for other in known if other[:1] == term[:1]]
         found = difflib.get_close_matches(term, first, NEAR) or difflib.get_close_matches(term, known, NEAR)
         return [other.replace("_", " ") for other in found]
-
-
-class UnknownLabel(InputError):
-    """A label of which nothing is known."""
-
-
-class OwnLabel(NamedTuple):
-    """A label that a user gave.
-
-    Attributes:
-        words: what it is called in answers.
-        wnid: of the noun that it stands for, if it is one.
-        note: what was decided for it, to be told; "" for nothing.
-    """
-
-    words: str
-    wnid: str | None
-    note: str = ""
-
-
-def own_label(words: Words, given: str) -> OwnLabel:
-    """What a word, a wnid, `word=wnid`, or a wnid and a word (as ImageNet's own lists have them) stand for.
-
-    Raises:
-        UnknownLabel: no noun of that number.
-    """
-    word, _, wnid = (part.strip() for part in given.partition("="))
-    first, *rest = word.split(maxsplit=1) or [""]
-    if not wnid and WNID.fullmatch(first):
-        word, wnid = "".join(rest), first
-    if wnid:
-        if not WNID.fullmatch(wnid) or words.noun(wnid) is None:
-            raise UnknownLabel(f"label {quoted(given)}: {quoted(wnid, 20)} is no noun synset of WordNet 3.0; expected "
-                               "a wnid, n and eight digits")
-        return OwnLabel(word or words.name(wnid), wnid)
-    senses = words.senses(word)
-    plural = bool(senses) and not words.is_noun(word)
-    if len(senses) > 1 or plural:
-        others = ", ".join(f"{word}={wnid} ({_meaning(words, wnid)})" for wnid in senses[1:1 + OTHERS])
-        more = f" and {len(senses) - 1 - OTHERS} more" if len(senses) > 1 + OTHERS else ""
-        taken = f"{words.name(senses[0])}, {senses[0]}" if plural else senses[0]
-        return OwnLabel(word, senses[0], f"{word}: taken as {taken} ({_meaning(words, senses[0])})" + (
-            f"; for others write {others}{more}" if others else ""))
-    return OwnLabel(word, senses[0] if senses else None)
-
-
-def _meaning(words: Words, wnid: str) -> str:
-    gloss = words.noun(wnid).gloss
-    return gloss if len(gloss) <= GLOSS else gloss[:GLOSS].rsplit(" ", 1)[0].rstrip(" ,;.") + " ..."
-
-
-def unknown(words: Words, label: str) -> str:
-    """Why a label cannot be used, with what is spelt like it."""
-    if words.by_class:
-        near = words.near(label)
-        return (f"{quoted(label)} is no noun of WordNet, and this model has vectors by class alone, no word's; "
-                "expected nouns or wnids" + (f"; spelt like it: {', '.join(near)}" if near else ""))
-    missing = [word for word in words_of(label) if word not in words.terms and not words.senses(word)]
-    parts = [label] if len(missing) == len(words_of(label)) or not missing else missing
-    said = []
-    for part in parts:
-        near = words.near(part)
-        said.append(f"{quoted(part)} is no word that the model has read" + (
-            f"; spelt like it: {', '.join(near)}" if near else ""))
-    return "; ".join(said)
-

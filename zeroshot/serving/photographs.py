@@ -8,7 +8,8 @@ from zeroshot.console.errors import InputError
 from zeroshot.images.decoding import UnreadableImage
 from zeroshot.naming.model import Model
 from zeroshot.naming.output import shown
-from zeroshot.naming.pictures import find_pictures, read_bytes
+from zeroshot.naming.pictures import find_pictures
+from zeroshot.naming.reading import read_bytes
 from zeroshot.naming.search import Search, first_of, placed
 from zeroshot.serving.limits import TOP, Refusal
 from zeroshot.serving.pictures import check_picture, thumbnail
@@ -28,7 +29,7 @@ class Photographs:
     def __init__(self, model: Model, folder: Path):
         if not folder.is_dir():
             raise InputError(f"--photographs {folder}: no such folder; expected one with images at any depth")
-        self._model, self._folder, self.name = model, folder, folder.resolve().name
+        self._model, self._folder, self.name = model, folder, shown(folder.resolve().name)
         self._pictures = [picture for picture in find_pictures(folder) if not picture.fault]
         self._points, faults = placed(model, model.with_space(None), self._pictures, "reading photographs")
         self.readable = len(self._pictures) - len(faults)
@@ -43,8 +44,8 @@ class Photographs:
     def search(self, words: str) -> dict:
         """What found.html shows of the nearest TOP."""
         query = Search(self._model, words)
-        images = [{"row": row, "name": os.path.relpath(self._pictures[row].name, self._folder), "score": f"{score:.3f}"}
-                  for row, score in first_of(self._points, query.query, TOP)]
+        images = [{"row": row, "name": shown(os.path.relpath(self._pictures[row].name, self._folder)),
+                   "score": f"{score:.3f}"} for row, score in first_of(self._points, query.query, TOP)]
         return {"said": f"{query.said}: the nearest {len(images)} of {self.readable:,}", "images": images}
 
     def thumbnail(self, row: int) -> bytes:
