@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from tools.check_params import check_params, missing_inputs
-from tools.stage_deps import stage_bodies
+from tools.stage_deps import stage_bodies, with_deps
 from zeroshot.base.params import read_yaml
 from zeroshot.console.errors import InputError
 from zeroshot.running.scratch import PROJECT
@@ -76,3 +76,23 @@ def test_a_params_yaml_that_is_no_file_is_one_line(tmp_path):
     for name, why in (("params.yaml", "no text file but a folder"), ("p.yaml", "Too many levels of symbolic links")):
         with pytest.raises(InputError, match=f"{name}: cannot be read .{why}"):
             read_yaml(tmp_path / name)
+
+
+OWN = """
+  theirs:
+    cmd: [python theirs.py --rate ${theirs.rate}, python -m json.tool theirs.json]
+    params: [theirs_too.sizes]
+    outs: [theirs.json]
+"""
+
+
+def test_stages_that_a_user_added_have_sections_too_and_are_left_alone(faults, tmp_path):
+    text = (PROJECT / "dvc.yaml").read_text()
+    own = text.replace("\nstages:\n", f"\nstages:{OWN}", 1)
+    assert own != text and with_deps(own) == own
+    (tmp_path / "dvc.yaml").write_text(own)
+    (tmp_path / "params.yaml").write_text(f"{DEMO}theirs: {{rate: 1}}\ntheirs_too: {{sizes: []}}\nnobodys: 1\n")
+    bodies = stage_bodies(read_yaml(tmp_path / "dvc.yaml"))
+    params, found = check_params(bodies)
+    assert [fault.partition(";")[0] for fault in found + missing_inputs(bodies, params)] == [
+        "params.yaml: section 'nobodys' is no stage's, so nothing reads it"]

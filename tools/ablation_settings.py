@@ -102,11 +102,10 @@ def with_overrides(text: bytes, overrides: Sequence[str], of: str) -> bytes:
 
 def faults_of(text: bytes, root: Path) -> list[str]:
     """What the stages refuse in a params.yaml."""
-    bodies = {name: body for name, body in pipeline(root).items() if " -m stages." in f" {body['cmd']}"}
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "params.yaml").write_bytes(text)
         with contextlib.chdir(folder):
-            return [line for fault in check_params(bodies)[1] for line in fault.splitlines()]
+            return [line for fault in check_params(pipeline(root))[1] for line in fault.splitlines()]
 
 
 def named_inputs(bodies: Mapping[str, Mapping]) -> set[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tools.stage_deps import stage_bodies, stage_module
+from tools.stage_deps import is_the_projects, stage_bodies, stage_module
 from zeroshot.base.params import P, StageParams, load_params, read_yaml
 from zeroshot.console import refusals
 from zeroshot.console.errors import InputError
@@ -38,7 +38,7 @@ def check_params(bodies: dict[str, dict]) -> tuple[dict[str, dict], list[str]]:
         return {}, [str(error)]
     params: dict[str, dict] = {}
     models = _models(bodies)
-    faults = unknown_sections(document, list(models))
+    faults = unknown_sections(document, [*models, *_read_by_others(bodies)])
     for section, model in models.items():
         try:
             params[section] = _section(document, section, model).model_dump()
@@ -48,13 +48,20 @@ def check_params(bodies: dict[str, dict]) -> tuple[dict[str, dict], list[str]]:
 
 
 def _models(bodies: dict[str, dict]) -> dict[str, type[StageParams]]:
-    """Section -> what checks it, of all stages that have settings."""
+    """Section -> what checks it, of all of the project's stages that have settings."""
     models = {}
-    for module in dict.fromkeys(map(stage_module, bodies.values())):
+    for module in dict.fromkeys(stage_module(body) for body in bodies.values() if is_the_projects(body)):
         arguments = inspect.signature(importlib.import_module(module).main).parameters
         if "params" in arguments:
             models[module.removeprefix("stages.")] = arguments["params"].annotation
     return models
+
+
+def _read_by_others(bodies: dict[str, dict]) -> list[str]:
+    """Sections that stages which a user added read, in whatever way."""
+    others = [body for body in bodies.values() if not is_the_projects(body)]
+    listed = [param for body in others for param in body.get("params", []) if isinstance(param, str)]
+    return [name.partition(".")[0] for name in [*listed, *re.findall(r"\$\{(\w+)", str(others))]]
 
 
 def _document() -> dict:
@@ -107,7 +114,8 @@ def _untracked(path: str) -> bool:
 def _named_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> Iterator[tuple[str, str]]:
     """(section.key, path) of what stages take from params.yaml and no stage makes."""
     made = [out for body in bodies.values() for out in outs_of(body)]
-    named = [re.fullmatch(r"\$\{(\w+)\.([\w.]+)\}", dep) for body in bodies.values() for dep in body["deps"]]
+    named = [re.fullmatch(r"\$\{(\w+)\.([\w.]+)\}", dep) for body in bodies.values()
+             for dep in body.get("deps", [])]
     for section, key in sorted({whole.groups() for whole in named if whole}):
         path = functools.reduce(lambda found, name: found.get(name, {}), key.split("."), params.get(section, {}))
         if isinstance(path, str) and not any(f"{path}/".startswith(f"{out}/") for out in made):

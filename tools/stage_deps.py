@@ -60,6 +60,11 @@ def stage_bodies(document: dict) -> dict[str, dict]:
     return {name: stage.get("do", stage) for name, stage in document["stages"].items()}
 
 
+def is_the_projects(body: dict) -> bool:
+    """Whether a stage runs one of stages/; users may have added others."""
+    return isinstance(body.get("cmd"), str) and " -m stages." in f" {body['cmd']}"
+
+
 def stage_module(body: dict) -> str:
     """The module that a stage's command runs: the word after `-m`."""
     words = body["cmd"].split()
@@ -75,6 +80,8 @@ def with_deps(text: str) -> str:
     """dvc.yaml's text with each stage's deps as they must be: its code, then on lines of their own its data."""
     lines = text.splitlines()
     for body in reversed(stage_bodies(ruamel.yaml.YAML().load(text)).values()):  # from below: line numbers above stay
+        if not is_the_projects(body):
+            continue
         start = body.lc.key("deps")[0]
         indent = " " * body.lc.key("deps")[1]
         end = start + 1
