@@ -80,7 +80,7 @@ def test_a_params_yaml_that_is_no_file_is_one_line(tmp_path):
 
 OWN = """
   theirs:
-    cmd: [python theirs.py --rate ${theirs.rate}, python -m json.tool theirs.json]
+    cmd: ["python theirs.py --rate ${theirs.rate}", python -m json.tool theirs.json]
     params: [theirs_too.sizes]
     outs: [theirs.json]
 """
