@@ -130,6 +130,12 @@ def test_zips_of_every_method_are_refused_where_damaged(tmp_path, method):
         read(tmp_path, sound[:60] + b"\xff" * 30 + sound[90:])
 
 
+def test_a_member_without_a_name_is_none(tmp_path):
+    data = zipped({"vectors.txt": GLOVE}).replace(b"vectors.txt", b"\0ectors.txt")
+    with pytest.raises(InputError, match="a zip without a file in it"):
+        read(tmp_path, data)
+
+
 def test_a_name_in_a_zip_that_is_not_what_it_says_is_refused(tmp_path):
     data = zipped({"vé.txt": GLOVE}).replace("é".encode(), b"\xff\xfe")
     with pytest.raises(InputError, match="truncated, corrupt or encrypted zip file: UnicodeDecodeError"):

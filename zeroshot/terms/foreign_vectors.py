@@ -80,7 +80,7 @@ def read_foreign_vectors(path: Path, wanted: Callable[[str], bool] | None = None
 def _read_zip(path: Path, member: str, rows: Rows) -> ReadVectors:
     try:
         with zipfile.ZipFile(path) as archive:
-            name = _member_of(path, [info.filename for info in archive.infolist() if not info.is_dir()], member)
+            name = _member_of(path, archive.namelist(), member)
             with archive.open(name) as file, io.BufferedReader(file, READ) as stream, np.errstate(over="ignore"):
                 return _read_stream(path, stream, rows)
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, UnicodeDecodeError, EOFError, RuntimeError,
@@ -91,7 +91,7 @@ def _read_zip(path: Path, member: str, rows: Rows) -> ReadVectors:
 
 def _member_of(path: Path, names: list[str], member: str) -> str:
     """The file of a zip to read: the one that is named, or the only one; systems' own and hidden ones are none."""
-    found = list(dict.fromkeys(name for name in names if not _HIDDEN.search(name)))
+    found = list(dict.fromkeys(name for name in names if name and not name.endswith("/") and not _HIDDEN.search(name)))
     for end, what in ZIPPED.items():
         if not member and any(name.endswith(end) for name in found):
             raise InputError(f"{path}: {what}; {EXPECTED}")
