@@ -15,6 +15,8 @@ from PIL import Image
 
 import zeroshot
 from tests.model_world import SEEN, SETS, WNID, picture, png
+from tests.test_naming_slips import LATIN
+from tests.test_naming_slips import model as model  # a fixture
 from zeroshot.__main__ import main
 from zeroshot.base.artifacts import Artifact
 from zeroshot.console.errors import InputError
@@ -23,14 +25,6 @@ from zeroshot.naming.labels import listed
 from zeroshot.naming.pictures import Picture, find_pictures
 from zeroshot.naming.reading import open_picture
 from zeroshot.naming.search import Search
-
-LATIN = os.fsdecode(b"caf\xe9.png")
-
-
-@pytest.fixture
-def model(model_folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("ZEROSHOT_SCRATCH", str(tmp_path / "scratch"))
-    return zeroshot.load_model(model_folder)
 
 
 @pytest.fixture
