@@ -1,5 +1,7 @@
 """A trained model, loaded: names pictures, places pictures and words in the label space, searches."""
 
+import contextlib
+import gc
 import operator
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,6 +25,18 @@ if TYPE_CHECKING:
 
 FEATURES = "features"  # v(image), as a model whose points can be had
 JUDGES = 8  # choices of model and labels that are kept ready, or one of every model
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Within, Python does not look for objects that hold on to each other only: of what libraries make all stays."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def checked(name: str, number: Any, expected: str) -> int:
@@ -258,9 +272,10 @@ class Model:
     @cached_property
     def network(self) -> "Network":
         """The network, ready; loads torch."""
-        from zeroshot.naming.network import Network
+        with uncollected():
+            from zeroshot.naming.network import Network
 
-        return Network(self.folder, self._threads)
+            return Network(self.folder, self._threads)
 
     @cached_property
     def run(self) -> "Run":
