@@ -1,3 +1,4 @@
+import tests.garbage  # noqa: F401  isort: skip  (before all that is loaded)
 import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and torch)
 import zeroshot.running.spinning  # noqa: F401  isort: skip
 
@@ -46,6 +47,10 @@ def pytest_collection_modifyitems(items):
     if marked and has_gpu():
         for item, mark in marked:
             item.add_marker(pytest.mark.skip(reason=f"{mark.args[0]}; runs with CUDA_VISIBLE_DEVICES="))
+
+
+def pytest_collection_finish():
+    tests.garbage.leave_what_is_loaded()
 
 
 def has_gpu() -> bool:

@@ -20,10 +20,11 @@ from unittest import mock
 import torch
 
 import stages
+from tests.garbage import leave_what_is_loaded
 
 NO_SHARING = "two processes cannot share one GPU (NCCL)"
-LOADED = ["pytest", "hypothesis", "pandas", "scipy.sparse", "stages.pretrain_cnn", "stages.train_skipgram",
-          "torch._dynamo"]  # the last for torch's optimisers
+LOADED = ["tests.garbage", "pytest", "hypothesis", "pandas", "scipy.sparse", "stages.pretrain_cnn",
+          "stages.train_skipgram", "torch._dynamo"]  # the last for torch's optimisers
 PATIENCE = 600  # seconds: on a busy machine all takes long
 
 
@@ -90,6 +91,7 @@ def _run(code: str, environment: dict[str, str], folder: str, files: tuple[Path,
     os.environ.update(environment)
     os.chdir(folder)
     stages.PARENT = os.getppid()  # it was loaded before
+    leave_what_is_loaded()
     exec(code, {"__name__": "__main__"})
 
 
