@@ -33,7 +33,8 @@ if profile := os.environ.get("HYPOTHESIS_PROFILE") or ("" if os.environ.get("CI"
 PROJECT = Path(__file__).resolve().parent.parent
 LONGEST = [f"test_{name}" for name in (
     "end_to_end", "ablation", "check_gpu", "stage", "image_training", "cifar_preset", "naming", "visual", "on_a_gpu",
-    "without_images", "processor", "train_skipgram", "check_params", "pages", "serving_page", "serving")]
+    "without_images", "processor", "train_skipgram", "quick_timm", "start", "check_params", "presets", "pages",
+    "serving_page", "serving", "own_labels", "text_sources")]
 
 
 def pytest_collection_modifyitems(items):

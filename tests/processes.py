@@ -61,6 +61,18 @@ def run_apart(code: str) -> subprocess.CompletedProcess:
         return ended(*process)
 
 
+def as_module(module: str, *arguments: str) -> str:
+    """Python code that runs a module as `python -m module arguments` would."""
+    return (f"import runpy, sys; sys.argv = {[module, *arguments]!r}; "
+            f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)")
+
+
+def run_command(command: list[str], **_) -> subprocess.CompletedProcess:
+    """In the place of `subprocess.run`: a `python -m module arguments`, in a process of its own that has torch."""
+    assert command[:2] == [sys.executable, "-m"]
+    return run_apart(as_module(*command[2:]))
+
+
 @contextlib.contextmanager
 def started_process(code: str, **environment: str) -> Iterator[tuple[BaseProcess, Path, Path]]:
     """A process that runs Python `code` in this one's environment and folder, and what it has said: stdout, stderr.
