@@ -44,7 +44,8 @@ def values(params: Mapping[str, Any]) -> dict[str, Any]:
     return {dotted(keys): value for keys, value in leaves(params)}
 
 
-def _read(text: bytes) -> dict[str, Any]:
+def read(text: bytes) -> dict[str, Any]:
+    """What a params.yaml holds."""
     return YAML(typ="safe").load(text) or {}
 
 
@@ -52,7 +53,7 @@ def preset_text(ablation: Ablation, root: Path) -> tuple[bytes, str]:
     """The preset's params.yaml, and what of the one in place a user should know, "" if nothing."""
     text = merged(ablation.preset, root / "presets")
     try:
-        here, preset = values(_read((root / "params.yaml").read_bytes())), values(_read(text))
+        here, preset = values(read((root / "params.yaml").read_bytes())), values(read(text))
     except (FileNotFoundError, YAMLError, AttributeError):
         return text, f"params.yaml cannot be read; rows run on the preset `{ablation.preset}`"
     changed = [key for key in here | preset if key not in here or key not in preset or here[key] != preset[key]]
@@ -106,7 +107,7 @@ def overridden(text: bytes, overrides: Sequence[str], of: str) -> dict[str, Any]
 @functools.lru_cache(maxsize=1)
 def _parsed(text: bytes) -> tuple[list[str], DictConfig]:
     """Of a params.yaml, whose rows are many: dotted keys, and what overrides apply to."""
-    document = _read(text)
+    document = read(text)
     config = OmegaConf.create(document, flags={"allow_objects": True})
     OmegaConf.set_struct(config, True)
     return [dotted(keys) for keys, _ in leaves(document)], config
