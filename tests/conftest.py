@@ -1,3 +1,4 @@
+import tests.garbage  # noqa: F401  isort: skip  (before all that is loaded)
 import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and torch)
 import zeroshot.running.spinning  # noqa: F401  isort: skip
 
@@ -32,7 +33,8 @@ if profile := os.environ.get("HYPOTHESIS_PROFILE") or ("" if os.environ.get("CI"
 PROJECT = Path(__file__).resolve().parent.parent
 LONGEST = [f"test_{name}" for name in (
     "end_to_end", "ablation", "check_gpu", "stage", "image_training", "cifar_preset", "naming", "visual", "on_a_gpu",
-    "without_images", "processor", "train_skipgram", "check_params", "pages", "serving_page", "serving")]
+    "without_images", "processor", "train_skipgram", "quick_timm", "start", "check_params", "presets", "pages",
+    "serving_page", "serving", "own_labels", "text_sources")]
 
 
 def pytest_collection_modifyitems(items):
@@ -46,6 +48,10 @@ def pytest_collection_modifyitems(items):
     if marked and has_gpu():
         for item, mark in marked:
             item.add_marker(pytest.mark.skip(reason=f"{mark.args[0]}; runs with CUDA_VISIBLE_DEVICES="))
+
+
+def pytest_collection_finish():
+    tests.garbage.leave_what_is_loaded()
 
 
 def has_gpu() -> bool:

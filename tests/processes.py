@@ -20,10 +20,11 @@ from unittest import mock
 import torch
 
 import stages
+from tests.garbage import leave_what_is_loaded
 
 NO_SHARING = "two processes cannot share one GPU (NCCL)"
-LOADED = ["pytest", "hypothesis", "pandas", "scipy.sparse", "stages.pretrain_cnn", "stages.train_skipgram",
-          "torch._dynamo"]  # the last for torch's optimisers
+LOADED = ["tests.garbage", "pytest", "hypothesis", "pandas", "scipy.sparse", "stages.pretrain_cnn",
+          "stages.train_skipgram", "torch._dynamo"]  # the last for torch's optimisers
 PATIENCE = 600  # seconds: on a busy machine all takes long
 
 
@@ -60,6 +61,18 @@ def run_apart(code: str) -> subprocess.CompletedProcess:
         return ended(*process)
 
 
+def as_module(module: str, *arguments: str) -> str:
+    """Python code that runs a module as `python -m module arguments` would."""
+    return (f"import runpy, sys; sys.argv = {[module, *arguments]!r}; "
+            f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)")
+
+
+def run_command(command: list[str], **_) -> subprocess.CompletedProcess:
+    """In the place of `subprocess.run`: a `python -m module arguments`, in a process of its own that has torch."""
+    assert command[:2] == [sys.executable, "-m"]
+    return run_apart(as_module(*command[2:]))
+
+
 @contextlib.contextmanager
 def started_process(code: str, **environment: str) -> Iterator[tuple[BaseProcess, Path, Path]]:
     """A process that runs Python `code` in this one's environment and folder, and what it has said: stdout, stderr.
@@ -90,6 +103,7 @@ def _run(code: str, environment: dict[str, str], folder: str, files: tuple[Path,
     os.environ.update(environment)
     os.chdir(folder)
     stages.PARENT = os.getppid()  # it was loaded before
+    leave_what_is_loaded()
     exec(code, {"__name__": "__main__"})
 
 

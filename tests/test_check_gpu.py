@@ -2,7 +2,6 @@ import argparse
 import ast
 import json
 import os
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 
 from tests import gpu_checks, gpu_rankings
 from tests.gpu_notes import Notes, NotRunError, close, same
+from tests.processes import as_module, run_apart
 from tools import check_gpu
 from tools.check_gpu import PACKAGES, PROJECT, STEPS, Step
 from tools.gpu_page import FAILED, NOT_RUN, PASSED, Check, Findings, Speed, page
@@ -85,9 +85,9 @@ second:
 """
 
 
-def test_without_a_gpu_it_says_so_and_ends_well():
-    ended = subprocess.run([sys.executable, "-m", "tools.check_gpu"], cwd=PROJECT, capture_output=True, text=True,
-                           env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
+def test_without_a_gpu_it_says_so_and_ends_well(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    ended = run_apart(as_module("tools.check_gpu"))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == f"check_gpu: torch {torch.__version__} sees no CUDA GPU here; nothing to check\n"
 
@@ -244,7 +244,7 @@ def test_the_tests_own_step_names_what_failed(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTEST_PLUGINS", "xdist.plugin")
     assert gpu_checks.run_pytest([*files, "-k", "good"]).startswith("1 passed")
     with pytest.raises(RuntimeError, match=r"(?s)1 failed.*FAILED .*test_bad"):
-        gpu_checks.run_pytest([*files, "-n2"])
+        gpu_checks.run_pytest([*files, "-n1"])
     with pytest.raises(NotRunError, match="no test"):
         gpu_checks.run_pytest([*files, "-k", "neither"])
     monkeypatch.setattr(gpu_checks.importlib.util, "find_spec", lambda name: None)

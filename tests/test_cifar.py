@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from tests.cifar_archives import (
     stored,
 )
 from tests.image_sets import put_folder, tar_of
+from tests.processes import run_command
 from tests.test_fuzz_images import damaged, fuzzed, read_or_refused
 from tests.test_index_images import SETTINGS
 from tools import check_data
@@ -240,6 +242,7 @@ def test_fetch_without_a_network_says_what_to_put_where(run, tmp_path, monkeypat
     for name in ("https_proxy", "HTTPS_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens
     (tmp_path / "images").mkdir()
+    monkeypatch.setattr(subprocess, "run", run_command)
     with pytest.raises(InputError, match=r"put cifar-100-python.tar.gz there .*; its download failed") as refused:
         run(tmp_path / "images", cifar={"md5": "any", "fetch": True})
     assert "\n" not in str(refused.value)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.processes import NO_SHARING, free_port, run_apart, run_together
+from tests.processes import NO_SHARING, as_module, free_port, run_apart, run_together
 from zeroshot.base.params import StageParams
 from zeroshot.running.launch import launch
 from zeroshot.running.scratch import PROJECT
@@ -30,7 +30,9 @@ SHARED = """
 
     def main(params: Params, *, out: Path) -> None:
         import torch
+        from zeroshot.base import processes
         from zeroshot.base.processes import mean_over_processes, process_and_count
+        processes.TURN = 2  # torchrun has little to end here
         rank, size = process_and_count()
         if rank == params.refused_by:
             raise InputError("a fault of this process alone")
@@ -200,17 +202,21 @@ def run_shared(tmp_path):
     (tmp_path / "tools" / "check_params.py").write_text("open('checked', 'a').write('.')")
     (tmp_path / "nodes.py").write_text(textwrap.dedent(NODES))
 
-    def run(refused_by=-1, **variables):
-        (tmp_path / "params.yaml").write_text(f"share: {{refused_by: {refused_by}}}")
+    def run(**variables):
+        (tmp_path / "params.yaml").write_text("share: {refused_by: -1}")
         environment = {**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1", **variables}
         return subprocess.run([sys.executable, "-m", "stages.share", "--out", "."], cwd=tmp_path, env=environment,
                               capture_output=True, text=True)
     return tmp_path, run
 
 
-def test_without_torchruns_variables_one_process_does_it_all(run_shared):
-    folder, run = run_shared
-    ended = run(ZEROSHOT_LAUNCH="nonsense")
+def test_without_torchruns_variables_one_process_does_it_all(run_shared, monkeypatch):
+    folder = run_shared[0]
+    monkeypatch.chdir(folder)
+    for name, value in (("ZEROSHOT_LAUNCH", "nonsense"), ("PYTHONPATH", str(PROJECT))):
+        monkeypatch.setenv(name, value)
+    Path("params.yaml").write_text("share: {refused_by: -1}")
+    ended = run_apart(as_program("stages/share.py", "--out", "."))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert (folder / "0").read_text() == "1 0.0 None" and (folder / "checked").read_text() == "."
 
@@ -246,9 +252,13 @@ def test_a_fault_that_all_processes_find_is_told_once(run_shared, monkeypatch):
 
 
 @pytest.mark.on_the_cpu(NO_SHARING)
-def test_a_fault_that_only_another_process_finds_is_told_by_it(run_shared):
+def test_a_fault_that_only_another_process_finds_is_told_by_it(run_shared, monkeypatch):
     """The first waits for it in vain, and need not say so."""
-    ended = run_shared[1](1, PET_NPROC_PER_NODE="2")
+    monkeypatch.chdir(run_shared[0])
+    for name, value in (("PET_NPROC_PER_NODE", "2"), ("PYTHONPATH", str(PROJECT))):
+        monkeypatch.setenv(name, value)
+    Path("params.yaml").write_text("share: {refused_by: 1}")
+    ended = run_apart(as_module("zeroshot.running.torchrun", "-m", "stages.share", "--out", "."))
     assert ended.returncode == 1
     said, end = ended.stderr.splitlines()
     assert said == "share: a fault of this process alone"
@@ -260,7 +270,8 @@ def test_nodes_that_nobody_starts_are_told_of(monkeypatch, capsys, nodes):
     monkeypatch.setenv("PET_NNODES", nodes)
     monkeypatch.delenv("ZEROSHOT_LAUNCH", raising=False)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setattr(os, "execvp", lambda *command: None)
+    become = []
+    monkeypatch.setattr(os, "execvp", lambda *command: become.append(command))
     launch("stages.share", ["--out", "a b"])
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith("share: waiting for 2 nodes (PET_NNODES)") and "ZEROSHOT_LAUNCH" in line
@@ -268,6 +279,8 @@ def test_nodes_that_nobody_starts_are_told_of(monkeypatch, capsys, nodes):
     monkeypatch.setenv("PET_NNODES", "1")
     launch("stages.share", [])
     assert capsys.readouterr().err == ""
+    torchrun = [sys.executable, "-m", "zeroshot.running.torchrun", "-m", "stages.share"]
+    assert become == [(sys.executable, [*torchrun, "--out", "a b"]), (sys.executable, torchrun)]
 
 
 @pytest.mark.parametrize(("error", "line"), [

@@ -1,7 +1,8 @@
-import subprocess
-import sys
+from tests.processes import run_apart
 
 PROGRAM = """
+import sys
+assert not {"torchvision", "timm"} & {*sys.modules}
 import zeroshot.networks.torchvision_guard as guard
 import torch, torchvision, timm
 from torchvision.transforms import v2
@@ -13,7 +14,7 @@ print(guard.HAS_NATIVE_OPS, torchvision.extension._has_ops())
 
 
 def test_torchvision_and_timm_import_after_the_guard_whatever_build_of_torch():
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)
+    done = run_apart(PROGRAM)
     assert done.returncode == 0, done.stderr
     ours, torchvisions = done.stdout.split()
     assert ours == torchvisions

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,25 @@ PATIENCE = 5  # seconds for a killed ablation to end
 
 @dataclass(frozen=True)
 class Planned:
-    """One run of one row."""
+    """One run of one row.
+
+    Attributes:
+        name: of its experiment.
+        params: what its params.yaml holds.
+        preset: the params.yaml that `overrides` apply to.
+    """
 
     row: Row
     seed: int | None
-    job: Job
+    name: str
+    label: str
+    params: dict[str, Any]
+    preset: bytes
+    overrides: tuple[str, ...]
+
+    def job(self, ablation: str, machine: Mapping[str, str]) -> Job:
+        about = {"ablation": ablation, "row": self.row.label, "seed": self.seed, **machine}
+        return Job(self.name, self.label, settings.with_overrides(self.preset, self.overrides), about)
 
 
 def main(name: str, jobs: str = "1", rows: str = "*", root: Path = PROJECT) -> int:
@@ -68,14 +82,14 @@ def main(name: str, jobs: str = "1", rows: str = "*", root: Path = PROJECT) -> i
                          f"{', '.join(row.label for row in ablation.rows)}; a pattern takes several: `ResNet*`")
     with _alone(root):
         done = experiments(root)
-        missing = [run for run in planned if run.job.name not in done]
+        missing = [run for run in planned if run.name not in done]
         print(f"{len(planned) - len(missing)} of {len(planned)} runs are there already", flush=True)
         missing = [run for run in missing if run in wanted]
         if missing:
             refuse(ablation, missing, commit, root)
         failed = {}
         try:
-            run_all(missing, commit, int(jobs), root, failed)
+            run_all(name, missing, commit, int(jobs), root, failed)
         finally:  # Ctrl-C too: what is there can be read
             path = write_tables(ablation, planned, experiments(root), failed, root)
             if published:
@@ -95,20 +109,21 @@ def plan(ablation: Ablation, commit: str, root: Path) -> list[Planned]:
     text, note = settings.preset_text(ablation, root)
     if note:
         print(note, flush=True)
-    settings.with_overrides(text, [*ablation.base, *(f"{key}=0" for key in ablation.seed_keys)], f"{where}, every row")
-    planned, seen = [], {}
+    settings.overridden(text, [*ablation.base, *(f"{key}=0" for key in ablation.seed_keys)], f"{where}, every row")
+    planned, seen, bodies = [], {}, settings.pipeline(root)
     for row in ablation.rows:
         for seed in ablation.seeds:
-            params = settings.with_overrides(text, ablation.overrides(row, seed), f"{where}, row `{row.label}`")
+            overrides = ablation.overrides(row, seed)
+            params = settings.overridden(text, overrides, f"{where}, row `{row.label}`")
             known = str(sorted((key, _plain(value)) for key, value in settings.values(params).items()))
             if (other := seen.setdefault(known, (row, seed))) != (row, seed):
                 raise InputError(f"{where}: rows `{other[0].label}` and `{row.label}` have the same settings; expected "
                                  "rows that differ")
             suffix = "" if seed is None else f"-s{seed}"
-            experiment = f"{ablation.name}-{row.slug}{suffix}-{settings.identity(root, commit, params)}"
-            about = {"ablation": ablation.name, "row": row.label, "seed": seed}
+            decides = settings.identity(root, commit, bodies, settings.values(params))
             label = f"ablation {ablation.name}: {row.label}{'' if seed is None else f', seed {seed}'}"
-            planned.append(Planned(row, seed, Job(experiment, label, params, about)))
+            planned.append(Planned(row, seed, f"{ablation.name}-{row.slug}{suffix}-{decides}", label, params, text,
+                                   overrides))
     return planned
 
 
@@ -119,22 +134,23 @@ def _plain(value: Any) -> Any:
 
 def refuse(ablation: Ablation, missing: Sequence[Planned], commit: str, root: Path) -> None:
     """Raises InputError: what would be noticed only after hours, or would give other figures than one expects."""
-    first = settings.values(missing[0].job.text)
-    if dirty := settings.uncommitted(root, first):
+    bodies = settings.pipeline(root)
+    if dirty := settings.uncommitted(root, bodies, settings.values(missing[0].params)):
         rest = f" and {len(dirty) - 4} more" if len(dirty) > 4 else ""
         raise InputError(f"not committed: {', '.join(dirty[:4])}{rest}; rows run the last commit's code and would not "
                          "see it: `git commit` it, or `git stash --include-untracked` it")
     faults = {}
     for run in missing:
         of = f"ablations/{ablation.name}.yaml, row `{run.row.label}`"
-        for fault in [*settings.missing_inputs(root, commit, settings.values(run.job.text)),
-                      *settings.faults_of(run.job.text, root)]:
+        for fault in [*settings.missing_inputs(root, commit, bodies, settings.values(run.params)),
+                      *settings.faults_of(run.params, bodies)]:
             faults.setdefault(fault, f"{of}: {fault}")
     if faults:
         raise InputError("\n".join(faults.values()))
 
 
-def run_all(missing: Sequence[Planned], commit: str, jobs: int, root: Path, failed: dict[str, str]) -> None:
+def run_all(ablation: str, missing: Sequence[Planned], commit: str, jobs: int, root: Path,
+            failed: dict[str, str]) -> None:
     """Run them, `jobs` at a time; put into `failed` why those failed that did: experiment's name -> reason.
 
     The first runs alone: what it makes, the others take from the run-cache.
@@ -144,7 +160,7 @@ def run_all(missing: Sequence[Planned], commit: str, jobs: int, root: Path, fail
     machine, benches = about_machine(), Benches(root, root / WORK, commit)
 
     def run(at: int) -> None:
-        job = replace(missing[at].job, about={**missing[at].job.about, **machine})
+        job = missing[at].job(ablation, machine)
         if reason := run_told(f"[{at + 1}/{len(missing)}] {job.label}", benches, job, root):
             failed[job.name] = reason
 
@@ -188,7 +204,7 @@ def write_tables(ablation: Ablation, planned: Sequence[Planned], done: Mapping[s
     rows = [_table_row(row, [run for run in planned if run.row is row], done, failed) for row in ablation.rows]
     fill(rows, ablation.models, ablation.columns, root)
     folder = root / "results" / ablation.preset / "ablations"
-    found = [done[run.job.name] for run in planned if run.job.name in done]
+    found = [done[run.name] for run in planned if run.name in done]
     text = "\n".join([*_head(ablation, found), "", as_markdown(rows, ablation.columns)])
     for suffix, content in (("md", text), ("csv", as_csv(rows, ablation.columns))):
         with atomic_write(folder / f"{ablation.name}.{suffix}") as file:
@@ -204,16 +220,16 @@ def published_of(ablation: Ablation, root: Path) -> list[Line]:
 def write_beside(ablation: Ablation, published: Sequence[Line], planned: Sequence[Planned], root: Path) -> Path:
     """The publication's tables with ours, in results/<preset>."""
     done = experiments(root)
-    commits = {row.label: [done[run.job.name].commit for run in planned if run.row is row and run.job.name in done]
+    commits = {row.label: [done[run.name].commit for run in planned if run.row is row and run.name in done]
                for row in ablation.rows}
     return write_published(root / "results" / ablation.preset, ablation.title, published, commits,
                            lambda *asked: figure_of(root, *asked), root)
 
 
 def _table_row(row: Row, runs: Sequence[Planned], done: Mapping[str, Found], failed: Mapping[str, str]) -> TableRow:
-    found = {run.seed: done[run.job.name] for run in runs if run.job.name in done}
+    found = {run.seed: done[run.name] for run in runs if run.name in done}
     times = [one.seconds for one in found.values() if one.seconds is not None]
-    reasons = [failed[run.job.name] for run in runs if run.job.name in failed]
+    reasons = [failed[run.name] for run in runs if run.name in failed]
     return TableRow(row.label, " ".join(row.overrides), {seed: one.commit for seed, one in found.items()},
                     sum(times) if times else None, reasons[0] if reasons else "")
 

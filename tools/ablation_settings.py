@@ -5,6 +5,7 @@ the places of inputs (`index_images.images`, say) and EDITION, those are its use
 """
 
 import contextlib
+import copy
 import functools
 import hashlib
 import io
@@ -16,8 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dvc.exceptions import DvcException
 from dvc.utils.hydra import apply_overrides, to_hydra_overrides
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from omegaconf import DictConfig, OmegaConf
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -37,16 +39,21 @@ def pipeline(root: Path) -> dict[str, dict]:
     return stage_bodies(read_yaml(root / "dvc.yaml"))
 
 
-def values(text: bytes) -> dict[str, Any]:
-    """Of a params.yaml: dotted key -> value."""
-    return {dotted(keys): value for keys, value in leaves(YAML(typ="safe").load(text) or {})}
+def values(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Of what a params.yaml holds: dotted key -> value."""
+    return {dotted(keys): value for keys, value in leaves(params)}
+
+
+def read(text: bytes) -> dict[str, Any]:
+    """What a params.yaml holds."""
+    return YAML(typ="safe").load(text) or {}
 
 
 def preset_text(ablation: Ablation, root: Path) -> tuple[bytes, str]:
     """The preset's params.yaml, and what of the one in place a user should know, "" if nothing."""
     text = merged(ablation.preset, root / "presets")
     try:
-        here, preset = values((root / "params.yaml").read_bytes()), values(text)
+        here, preset = values(read((root / "params.yaml").read_bytes())), values(read(text))
     except (FileNotFoundError, YAMLError, AttributeError):
         return text, f"params.yaml cannot be read; rows run on the preset `{ablation.preset}`"
     changed = [key for key in here | preset if key not in here or key not in preset or here[key] != preset[key]]
@@ -69,8 +76,8 @@ def _with(text: bytes, changes: Mapping[str, Any]) -> bytes:
     return written.getvalue().encode()
 
 
-def with_overrides(text: bytes, overrides: Sequence[str], of: str) -> bytes:
-    """A params.yaml changed as `dvc exp run -S` would.
+def overridden(text: bytes, overrides: Sequence[str], of: str) -> dict[str, Any]:
+    """What a params.yaml holds once it is changed as `dvc exp run -S` would.
 
     Args:
         of: what these belong to, for errors.
@@ -78,34 +85,46 @@ def with_overrides(text: bytes, overrides: Sequence[str], of: str) -> bytes:
     Raises:
         InputError: an unknown key, or a value that DVC does not take.
     """
-    known = list(values(text))
+    known, config = _parsed(text)
     for override in overrides:
         key = override.partition("=")[0]
         if key not in known:
             near = near_spellings(key, known)
             raise InputError(f"{of}: unknown setting `{key}`; " + (f"did you mean `{'` or `'.join(near)}`?" if near
                                                                    else "params.yaml has them all"))
+    config = copy.deepcopy(config)
+    try:
+        changes = to_hydra_overrides(list(overrides))
+        several = [one.input_line for one in changes if one.is_sweep_override()]
+        if not several:
+            ConfigLoaderImpl._apply_overrides_to_config(changes, config)  # as DVC does
+            return OmegaConf.to_object(config)
+    except Exception as error:  # of Hydra's parser
+        raise InputError(f"{of}: `{' '.join(overrides)}`: {' '.join(str(error).split())}") from None
+    raise InputError(f"{of}: `{several[0]}` has several values; expected one a row, or a list in brackets")
+
+
+@functools.lru_cache(maxsize=1)
+def _parsed(text: bytes) -> tuple[list[str], DictConfig]:
+    """Of a params.yaml, whose rows are many: dotted keys, and what overrides apply to."""
+    document = read(text)
+    config = OmegaConf.create(document, flags={"allow_objects": True})
+    OmegaConf.set_struct(config, True)
+    return [dotted(keys) for keys, _ in leaves(document)], config
+
+
+def with_overrides(text: bytes, overrides: Sequence[str]) -> bytes:
+    """A params.yaml changed by DVC itself, comments and all, which takes long: for overrides that `overridden` took."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "params.yaml")
         path.write_bytes(text)
-        try:
-            several = [one.input_line for one in to_hydra_overrides(list(overrides)) if one.is_sweep_override()]
-            if not several:
-                apply_overrides(path, list(overrides))
-        except Exception as error:  # of Hydra's parser, which DVC wraps in part
-            cause = error.__cause__ if isinstance(error, DvcException) and error.__cause__ else error
-            raise InputError(f"{of}: `{' '.join(overrides)}`: {' '.join(str(cause).split())}") from None
-        if several:
-            raise InputError(f"{of}: `{several[0]}` has several values; expected one a row, or a list in brackets")
+        apply_overrides(path, list(overrides))
         return path.read_bytes()
 
 
-def faults_of(text: bytes, root: Path) -> list[str]:
-    """What the stages refuse in a params.yaml."""
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "params.yaml").write_bytes(text)
-        with contextlib.chdir(folder):
-            return [line for fault in check_params(pipeline(root))[1] for line in fault.splitlines()]
+def faults_of(params: dict[str, Any], bodies: dict[str, dict]) -> list[str]:
+    """What the stages refuse in what a params.yaml holds."""
+    return [line for fault in check_params(bodies, params)[1] for line in fault.splitlines()]
 
 
 def named_inputs(bodies: Mapping[str, Mapping]) -> set[str]:
@@ -123,9 +142,8 @@ def dependencies(bodies: Mapping[str, Mapping], settings: Mapping[str, Any]) -> 
             and not any(f"{path}/".startswith(f"{out}/") or out.startswith(f"{path}/") for out in made)}
 
 
-def missing_inputs(root: Path, commit: str, settings: Mapping[str, Any]) -> list[str]:
+def missing_inputs(root: Path, commit: str, bodies: Mapping[str, Mapping], settings: Mapping[str, Any]) -> list[str]:
     """Inputs that a row, which runs in a copy of what git tracks, would not find: a sentence each."""
-    bodies = pipeline(root)
     keys = {str(settings.get(key)): key for key in named_inputs(bodies)}
     found = []
     for path in sorted(dependencies(bodies, settings) & keys.keys()):
@@ -142,21 +160,20 @@ def tracked(root: Path, commit: str, paths: Sequence[str]) -> str:
     return git(root, "ls-tree", commit, "--", *paths) if paths else ""
 
 
-def uncommitted(root: Path, settings: Mapping[str, Any]) -> list[str]:
+def uncommitted(root: Path, bodies: Mapping[str, Mapping], settings: Mapping[str, Any]) -> list[str]:
     """Changed and new files of what stages read, which rows would not see."""
-    paths = [path for path in dependencies(pipeline(root), settings) if not Path(path).is_absolute()]
+    paths = [path for path in dependencies(bodies, settings) if not Path(path).is_absolute()]
     status = git(root, "status", "--porcelain", "--no-renames", "--untracked-files=all", "--", "dvc.yaml",
                  *sorted(paths))
     return [line[3:] for line in status.splitlines()]
 
 
-def identity(root: Path, commit: str, text: bytes) -> str:
+def identity(root: Path, commit: str, bodies: Mapping[str, Mapping], settings: Mapping[str, Any]) -> str:
     """8 hex digits of settings, code and inputs: what decides a row's figures.
 
     Of inputs outside git, which may be large, names, sizes and times of change two folders deep stand for the content.
     """
-    settings = values(text)
-    read = sorted(dependencies(pipeline(root), settings))
+    read = sorted(dependencies(bodies, settings))
     code = tracked(root, commit, ["dvc.yaml", *(path for path in read if not Path(path).is_absolute())])
     outside = [entry for path in read if Path(path).is_absolute() for entry in _outline(path)]
     decides = json.dumps([settings, code, outside], sort_keys=True, default=str)

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from tools.stage_deps import is_the_projects, stage_bodies, stage_module
-from zeroshot.base.params import P, StageParams, load_params, read_yaml
+from zeroshot.base.params import P, StageParams, read_yaml
 from zeroshot.console import refusals
 from zeroshot.console.errors import InputError
 from zeroshot.running.copies import hint_for
@@ -30,10 +30,14 @@ def main() -> None:
         sys.exit("\n".join(faults))
 
 
-def check_params(bodies: dict[str, dict]) -> tuple[dict[str, dict], list[str]]:
-    """Every valid section of params.yaml, and what is wrong with the others."""
+def check_params(bodies: dict[str, dict], document: dict | None = None) -> tuple[dict[str, dict], list[str]]:
+    """Every valid section of params.yaml, and what is wrong with the others.
+
+    Args:
+        document: what params.yaml holds, where that is known; else it is read.
+    """
     try:
-        document = _document()
+        document = _document() if document is None else document
     except InputError as error:
         return {}, [str(error)]
     params: dict[str, dict] = {}
@@ -79,11 +83,13 @@ def unknown_sections(document: Mapping, known: list[str]) -> list[str]:
 
 
 def _section(document: dict, section: str, model: type[P]) -> P:
-    """A section, checked; what is wrong with it, `load_params` says."""
+    """A section, checked as the stage itself does, which reads the file."""
+    if not isinstance(document.get(section), dict):
+        raise refusals.no_section(PARAMS, section)
     try:
         return model.model_validate(document[section])
-    except (TypeError, LookupError, ValidationError):
-        return load_params(section, model)
+    except ValidationError as error:
+        raise refusals.wrong_params(PARAMS, section, model.model_fields, error.errors()) from None
 
 
 def missing_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> list[str]:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from tools.ablation_list import COLUMNS, MODELS, column
-from tools.ablation_settings import git, values
+from tools.ablation_settings import git, read, values
 from tools.ablation_table import Row, as_markdown, fill
 from tools.bench import Found, experiments
 from tools.stage_deps import PROJECT
@@ -47,7 +47,7 @@ def _row(one: Found, baseline: str, root: Path) -> Row:
 
 def _changes(commit: str, baseline: str, root: Path) -> str:
     """`key=value` of what an experiment set otherwise than its commit."""
-    before, after = (values(git(root, "show", f"{rev}:params.yaml").encode()) for rev in (baseline, commit))
+    before, after = (values(read(git(root, "show", f"{rev}:params.yaml").encode())) for rev in (baseline, commit))
     changed = [f"{key}={value}" for key, value in after.items() if before.get(key) != value or key not in before]
     return " ".join(changed[:MOST]) + (f" and {len(changed) - MOST} more" if len(changed) > MOST else "")
 

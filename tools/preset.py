@@ -6,6 +6,7 @@ that tells its paper, command, data, cost and figures to expect; merged onto the
 
 import contextlib
 import difflib
+import functools
 import io
 import itertools
 import json
@@ -53,8 +54,18 @@ def merged(name: str, presets: Path = PRESETS) -> bytes:
     demo = (presets / f"{DEMO}.yaml").read_bytes()
     if name == DEMO:
         return demo
-    overlay = load(presets / f"{name}.yaml")
-    document = round_trip().load(demo)
+    path = presets / f"{name}.yaml"
+    try:
+        given = path.read_bytes()
+    except OSError:
+        given = b""  # `load` says why
+    return _merged(path, given, demo)
+
+
+@functools.lru_cache  # what is in place is compared with every preset, and a merge takes long
+def _merged(path: Path, given: bytes, demo: bytes) -> bytes:
+    """`given` is what `path` holds."""
+    name, overlay, document = path.stem, load(path), round_trip().load(demo)
     if faults := misplaced_keys(overlay, document):
         raise InputError("\n".join(f"presets/{name}.yaml: {fault}" for fault in faults))
     for (*above, key), value in leaves(overlay):
