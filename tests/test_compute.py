@@ -16,6 +16,7 @@ SET_UP = """if 1:
     set_up(threads=1, seed=5, deterministic=True)
     drawn = torch.rand(3).tolist()
     assert torch.are_deterministic_algorithms_enabled() and not torch.is_deterministic_algorithms_warn_only_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory
     set_up(threads=1, deterministic=False)
     assert not torch.are_deterministic_algorithms_enabled()
     assert not {"torch._dynamo", "torch._inductor"} & sys.modules.keys(), "the compiler was loaded"
