@@ -23,7 +23,7 @@ import stages
 
 NO_SHARING = "two processes cannot share one GPU (NCCL)"
 LOADED = ["pytest", "hypothesis", "pandas", "scipy.sparse", "stages.pretrain_cnn", "stages.train_skipgram",
-          "torch._dynamo"]  # the last for torch's optimisers
+          "torch._dynamo"]  # the last for torch's AdamW
 PATIENCE = 600  # seconds: on a busy machine all takes long
 
 
