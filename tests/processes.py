@@ -24,7 +24,7 @@ from tests.garbage import leave_what_is_loaded
 
 NO_SHARING = "two processes cannot share one GPU (NCCL)"
 LOADED = ["tests.garbage", "pytest", "hypothesis", "pandas", "scipy.sparse", "stages.pretrain_cnn",
-          "stages.train_skipgram", "torch._dynamo"]  # the last for torch's optimisers
+          "stages.train_skipgram", "torch._dynamo"]  # the last for torch's AdamW
 PATIENCE = 600  # seconds: on a busy machine all takes long
 
 

@@ -33,6 +33,7 @@ def set_up(*, threads: int, seed: int = 0, deterministic: bool = True, any_proce
     seed_draws(seed)
     # torch.use_deterministic_algorithms, but without loading torch's compiler, which takes as long as torch
     torch.set_deterministic_debug_mode("error" if deterministic else "default")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # of each new tensor; none is read before it is written
     torch.backends.cudnn.benchmark = not deterministic
     torch.backends.cudnn.allow_tf32 = False
     return pick_device()

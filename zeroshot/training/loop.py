@@ -23,8 +23,10 @@ from zeroshot.base.processes import from_first, is_first, mean_over_processes, p
 from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
 from zeroshot.running.scratch import scratch_folder
+from zeroshot.training.optimisers import Adagrad, Descent, Sgd
 
 Optimiser = Literal["sgd", "adagrad", "adamw"]
+AnyOptimiser = Descent | torch.optim.Optimizer
 Schedule = Literal["constant", "cosine", "onecycle"]
 WARM_UP = 0.2  # of all steps, in the one-cycle schedule
 CHECK_EVERY = 100  # steps between looks at the loss; each makes a GPU wait
@@ -88,28 +90,27 @@ def rates(params: TrainingParams, epoch: int, steps: int) -> Callable[[int], flo
     return lambda step: params.learning_rate * rate_factor(params.schedule, epoch * steps + step, params.epochs * steps)
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+def set_rate(optimiser: AnyOptimiser, rate: float) -> None:
     for group in optimiser.param_groups:
         group["lr"] = rate
 
 
-def make_optimiser(name: Optimiser, model: nn.Module, *, momentum: float, weight_decay: float) -> torch.optim.Optimizer:
+def make_optimiser(name: Optimiser, model: nn.Module, *, momentum: float, weight_decay: float) -> AnyOptimiser:
     """Optimiser over the trainable parameters; `weight_decay` spares biases and norms. `set_rate` sets the rate."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     groups = [{"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
               {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0}]
     groups = [group for group in groups if group["params"]]
-    cuda = trained[0].is_cuda
-    if name == "adagrad":  # fused on a CPU for its square root, see zeroshot.base.tensors.root; on GPUs there is none
-        return torch.optim.Adagrad(groups, lr=1.0, fused=not cuda)
+    if name == "adagrad":
+        return Adagrad(groups)
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=1.0, fused=True)
-    return torch.optim.SGD(groups, lr=1.0, momentum=momentum, nesterov=momentum > 0, fused=cuda or None)
+    return Sgd(groups, momentum)
 
 
 def train_pass(batches: Sequence[Int[np.ndarray, "batch"]], inputs: Iterable[Tensor],
                loss_of: Callable[[Int[np.ndarray, "batch"], Tensor], Float[Tensor, ""]],
-               optimiser: torch.optim.Optimizer, *, rate: Callable[[int], float], seed: int, epoch: int) -> float:
+               optimiser: AnyOptimiser, *, rate: Callable[[int], float], seed: int, epoch: int) -> float:
     """One step of `optimiser` a batch; returns the mean loss over the steps, and over the processes if there are more.
 
     Args:
@@ -156,7 +157,7 @@ def checkpoint_of(stage: str, **decides: Any) -> Iterator[Path]:
 
 
 def run_epochs(epochs: int, train_epoch: Callable[[int], dict[str, float]],
-               parts: dict[str, nn.Module | torch.optim.Optimizer], checkpoint: Path) -> list[dict[str, float]]:
+               parts: dict[str, nn.Module | AnyOptimiser], checkpoint: Path) -> list[dict[str, float]]:
     """Call `train_epoch(epoch)` for 0..epochs-1, save `parts` after each, and take up where a killed run stopped.
 
     Args:
@@ -204,7 +205,7 @@ def check_loss(loss: float, epoch: int) -> None:
         refuse_together(Diverged(epoch, f"the training loss became {loss}"))
 
 
-def check_epoch(figures: dict[str, float], parts: dict[str, nn.Module | torch.optim.Optimizer], epoch: int) -> None:
+def check_epoch(figures: dict[str, float], parts: dict[str, nn.Module | AnyOptimiser], epoch: int) -> None:
     """Raise Diverged if the last step of an epoch blew the network up: its own loss was still the one before."""
     for name, value in figures.items():
         if not math.isfinite(value):
