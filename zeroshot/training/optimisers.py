@@ -79,6 +79,7 @@ class Adagrad(Descent):
 
     def _move(self, parameters: list[Tensor], gradients: list[Tensor], memories: list[Tensor], rate: float) -> None:
         torch._foreach_addcmul_(memories, gradients, gradients)
-        roots = torch._foreach_sqrt(memories) if memories[0].is_cuda else list(map(root, memories))
+        on_cpu = memories[0].device.type == "cpu"
+        roots = list(map(root, memories)) if on_cpu else torch._foreach_sqrt(memories)
         torch._foreach_add_(roots, EPSILON)
         torch._foreach_addcdiv_(parameters, gradients, roots, value=-rate)
