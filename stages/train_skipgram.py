@@ -2,13 +2,15 @@
 
 Each term's vector learns to predict the terms within `window` of it, through hierarchical softmax (the paper's way) or
 negative sampling. The corpus is trained on in slices of a few million words; after some minutes of slices, and after
-each epoch, the state is kept, so that a killed training goes on from there. With `workers: 1` a resumed training ends
-bit for bit where an uninterrupted one does (a slice's random numbers depend on seed, epoch and slice alone); with more,
-threads race for the same vectors, no two runs are equal, and a resumed one is as good as any other.
+each epoch, the state is kept, so that a killed training goes on from there and ends bit for bit where an uninterrupted
+one does: a slice's random numbers depend on seed, epoch, slice and worker alone. Several workers train on a slice's
+parts side by side, and bring together what they changed after each (zeroshot.skipgram.team): the bits depend on
+`workers`, not on how the threads run.
 
 Input: data/corpus. Outputs: data/term_vectors (zeroshot.terms.vectors says what it holds) with an optional export to
 word2vec's format. Metrics: the words that gensim says it trained on, beside those that subsampling should leave it.
-Cost: about 60,000 words/s a core at the paper's setting (500-D, window 20); memory 8 * dim * terms bytes.
+Cost: about 60,000 words/s a core at the paper's setting (500-D, window 20); memory 8 * dim * terms bytes, and with
+several workers as much again for each.
 
 gensim reads a file in batches: lines until they hold more than BATCH words, of which it trains on the first BATCH and
 forgets the rest. So the batches are made here: lines of at most BATCH words together, and a line of words without a
@@ -19,7 +21,6 @@ import math
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -35,10 +36,13 @@ from zeroshot.base.params import Seed, StageParams
 from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
 from zeroshot.running.scratch import scratch_folder
+from zeroshot.skipgram.team import Team, weights
 from zeroshot.terms.vectors import TermVectors, write_term_vectors
 from zeroshot.terms.vocabulary import read_counts
 
-SLICE = 2_000_000  # words a worker trains on between two looks at the clock: half a minute at the paper's setting
+SLICE = 2_000_000  # words one worker trains on between two looks at the clock: half a minute at the paper's setting
+ROUND = 50_000  # words of each of several workers, before they bring together what they learnt ...
+NOISY_ROUND = 500_000  # ... and with negative sampling, whose noise changes nearly every row
 CHECKPOINT_SECONDS = 300  # how much work a kill can cost, besides the slice in hand
 BATCH = 10_000  # gensim's MAX_SENTENCE_LEN: words of a batch that it trains on
 FILLER = b"~"  # a word of no lexicon
@@ -86,7 +90,7 @@ def main(params: Params, *, corpus: Path, out: Path, metrics: Path) -> None:
     slices = list(slices_of(sentences, sum(lexicon.values()), params))
     with scratch_folder("train_skipgram", params=params, sentences=sha256_of(sentences),
                         lexicon=sha256_of(corpus / "lexicon.tsv")) as scratch:
-        trained = train(model, sentences, slices, sum(lexicon.values()) * params.epochs, scratch)
+        trained = train(model, params.workers, sentences, slices, sum(lexicon.values()) * params.epochs, scratch)
         expected = check_all_trained(trained, list(counts.values()), model, params.epochs)
         write_term_vectors(out, TermVectors(list(counts), np.array(list(counts.values())), model.wv.vectors))
         export(out, model, params)
@@ -99,8 +103,8 @@ def main(params: Params, *, corpus: Path, out: Path, metrics: Path) -> None:
 def new_model(counts: dict[str, int], params: Params) -> Word2Vec:
     """An untrained model whose rows are the terms of `counts` in their order."""
     model = Word2Vec(sg=1, vector_size=params.dim, window=params.window, hs=int(params.hierarchical_softmax),
-                     negative=params.negative, sample=params.subsample, min_count=1, workers=params.workers,
-                     seed=params.seed, alpha=params.alpha, min_alpha=params.min_alpha,
+                     negative=params.negative, sample=params.subsample, min_count=1, workers=1, seed=params.seed,
+                     alpha=params.alpha, min_alpha=params.min_alpha,
                      sorted_vocab=0)  # they are sorted already, and numpy's sort breaks ties as the processor likes
     model.build_vocab_from_freq(counts)
     model.sample = params.subsample or 1.0  # 0 skips no term still, but lets gensim draw windows without a seed
@@ -120,12 +124,17 @@ class Slice(NamedTuple):
 def slices_of(sentences: Path, words: int, params: Params) -> Iterator[Slice]:
     """The whole training in order: every epoch's slices, cut at line ends. The rate falls with the bytes trained on."""
     size = sentences.stat().st_size
-    cuts = line_ends(sentences, math.ceil(words / (SLICE * params.workers)), 0, size)
+    cuts = line_ends(sentences, math.ceil(words / slice_words(params)), 0, size)
     for epoch in range(params.epochs):
         for number, (start, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
             begun, done = ((epoch * size + position) / (params.epochs * size) for position in (start, stop))
             alpha, end_alpha = (params.alpha + (params.min_alpha - params.alpha) * share for share in (begun, done))
             yield Slice(start, stop, alpha, end_alpha, (params.seed, epoch, number))
+
+
+def slice_words(params: Params) -> int:
+    """Words of a slice, about."""
+    return SLICE if params.workers == 1 else params.workers * (NOISY_ROUND if params.negative else ROUND)
 
 
 def line_ends(path: Path, parts: int, start: int, stop: int) -> list[int]:
@@ -139,7 +148,7 @@ def line_ends(path: Path, parts: int, start: int, stop: int) -> list[int]:
     return sorted({cut for cut in cuts if cut < stop} | {stop})
 
 
-def train(model: Word2Vec, sentences: Path, slices: list[Slice], words: int, scratch: Path) -> int:
+def train(model: Word2Vec, workers: int, sentences: Path, slices: list[Slice], words: int, scratch: Path) -> int:
     """Train on all slices, `words` words, from the last checkpoint on; the end of every epoch is one.
 
     Returns:
@@ -147,9 +156,10 @@ def train(model: Word2Vec, sentences: Path, slices: list[Slice], words: int, scr
     """
     checkpoint, vocabulary = scratch / "checkpoint.safetensors", CythonVocab(model.wv, hs=model.hs)
     state, saved = restore(model, checkpoint), time.monotonic()
+    team = Team(model, workers)
     with progress(total=words, unit="words", desc="skip-gram", scale=True, initial=state["words"]) as bar:
         for part in slices[state["slices"]:]:
-            read, trained = train_slice(model, vocabulary, sentences, part, scratch)
+            read, trained = train_slice(team, vocabulary, sentences, part, scratch)
             state = {"slices": state["slices"] + 1, "words": state["words"] + read,
                      "trained": state["trained"] + trained}
             bar.update(read)
@@ -161,32 +171,32 @@ def train(model: Word2Vec, sentences: Path, slices: list[Slice], words: int, scr
     return state["trained"]
 
 
-def train_slice(model: Word2Vec, vocabulary: CythonVocab, sentences: Path, part: Slice,
-                scratch: Path) -> tuple[int, int]:
+def train_slice(team: Team, vocabulary: CythonVocab, sentences: Path, part: Slice, scratch: Path) -> tuple[int, int]:
     """Train on one slice, a part of it a worker, by way of files in `scratch`.
 
     Returns:
         Its number of words, and of those that were trained on.
     """
-    cuts = line_ends(sentences, model.workers, part.start, part.stop)
-    files = [scratch / f"worker{worker}.txt" for worker in range(len(cuts) - 1)]
+    cuts = line_ends(sentences, len(team.members), part.start, part.stop)
     with open(sentences, "rb") as corpus:
         corpus.seek(part.start)
-        words = [write_batches(file, corpus.read(stop - start))
-                 for file, start, stop in zip(files, cuts, cuts[1:], strict=False)]
-    model.random = np.random.RandomState(part.seed)
-    model.alpha, model.min_alpha, model.epochs = part.alpha, part.end_alpha, 1
-    with ThreadPoolExecutor(len(files)) as pool:  # gensim lets go of Python's lock
-        trained = list(pool.map(lambda file, length: train_file(model, vocabulary, file, length),
-                                files, (padded for _, padded in words)))
-    return sum(read for read, _ in words), sum(trained)
+        texts = [corpus.read(stop - start) for start, stop in zip(cuts, cuts[1:], strict=False)]
+
+    def work(model: Word2Vec, worker: int, text: bytes) -> tuple[int, int]:
+        file = scratch / f"worker{worker}.txt"
+        read, padded = write_batches(file, text)
+        model.random = np.random.RandomState((*part.seed, worker) if worker else part.seed)
+        model.alpha, model.min_alpha, model.epochs = part.alpha, part.end_alpha, 1
+        return read, train_file(model, vocabulary, file, padded)
+
+    read, trained = zip(*team.train(work, texts), strict=True)
+    return sum(read), sum(trained)
 
 
 def train_file(model: Word2Vec, vocabulary: CythonVocab, file: Path, length: int) -> int:
     """Train on a file of batches, `length` words with the fillers; returns the number of words trained on."""
-    share = length * model.workers  # a worker of gensim's ends after its share of the words that are announced
     work = np.zeros(model.vector_size, np.float32)
-    return train_epoch_sg(model, str(file), 0, vocabulary, 0, None, share, work, None, False)[1]
+    return train_epoch_sg(model, str(file), 0, vocabulary, 0, None, length, work, None, False)[1]
 
 
 def write_batches(path: Path, text: bytes) -> tuple[int, int]:
@@ -225,12 +235,6 @@ def check_all_trained(trained: int, counts: list[int], model: Word2Vec, epochs: 
                          "is it another version of gensim than constraints.txt's, or does lexicon.tsv not belong to "
                          "sentences.txt? (`dvc repro -f prepare_corpus`)")
     return round(expected)
-
-
-def weights(model: Word2Vec) -> dict[str, np.ndarray]:
-    """All that training changes: the terms' vectors, and the output layer's of either kind."""
-    layers = {"syn1": getattr(model, "syn1", None), "syn1neg": getattr(model, "syn1neg", None)}
-    return {"vectors": model.wv.vectors, **{name: layer for name, layer in layers.items() if layer is not None}}
 
 
 def restore(model: Word2Vec, checkpoint: Path) -> dict[str, int]:

@@ -87,6 +87,7 @@ IMPORTS = {  # what a package of zeroshot/ may import besides itself; imports ru
     "taxonomy": ("base", "console"),
     "images": ("base", "console"),
     "terms": ("base", "console"),
+    "skipgram": (),
     "devise": ("base", "console"),
     "closed_form": ("base", "console"),
     "evaluation": ("base", "console"),

@@ -1,0 +1,1 @@
+"""Training of the skip-gram language model."""
