@@ -41,8 +41,7 @@ from zeroshot.terms.vectors import TermVectors, write_term_vectors
 from zeroshot.terms.vocabulary import read_counts
 
 SLICE = 2_000_000  # words one worker trains on between two looks at the clock: half a minute at the paper's setting
-ROUND = 50_000  # words of each of several workers, before they bring together what they learnt ...
-NOISY_ROUND = 500_000  # ... and with negative sampling, whose noise changes nearly every row
+ROUND = 50_000  # words of each of several workers, before they bring together what they learnt
 CHECKPOINT_SECONDS = 300  # how much work a kill can cost, besides the slice in hand
 BATCH = 10_000  # gensim's MAX_SENTENCE_LEN: words of a batch that it trains on
 FILLER = b"~"  # a word of no lexicon
@@ -134,7 +133,7 @@ def slices_of(sentences: Path, words: int, params: Params) -> Iterator[Slice]:
 
 def slice_words(params: Params) -> int:
     """Words of a slice, about."""
-    return SLICE if params.workers == 1 else params.workers * (NOISY_ROUND if params.negative else ROUND)
+    return SLICE if params.workers == 1 else ROUND * params.workers
 
 
 def line_ends(path: Path, parts: int, start: int, stop: int) -> list[int]:

@@ -9,6 +9,7 @@ import torch
 from tools.estimate_cost import Training
 from zeroshot.base.compute import set_up
 from zeroshot.networks.visual_model import build_visual, check_size, feature_dim
+from zeroshot.running.quick_torch import whole_torch
 
 TRAINED, WARM_UP = 8.0, 8  # seconds that training is measured for; images of the steps before
 
@@ -19,6 +20,7 @@ def feature_width(params: dict[str, dict]) -> int:
     Raises:
         InputError: no such network or tap, or images too small for it.
     """
+    whole_torch()
     try:
         with torch.device("meta"):
             return _width(params)

@@ -1,9 +1,10 @@
 """Several workers train one skip-gram model at once, always to the same bits.
 
 In a round each worker trains on words of its own, in a copy of the weights that nobody else touches. Then their changes
-are brought together, in the workers' order. A term's vector takes them all. A row of the output layer takes the mean
-over those workers who changed it: nodes near the root of the tree are changed thousands of times a round by each of
-them, towards the same end, which the sum overshoots (with two workers already the vectors are worth nothing then).
+are brought together, in the workers' order. A term's vector takes them all, and so does its row of the output layer
+where that is negative sampling's. A node of hierarchical softmax takes the mean over those workers who changed it: near
+the root of the tree each of them changes a node thousands of times a round, towards the same end, which the sum
+overshoots (with two workers already the vectors are worth nothing then).
 """
 
 import copy
@@ -74,7 +75,7 @@ class Team:
         """Put all changes into the common weights, and these into every copy."""
         common, copies = self._common[name], [copied[name] for copied in self._copies]
         by = np.sum(changed, axis=0, dtype=np.int64)  # workers that changed a row
-        share = np.ones(len(by), np.float32) if name == TERMS else (1 / np.maximum(by, 1)).astype(np.float32)
+        share = (1 / np.maximum(by, 1) if name == NODES else np.ones(len(by))).astype(np.float32)
 
         def merge(rows: Int64[np.ndarray, "changed"]) -> None:
             for start in range(0, len(rows), BLOCK):
