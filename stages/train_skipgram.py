@@ -122,18 +122,13 @@ class Slice(NamedTuple):
 
 def slices_of(sentences: Path, words: int, params: Params) -> Iterator[Slice]:
     """The whole training in order: every epoch's slices, cut at line ends. The rate falls with the bytes trained on."""
-    size = sentences.stat().st_size
-    cuts = line_ends(sentences, math.ceil(words / slice_words(params)), 0, size)
+    size, most = sentences.stat().st_size, SLICE if params.workers == 1 else ROUND * params.workers
+    cuts = line_ends(sentences, math.ceil(words / most), 0, size)
     for epoch in range(params.epochs):
         for number, (start, stop) in enumerate(zip(cuts, cuts[1:], strict=False)):
             begun, done = ((epoch * size + position) / (params.epochs * size) for position in (start, stop))
             alpha, end_alpha = (params.alpha + (params.min_alpha - params.alpha) * share for share in (begun, done))
             yield Slice(start, stop, alpha, end_alpha, (params.seed, epoch, number))
-
-
-def slice_words(params: Params) -> int:
-    """Words of a slice, about."""
-    return SLICE if params.workers == 1 else ROUND * params.workers
 
 
 def line_ends(path: Path, parts: int, start: int, stop: int) -> list[int]:

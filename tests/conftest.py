@@ -13,6 +13,11 @@ import torch
 
 from tests.browser import chromium  # noqa: F401
 from zeroshot.base.processor import settle_products
+from zeroshot.naming.quick_start import without_compiler
+
+with without_compiler():  # which only some tests need
+    import timm  # noqa: F401
+    import torchvision  # noqa: F401
 
 # Images of containers often forbid it; each of the many processes that tests start would compile all that it imports.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)

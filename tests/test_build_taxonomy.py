@@ -1,8 +1,6 @@
 import zipfile
 
-import nltk
 import pytest
-from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
 from stages.build_taxonomy import main, synsets_of
 from stages.fetch_wordnet import lexnames_file
@@ -66,6 +64,9 @@ def zipped(folder, files):
 
 
 def test_as_nltk_reads_it(tmp_path, mini_wordnet, monkeypatch):
+    import nltk  # two seconds, which each process would take to collect the tests
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
+
     """Names, definitions, examples and hypernyms of awkward lines."""
     awkward = [
         "00001000 05 n 03 Ab-c 0 d.e._f 1 g'h a 003 @ 00000026 n 0000 @i 00000026 n 0000 + 00000026 n 0101 | \"a; b\" ",

@@ -2,7 +2,6 @@ import hashlib
 import zipfile
 from pathlib import Path
 
-import nltk
 import pytest
 
 from stages import fetch_wordnet
@@ -54,7 +53,7 @@ def test_folder_and_zip_give_the_same_bytes(wordnet, tmp_path):
 
 
 def test_nltk_comes_first_and_debian_is_not_asked(wordnet, tmp_path, monkeypatch):
-    monkeypatch.setattr(nltk, "download", lambda name, download_dir, **_:
+    monkeypatch.setattr("nltk.download", lambda name, download_dir, **_:
                         zipped(Path(download_dir) / "corpora" / "wordnet.zip", wordnet))
     monkeypatch.setattr(fetch_wordnet, "from_debian", lambda folder: pytest.fail("asked"))
     files, where = fetch("auto", tmp_path)
@@ -65,13 +64,13 @@ def test_debian_comes_next(wordnet, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError("no internet")
 
-    monkeypatch.setattr(nltk, "download", refuse)
+    monkeypatch.setattr("nltk.download", refuse)
     monkeypatch.setattr(fetch_wordnet, "from_debian", lambda folder: lay_out(folder, wordnet))
     assert fetch("auto", tmp_path)[1] == "debian"
 
 
 def test_no_source_names_each_reason(tmp_path, monkeypatch):
-    monkeypatch.setattr(nltk, "download", lambda *_, **__: False)
+    monkeypatch.setattr("nltk.download", lambda *_, **__: False)
     monkeypatch.setattr(fetch_wordnet.shutil, "which", lambda program: None)
     with pytest.raises(InputError, match=r"(?s)nltk: its downloader brought no.*debian: apt-get.*fetch_wordnet.source"):
         fetch("auto", tmp_path)
