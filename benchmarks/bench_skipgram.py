@@ -1,8 +1,8 @@
 """How fast train_skipgram trains, beside gensim called directly on the same file, in words/s.
 
-    python -m benchmarks.bench_skipgram [--corpus data/corpus] [--words 2000000] [--dim 500] [--window 20]
+    python -m benchmarks.bench_skipgram [--corpus data/corpus] [--words 2000000] [--dim 500] [--window 20] [--workers 1]
 
-Hierarchical softmax, one epoch, one worker, over the corpus's first words. gensim's own pass over the file that counts
+Hierarchical softmax, one epoch, over the corpus's first words. gensim's own pass over the file that counts
 the words is left out of its time (our stage takes the counts from the lexicon). Time is given as elapsed and as CPU
 time, which other programs on the machine disturb less; the two take turns, twice, and the better of each counts.
 """
@@ -25,17 +25,19 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=2_000_000)
     parser.add_argument("--dim", type=int, default=500)
     parser.add_argument("--window", type=int, default=20)
+    parser.add_argument("--workers", type=int, default=1)
     given = parser.parse_args()
     params = train_skipgram.Params(dim=given.dim, window=given.window, hierarchical_softmax=True, negative=0,
-                                   subsample=1e-3, epochs=1, min_count=1, alpha=0.025, min_alpha=0.0001, workers=1,
-                                   seed=1, export="none")
+                                   subsample=1e-3, epochs=1, min_count=1, alpha=0.025, min_alpha=0.0001,
+                                   workers=given.workers, seed=1, export="none")
     with tempfile.TemporaryDirectory() as folder:
         sentences, counts = first_words(given.corpus / "sentences.txt", given.words, Path(folder) / "sentences.txt")
         times = [[timed(work, sentences, counts, params) for work in (by_stage, by_gensim)] for _ in range(2)]
     ours, direct = zip(*times, strict=True)
     (elapsed, cpu), (gensim_elapsed, gensim_cpu) = map(min, *ours), map(min, *direct)
     words = counts.total()
-    print(f"{words:,} words, {len(counts):,} terms, {given.dim}-D, window {given.window}: words/s (per CPU s)")
+    print(f"{words:,} words, {len(counts):,} terms, {given.dim}-D, window {given.window}, workers {given.workers}: "
+          "words/s (per CPU s)")
     print(f"train_skipgram       {words / elapsed:10,.0f} ({words / cpu:,.0f})")
     print(f"gensim called directly {words / gensim_elapsed:8,.0f} ({words / gensim_cpu:,.0f})")
     print(f"ratio                {gensim_elapsed / elapsed:10.3f} ({gensim_cpu / cpu:.3f})")
@@ -65,10 +67,11 @@ def timed(work: Callable, sentences: Path, counts: Counter, params: train_skipgr
 def by_stage(model: Word2Vec, sentences: Path, words: int, params: train_skipgram.Params) -> None:
     slices = list(train_skipgram.slices_of(sentences, words, params))
     with tempfile.TemporaryDirectory() as scratch:  # of its own, else the second turn would resume after the first
-        train_skipgram.train(model, sentences, slices, words, Path(scratch))
+        train_skipgram.train(model, params.workers, sentences, slices, words, Path(scratch))
 
 
 def by_gensim(model: Word2Vec, sentences: Path, words: int, params: train_skipgram.Params) -> None:
+    model.workers = params.workers
     model.train(corpus_file=str(sentences), total_words=words, epochs=params.epochs)
 
 

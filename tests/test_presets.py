@@ -67,11 +67,6 @@ def test_a_merge_of_the_same_values_and_the_demo_itself_are_the_demo_byte_for_by
     assert merged("demo") == dump(round_trip().load(DEMO.read_bytes())).encode() == DEMO.read_bytes()
 
 
-@pytest.mark.parametrize("name", preset_names())
-def test_word_vectors_of_every_preset_repeat_to_the_bit(name):
-    assert settings(merged(name))["train_skipgram", "workers"] == 1
-
-
 @given(st.floats(allow_nan=False, allow_infinity=False) | st.none() | st.booleans() | st.integers())
 def test_any_value_is_read_back(value):
     document = round_trip().load("a: 1  # stays\nb: [1, 2]  # too\n")

@@ -24,7 +24,7 @@ from stages.draw_label_map import place_labels
 from stages.evaluate_terms import cosines, solved
 from stages.train_devise import measure_scaling
 from stages.train_skipgram import Params as SkipgramParams
-from stages.train_skipgram import new_model, slices_of, train_slice, weights
+from stages.train_skipgram import new_model, slices_of, train_slice
 from zeroshot.base.compute import set_up
 from zeroshot.closed_form.models import ClassSums, eszsl, exemplars, ridge
 from zeroshot.devise.hinge import rank_loss
@@ -33,6 +33,7 @@ from zeroshot.image_sets.renderer import class_looks, draw_images, random_of
 from zeroshot.networks.visual_model import build_visual
 from zeroshot.ranking.conse import conse_mixture
 from zeroshot.ranking.first_labels import CosineScores, lay_out, rank_chunk
+from zeroshot.skipgram.team import Team, weights
 from zeroshot.training.loop import make_optimiser, set_rate
 
 RECORDED = Path(__file__).with_name("processor_digests.json")
@@ -93,7 +94,7 @@ def skipgram() -> list[np.ndarray]:
         sentences = Path(folder) / "sentences.txt"
         sentences.write_text("".join(" ".join(line) + "\n" for line in text))
         for part in slices_of(sentences, 6000, params):
-            train_slice(model, CythonVocab(model.wv, hs=model.hs), sentences, part, Path(folder))
+            train_slice(Team(model, 1), CythonVocab(model.wv, hs=model.hs), sentences, part, Path(folder))
     return list(weights(model).values())
 
 
