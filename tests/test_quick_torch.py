@@ -27,7 +27,8 @@ print(measure_training.feature_width(settings), len(built), *{weights.device.typ
 
 
 @pytest.mark.parametrize(("package", "needs_it", "said"), [
-    ("stages", WITHOUT_WEIGHTS, "64 1 meta"), ("stages", COMPILED, "True"), ("zeroshot.__main__", NAME, "register_meta")])
+    ("stages", WITHOUT_WEIGHTS, "64 1 meta"), ("stages", COMPILED, "True"),
+    ("zeroshot.__main__", NAME, "register_meta")])
 def test_programs_of_ours_start_without_and_load_it_when_it_is_needed(package, needs_it, said):
     program = (f"import inspect, sys, {package}, torch; torch.rand(2, 2) @ torch.rand(2, 2); "
                f"inspect.getmodule(torch.rand); print({LEFT_OUT})\n{needs_it}\nprint({LEFT_OUT})")
