@@ -2,9 +2,10 @@
 
     python -m benchmarks.bench_skipgram [--corpus data/corpus] [--words 2000000] [--dim 500] [--window 20] [--workers 1]
 
-Hierarchical softmax, one epoch, over the corpus's first words. gensim's own pass over the file that counts
-the words is left out of its time (our stage takes the counts from the lexicon). Time is given as elapsed and as CPU
-time, which other programs on the machine disturb less; the two take turns, twice, and the better of each counts.
+Hierarchical softmax, one epoch, over the corpus's first words. gensim's own pass over the file that counts the words is
+left out of its time (our stage takes the counts from the lexicon), the copies that several workers of ours train are
+not. Time is given as elapsed and as CPU time, which other programs on the machine disturb less; the two take turns,
+twice, and the better of each counts.
 """
 
 import argparse
