@@ -40,7 +40,7 @@ CHILD = """
         gives("passed")
         note("began", name="the long one")
         if os.fork() == 0:
-            time.sleep(5)
+            time.sleep(2.1)
             pathlib.Path("still there").touch()
         time.sleep(60)
     elif step == "dead":
@@ -131,7 +131,7 @@ def ran(tmp_path, monkeypatch, capsys):
     """Made-up steps, of which one fails, one crashes and one goes on for too long."""
     (tmp_path / "made_up.py").write_text(textwrap.dedent(CHILD))
     for name, value in (("PROJECT", tmp_path), ("CHECKS", "made_up"), ("STEPS", {
-            name: Step(4 if name == "late" else 30, f"mend {name}") for name in ("bad", "late", "dead", "good")})):
+            name: Step(2 if name == "late" else 30, f"mend {name}") for name in ("bad", "late", "dead", "good")})):
         monkeypatch.setattr(check_gpu, name, value)
 
     def run(*steps, seconds=100):
@@ -151,7 +151,7 @@ def test_a_step_that_fails_crashes_or_is_late_does_not_stop_the_others(ran):
     for row in ("| late | it | passed | 1.5 |  |", "| bad | it | failed | 1.5 | no kernel |",
                 "| good | it | passed | 1.5 | 7 \\| 8 |", "| 512 | - | - | 1,234 | 2,000 |"):
         assert row + "\n" in text
-    assert "What to do: mend late\n\nthe long one:\n\n    ended after 4 s, its limit\n" in text
+    assert "What to do: mend late\n\nthe long one:\n\n    ended after 2 s, its limit\n" in text
     assert "What to do: mend dead\n\nthe crash:\n\n    ended with exit status -6\n    Fatal: it died\n" in text
     assert "What to do: mend bad\n\nit:\n\n    File x\n    RuntimeError: no kernel\n" in text
     assert "not complete" not in text and "not complete" in (folder / "page then").read_text()

@@ -1,5 +1,6 @@
 """What torch's start leaves out is there as soon as anything needs it."""
 
+import builtins
 import subprocess
 import sys
 
@@ -10,7 +11,6 @@ from zeroshot.running import quick_torch
 from zeroshot.running.scratch import PROJECT
 
 LEFT_OUT = "any(name in sys.modules for name in ('torch._decomp', 'torch._refs', 'torch._prims'))"
-NAME = "from torch._meta_registrations import register_meta; print(torch._meta_registrations.register_meta.__name__)"
 COMPILED = """
 network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU(), torch.nn.Flatten())
 images = torch.rand(2, 3, 5, 5)
@@ -26,14 +26,30 @@ print(measure_training.feature_width(settings), len(built), *{weights.device.typ
 """
 
 
-@pytest.mark.parametrize(("package", "needs_it", "said"), [
-    ("stages", WITHOUT_WEIGHTS, "64 1 meta"), ("stages", COMPILED, "True"),
-    ("zeroshot.__main__", NAME, "register_meta")])
-def test_programs_of_ours_start_without_and_load_it_when_it_is_needed(package, needs_it, said):
-    program = (f"import inspect, sys, {package}, torch; torch.rand(2, 2) @ torch.rand(2, 2); "
+@pytest.mark.parametrize(("needs_it", "said"), [
+    (WITHOUT_WEIGHTS, "64 1 meta"), (COMPILED, "True")])
+def test_stages_start_without_and_load_it_when_it_is_needed(needs_it, said):
+    program = (f"import inspect, sys, stages, torch; torch.rand(2, 2) @ torch.rand(2, 2); "
                f"inspect.getmodule(torch.rand); print({LEFT_OUT})\n{needs_it}\nprint({LEFT_OUT})")
     ended = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, text=True, capture_output=True, check=False)
     assert ended.stdout.splitlines() == ["False", said, "True"], ended.stderr
+
+
+def test_whoever_asks_for_a_name_of_it_gets_it(tmp_path, monkeypatch):
+    (tmp_path / "put_off.py").write_text("import builtins\nbuiltins.ran = getattr(builtins, 'ran', 0) + 1\nname = 7")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(quick_torch, "PUT_OFF", "put_off")
+    monkeypatch.setattr(sys, "meta_path", [quick_torch._Finder(), *sys.meta_path])
+    monkeypatch.setattr(builtins, "ran", 0, raising=False)
+    import put_off
+
+    assert not hasattr(put_off, "__all__") and builtins.ran == 0
+    from put_off import name
+
+    assert name == put_off.name == 7 and builtins.ran == 1
+    assert not hasattr(put_off, "other")
+    quick_torch.whole_torch()
+    assert builtins.ran == 1
 
 
 def test_a_torch_that_is_there_already_stays_as_it_is():

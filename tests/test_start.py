@@ -21,7 +21,7 @@ from zeroshot.networks.visual_model import build_visual
 from zeroshot.running.scratch import PROJECT
 
 UNNEEDED = {"scipy", "sklearn", "pandas", "nltk", "gensim", "dvc", "pydantic", "ruamel", "matplotlib", "starlette",
-            "jinja2", "torchvision", "timm", "sympy"}  # its network is none of the last two's
+            "jinja2", "sympy", "torch._decomp", "torchvision", "timm"}  # its network is none of the last two's
 LOADED = ("import sys; from zeroshot.__main__ import main, quick_timm; quick_timm.in_a_process_of_its_own(); "
           "status = main(); "
           "print(status, *sorted(sys.modules))")
