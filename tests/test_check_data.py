@@ -205,6 +205,8 @@ def test_times_are_the_products_of_counts_and_rates():
     assert seconds["index_images"] == pytest.approx(1300 * (1 / 65 + 1 / 500) / 2)
     assert seconds["prepare_corpus"] == pytest.approx(8 * 1.25 / 4)
     assert starting(seconds, "train_skipgram") == pytest.approx(2 * 1_200_000 / 60_000)
+    several = run_seconds(small_params(train_skipgram={"epochs": 2, "workers": 4}), FOUND, TRAINING)
+    assert starting(several, "train_skipgram") == pytest.approx(2 * 1_200_000 / 60_000 / (4 * 0.75))
     assert starting(seconds, "pretrain_cnn") == pytest.approx(3 * (100 + 100 / 30))
     assert seconds["extract_features"] == pytest.approx(1300 / 30)
     assert starting(seconds, "train_devise") == pytest.approx(2 * 2 * 1000 * 6 * 100 * (64 + 5) / 50e9)
@@ -239,6 +241,12 @@ def test_memory_is_that_of_features_folded_to_the_width_that_is_set():
     assert memory["fit_closed_form"] == pytest.approx(14 * 4096**2 * 8, rel=0.25)
     memory = memory_bytes(small_params(fit_closed_form={"width": 50_000, "folds": 3}), FOUND, wide)
     assert max(memory, key=memory.get) == "fit_closed_form" and memory["fit_closed_form"] > 14 * 50_000**2 * 8
+
+
+@pytest.mark.parametrize(("workers", "copies"), [(1, 1), (4, 5)])
+def test_memory_of_skipgram_holds_the_copies_that_several_workers_train(workers, copies):
+    memory = memory_bytes(small_params(train_skipgram={"dim": 100, "workers": workers}), FOUND, TRAINING)
+    assert memory["train_skipgram"] == 400e6 + copies * 2 * 1000 * 100 * 4
 
 
 def test_memory_of_training_holds_the_optimiser_and_a_checkpoint():

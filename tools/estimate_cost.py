@@ -15,6 +15,7 @@ MODELS = 7  # that are ranked, besides ConSE's
 RANKED = 20_000 / 2.5  # images/s of one model: 500-D, 21,841 labels, 2 CPU cores, chunked product and top 20
 SCORED = 1e6 / 1.7  # rankings/s of one core, scored against one label set
 SKIPGRAM_WORDS = 60_000  # words/s of one core at 500-D and window 20; hardly more at smaller sizes
+TOGETHER = 0.75  # of that each of several workers keeps, since they bring together what they learn
 SECOND_PASS = 1.25  # time of all of prepare_corpus by that of its first pass, which is measured; on WikiExtractor text
 DRAWN = 3_000  # images/s of one core that the demo's renderer draws
 HEADERS = 40_000  # images/s of one core whose headers are checked
@@ -146,6 +147,11 @@ def checkpoint_bytes(params: Params, training: Training) -> float:
     return 2 * max(network, skipgram_bytes(params))
 
 
+def skipgram_speedup(workers: int) -> float:
+    """How much faster so many workers of train_skipgram are than one."""
+    return 1 if workers == 1 else TOGETHER * workers
+
+
 def states_of(section: Mapping) -> int:
     """Numbers that an optimiser keeps for each weight."""
     return {"adamw": 2, "adagrad": 1, "sgd": 1 if section["momentum"] else 0}[section["optimiser"]]
@@ -188,7 +194,7 @@ def run_seconds(params: Params, found: Found, training: Training) -> dict[str, f
         "index_images": found.total * indexing_seconds(index, found) / index["workers"],
         "prepare_corpus": text.seconds * SECOND_PASS / params["prepare_corpus"]["workers"],
         f"train_skipgram ({text.words:,} words an epoch)":
-            text.words * skipgram["epochs"] / SKIPGRAM_WORDS / skipgram["workers"],
+            text.words * skipgram["epochs"] / SKIPGRAM_WORDS / skipgram_speedup(skipgram["workers"]),
         f"pretrain_cnn ({cnn['epochs']} epochs)": cnn["epochs"] * epoch + max(cnn["epochs"], 1) * validation,
         "extract_features": passed(found.total, "extract_features"),
         f"train_devise ({params['train_devise']['epochs']} epochs, two models)":
@@ -237,14 +243,14 @@ def memory_bytes(params: Params, found: Found, training: Training) -> dict[str, 
     decoders = 0 if index["pack"] else params["pretrain_cnn"]["workers"] * DECODER_BYTES
     states = max(states_of(params[name]) for name in ("pretrain_cnn", "finetune_devise"))
     distinct = min(MAX_DISTINCT, HEAPS[0] * found.text.words ** HEAPS[1])
-    foreign = Path(params["embed_labels"]["vectors"])
+    foreign, workers = Path(params["embed_labels"]["vectors"]), params["train_skipgram"]["workers"]
     vectors = foreign.stat().st_size if foreign.is_file() else text["lexicon_size"] * dim * 4
     # Of each fold the others' Gram matrix and two decompositions.
     matrices = found.fits_closed_form * (3 * form["folds"] + 5) * width**2 * 8
     return {
         "index_images": STAGE_BYTES + LISTED_BYTES * found.total + index["workers"] * DECODER_BYTES * bool(decodes),
         "prepare_corpus": STAGE_BYTES + TERM_BYTES * distinct + text["workers"] * READER_BYTES,
-        "train_skipgram": STAGE_BYTES + skipgram_bytes(params),
+        "train_skipgram": STAGE_BYTES + skipgram_bytes(params) * (1 + (workers if workers > 1 else 0)),  # copies
         "embed_labels": STAGE_BYTES + vectors + 3 * LABELS * dim * 4,
         # The checkpoint is put together in memory, and then once more as one string of bytes.
         "training": training.memory + decoders + INDEXED_BYTES * found.total
