@@ -2,8 +2,8 @@
 
 In a round each worker trains on words of its own, in a copy of the weights that nobody else touches. Then their changes
 are brought together, in the workers' order. A term's vector takes them all, and so does its row of the output layer
-where that is negative sampling's. A node of hierarchical softmax takes the mean over those workers who changed it: near
-the root of the tree each of them changes a node thousands of times a round, towards the same end, which the sum
+where that is negative sampling's. A node of hierarchical softmax takes the mean over the workers whose terms lie below
+it: near the root of the tree each changes a node thousands of times a round, towards the same end, which the sum
 overshoots (with two workers already the vectors are worth nothing then).
 """
 
@@ -39,7 +39,7 @@ class Team:
     def __init__(self, model: Word2Vec, workers: int):
         self.members = [model] if workers == 1 else [_apart(model) for _ in range(workers)]
         self._common, self._copies = weights(model), [weights(member) for member in self.members]
-        self._row, self._paths = model.wv.key_to_index, _paths(model)
+        self._row, self._paths = model.wv.key_to_index, _paths(model) if workers > 1 else None
         self._pool = ThreadPoolExecutor(workers)
 
     def train(self, train: Callable[[Word2Vec, int, bytes], Result], texts: Sequence[bytes]) -> list[Result]:
@@ -85,8 +85,8 @@ class Team:
                 for copied, mask in zip(copies, changed, strict=False):  # a round's end may leave some without a text
                     its = mask[block]
                     merged[its] += (copied[block[its]] - before[its]) * share[block[its], None]
-                for weights in (common, *copies):
-                    weights[block] = merged
+                for rows_of in (common, *copies):
+                    rows_of[block] = merged
 
         list(self._pool.map(merge, np.array_split(np.flatnonzero(by), len(copies))))
 
