@@ -10,7 +10,9 @@ vocabulary beside each (a figure with nothing to compute it from is left out); t
 table of nearest terms.  Cost: half a minute.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,7 @@ SIMILARITIES = {"wordsim353": "wordsim353.tsv", "simlex999": "simlex999.txt"}
 HEADLINE = {"wordsim": "wordsim353_spearman", "simlex": "simlex999_spearman", "analogies": "analogies",
             "near": "labels_near"}  # DVC's metrics; short names, for `dvc metrics show` has a column for each
 CHUNK = 512  # rows compared at a time with all others
+THREADS = min(4, os.cpu_count() or 1)  # each with a chunk, of 200 MB at most; counts add up the same in any order
 
 
 class Params(StageParams):
@@ -100,11 +103,18 @@ def analogies(gold: Path, rows: dict[str, int], units: Float32[np.ndarray, "cand
         known = [[rows.get(term, len(units)) for term in question] for question in questions]
         known = np.array([question for question in known if max(question) < len(units)], np.int64).reshape(-1, 4)
         if len(known):
-            hits = sum(solved(known[start:start + CHUNK], units) for start in range(0, len(known), CHUNK))
+            hits = counted(lambda start, known=known: solved(known[start:start + CHUNK], units),
+                           range(0, len(known), CHUNK))
             results[f"analogies_{section}"] = round(hits / len(known), 6)
             right, asked = right + hits, asked + len(known)
     overall = {"analogies": round(right / asked, 6)} if asked else {}
     return {**overall, "analogies_oov": round(1 - asked / total, 6), **results}
+
+
+def counted(count: Callable[[int], int], starts: range, desc: str | None = None) -> int:
+    """The sum of `count` over the chunks that begin at `starts`, several at a time."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        return sum(progress(pool.map(count, starts), total=len(starts), unit="chunks", desc=desc))
 
 
 def analogy_sections(gold: Path) -> Iterator[tuple[str, list[list[str]]]]:
@@ -149,8 +159,8 @@ def share_near(vectors: Float32[np.ndarray, "labels dim"], nouns: Int64[np.ndarr
                graph: scipy.sparse.csr_matrix, neighbours: int, hops: int) -> float:
     """Share of the labels' nearest `neighbours` other labels that lie within `hops` undirected WordNet edges."""
     step = graph + scipy.sparse.identity(graph.shape[0], bool, "csr")
-    near = 0
-    for start in progress(range(0, len(nouns), CHUNK), unit="chunks", desc="labels' neighbours"):
+
+    def near_in_chunk(start: int) -> int:
         chunk = np.arange(start, min(start + CHUNK, len(nouns)))
         scores = vectors[chunk] @ vectors.T
         scores[chunk - start, chunk] = -np.inf
@@ -158,7 +168,9 @@ def share_near(vectors: Float32[np.ndarray, "labels dim"], nouns: Int64[np.ndarr
         reached = step[nouns[chunk]]
         for _ in range(hops - 1):
             reached = reached @ step
-        near += int(reached[np.arange(len(chunk))[:, None], nouns[nearest]].sum())
+        return int(reached[np.arange(len(chunk))[:, None], nouns[nearest]].sum())
+
+    near = counted(near_in_chunk, range(0, len(nouns), CHUNK), desc="labels' neighbours")
     return round(near / (len(nouns) * neighbours), 6)
 
 

@@ -43,7 +43,7 @@ def main(params: Params, *, index: Path, images: Path, cnn: Path, map: Path, lab
          metrics: Path, curve: Path) -> None:
     device = set_up(threads=params.threads, seed=params.seed, deterministic=params.deterministic,
                     any_processor=params.any_processor)
-    image_index, trained = ImageIndex.read(index), read_cnn(cnn)
+    image_index = ImageIndex.read(index)
     seen = SeenLabels.of(image_index, read_label_vectors(label_vectors), device)
     if why := why_not_made(map):
         if is_first():
@@ -54,6 +54,7 @@ def main(params: Params, *, index: Path, images: Path, cnn: Path, map: Path, lab
     linear, map_file = read_map(map)
     if map_file.meta["labels"] != seen.sha256:
         raise InputError(f"{map}: was trained with other label vectors than {label_vectors}; `dvc repro train_devise`")
+    trained = read_cnn(cnn)
     network = DeviseNetwork(trained.model, linear, map_file.meta["tap"], params.dropout)
     made_from = {"map": map_file.sha256, "labels": seen.sha256}
     if params.epochs == 0:

@@ -13,7 +13,7 @@ import torch
 
 from tests.browser import chromium  # noqa: F401
 from zeroshot.base.processor import settle_products
-from zeroshot.naming.quick_start import without_compiler
+from zeroshot.networks.without_compiler import without_compiler
 
 with without_compiler():  # which only some tests need
     import timm  # noqa: F401

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from tools import check_params
 from tools.check_params import not_in_copies
@@ -35,6 +36,31 @@ def test_a_long_stage_refuses_to_start_while_a_later_stages_section_or_input_is_
     assert ended.returncode == 1 and "Traceback" not in ended.stderr and not (project / "out").exists()
     assert "unknown key `fit_closed_form.csls_neighbors`" in ended.stderr
     assert "data/w: no such file or folder (params.yaml: pretrain_cnn.weights)" in ended.stderr
+
+
+def test_what_was_found_well_is_not_checked_again_until_something_of_it_changes(project, monkeypatch):
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(check_params, "PROJECT", project)  # where the code is
+    checks = []
+    monkeypatch.setattr(check_params, "check_params", lambda bodies: checks.append(1) or (
+        yaml.safe_load((project / "params.yaml").read_text()), faults))
+    (project / ".dvc").mkdir()
+    faults = ["wrong"]
+    for _ in range(2):
+        with pytest.raises(SystemExit, match="wrong"):
+            check_params.main()
+    assert len(checks) == 2
+    faults = []
+    for changed in ("params.yaml", "dvc.yaml", "stages/evaluate.py", "zeroshot/devise/hinge.py"):
+        (project / changed).write_text((project / changed).read_text() + "\n")
+        checks.clear()
+        check_params.main()
+        check_params.main()
+        assert len(checks) == 1
+    (project / "data" / "weights").rmdir()  # what is there is looked at each time
+    with pytest.raises(SystemExit, match="data/weights: no such file or folder"):
+        check_params.main()
+    assert len(checks) == 1
 
 
 def test_in_a_copy_for_an_experiment_a_missing_input_comes_with_what_to_do(project, monkeypatch):

@@ -1,7 +1,9 @@
 """Every section of params.yaml, checked before hours are spent: `make run` and the long stages call this."""
 
+import contextlib
 import difflib
 import functools
+import hashlib
 import importlib
 import inspect
 import os
@@ -13,21 +15,40 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from tools.stage_deps import is_the_projects, stage_bodies, stage_module
+from tools.stage_deps import PACKAGES, PROJECT, is_the_projects, stage_bodies, stage_module
+from zeroshot.base.files import atomic_write
 from zeroshot.base.params import P, StageParams, read_yaml
 from zeroshot.console import refusals
 from zeroshot.console.errors import InputError
 from zeroshot.running.copies import hint_for
 
-PARAMS = Path("params.yaml")
+PARAMS, PIPELINE = Path("params.yaml"), Path("dvc.yaml")
+CHECKED = Path(".dvc") / "tmp" / "checked_params"  # what was checked last and found well
 
 
 def main() -> None:
     """Exit with status 1 and all faults of settings and named inputs, if there are any."""
-    bodies = stage_bodies(read_yaml(Path("dvc.yaml")))
-    params, faults = check_params(bodies)
+    bodies = stage_bodies(read_yaml(PIPELINE))
+    checked = _checked_now()
+    if CHECKED.exists() and CHECKED.read_text() == checked:  # by `make run`, or by the long stage before
+        params, faults = _document(), []
+    else:
+        params, faults = check_params(bodies)
     if faults := faults + linked_outs(bodies) + missing_inputs(bodies, params):
         sys.exit("\n".join(faults))
+    if Path(".dvc").is_dir():
+        with contextlib.suppress(OSError), atomic_write(CHECKED) as file:  # another may be writing it
+            file.write(checked)
+
+
+def _checked_now() -> str:
+    """SHA-256 of the settings and of what they are checked by: that loads every stage, which takes seconds."""
+    code = sorted(path for package in PACKAGES for path in (PROJECT / package).rglob("*.py"))
+    digest = hashlib.sha256()
+    for path in (PARAMS, PIPELINE, Path(__file__), *code):
+        content = path.read_bytes() if path.exists() else b""
+        digest.update(f"{path}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
 
 
 def check_params(bodies: dict[str, dict], document: dict | None = None) -> tuple[dict[str, dict], list[str]]:

@@ -16,13 +16,13 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-import zeroshot.networks.torchvision_guard  # noqa: F401
 from zeroshot.base.parent import die_with_parent
 from zeroshot.base.processes import marked_by_any
 from zeroshot.console.errors import InputError
 from zeroshot.images.decoding import UnreadableImage
 from zeroshot.images.files import ImageFiles
 from zeroshot.images.pixels import PackedPixels, open_pixels
+from zeroshot.networks.without_compiler import without_compiler
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -195,7 +195,8 @@ def _collate(items: list[Decoded | InputError]) -> tuple[Tensor, list[tuple[int,
 def _resized(pixels: UInt8[Tensor, "batch height width 3"], side: int) -> UInt8[Tensor, "batch side side 3"]:
     if pixels.shape[1:3] == (side, side):
         return pixels
-    from torchvision.transforms.v2 import InterpolationMode, functional
+    with without_compiler():
+        from torchvision.transforms.v2 import InterpolationMode, functional
 
     resized = functional.resize(pixels.permute(0, 3, 1, 2), [side, side], InterpolationMode.BICUBIC, antialias=True)
     return resized.permute(0, 2, 3, 1)

@@ -5,9 +5,9 @@ from typing import Literal
 
 import numpy as np
 
-import zeroshot.networks.torchvision_guard  # noqa: F401  (before torchvision and timm)
 from zeroshot.console.errors import InputError
 from zeroshot.networks.packaged import PACKAGES
+from zeroshot.networks.without_compiler import without_compiler
 
 Pretrained = Literal["none", "file", "package", "torchvision", "timm"]
 Normalised = Literal["published", "own"]
@@ -60,7 +60,8 @@ def _published(arch: str, pretrained: Pretrained) -> list[Normalisation]:
 
 
 def _of_timm(name: str, every: bool) -> list[Normalisation]:
-    import timm
+    with without_compiler():
+        import timm
 
     default = timm.get_pretrained_cfg(name)
     found = [default] if default else []
@@ -71,7 +72,8 @@ def _of_timm(name: str, every: bool) -> list[Normalisation]:
 
 
 def _of_torchvision(name: str, every: bool) -> list[Normalisation]:
-    from torchvision import models
+    with without_compiler():
+        from torchvision import models
 
     weights = models.get_model_weights(name)
     transforms = [one.transforms() for one in [weights.DEFAULT, *(weights if every else ())]]

@@ -1,7 +1,5 @@
 """What a trained classifier's outputs stand for: taken by position, so there must be just as many as the list says."""
 
-import zeroshot.networks.torchvision_guard  # noqa: F401  isort: skip  (before timm)
-
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +10,7 @@ from torch import nn
 
 from zeroshot.base.lists import NO_LABEL, read_wnid_list
 from zeroshot.console.errors import InputError
+from zeroshot.networks.without_compiler import without_compiler
 
 Outputs = Literal["imagenet-1k", "seen", "list", "fresh"]
 REMEDY = ("set `pretrain_cnn.weights_outputs` to `list` and `weights_list` to a file of their wnids in output order, "
@@ -81,7 +80,8 @@ def _positions(seen: list[str], wnids: list[str], found: int, outputs: str) -> I
 
 def imagenet_1k() -> list[str]:
     """The 1,000 wnids of ILSVRC-2012, sorted: the order of pretrained networks' outputs."""
-    import timm.data
+    with without_compiler():
+        import timm.data
 
     known = timm.data.ImageNetInfo("imagenet-1k")
     return [known.index_to_label_name(number) for number in range(1000)]

@@ -1,18 +1,18 @@
 """timm's networks by name, cut at their global pooling."""
 
-import zeroshot.networks.torchvision_guard  # noqa: F401  isort: skip  (before timm)
-
 from typing import Any
 
 from torch import Tensor, nn
 
 from zeroshot.console.errors import InputError
 from zeroshot.networks.downloads import downloaded
+from zeroshot.networks.without_compiler import without_compiler
 
 
 def build_timm(name: str, classes: int, dropout: float, pretrained: bool) -> nn.Module:
     """The network as timm builds it. Raises InputError if there is none of that name, or no such weights."""
-    import timm
+    with without_compiler():
+        import timm
 
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name.partition('.')[0]}*")[:8])

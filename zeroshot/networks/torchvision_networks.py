@@ -4,10 +4,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-import zeroshot.networks.torchvision_guard  # noqa: F401  (before torchvision)
 from zeroshot.console.errors import InputError
 from zeroshot.networks.downloads import downloaded
 from zeroshot.networks.pooling import AverageTo
+from zeroshot.networks.without_compiler import without_compiler
 
 PLAIN_FAMILIES = {  # of torchvision, with global pooling between these parts and one linear layer
     ("resnet", "resnext", "wide_resnet"): ("conv1 bn1 relu maxpool layer1 layer2 layer3 layer4", "fc"),
@@ -19,7 +19,8 @@ PLAIN_FAMILIES = {  # of torchvision, with global pooling between these parts an
 
 def build_torchvision(name: str, classes: int, pretrained: bool) -> nn.Module:
     """The network as torchvision builds it. Raises InputError if there is none of that name."""
-    from torchvision import models  # only where it is used: takes more than a second
+    with without_compiler():
+        from torchvision import models  # only where it is used: takes more than a second
 
     if pretrained and name in models.list_models(module=models):
         file = models.get_model_weights(name).DEFAULT.url.rpartition("/")[-1]

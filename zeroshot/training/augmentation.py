@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-import zeroshot.networks.torchvision_guard  # noqa: F401  (before torchvision, which is imported only where it is used)
+from zeroshot.networks.without_compiler import without_compiler
 
 RANDAUGMENT_GROUP = 16  # images that share one draw of operations
 
@@ -33,7 +33,8 @@ class Augmentation:
     def __call__(self, squares: UInt8[Tensor, "images side side 3"], size: int) -> UInt8[Tensor, "images size size 3"]:
         crops = random_crop(squares, size, self.padding, self.flip)
         if self.randaugment:
-            from torchvision.transforms import v2
+            with without_compiler():
+                from torchvision.transforms import v2
 
             transform = v2.RandAugment(self.randaugment, self.magnitude)
             groups = crops.permute(0, 3, 1, 2).split(RANDAUGMENT_GROUP)
@@ -68,6 +69,7 @@ def mixup(images: Float[Tensor, "images 3 size size"], targets: Int[Tensor, "ima
 
     The share is drawn from Beta(alpha, alpha), once per batch.
     """
-    from torchvision.transforms import v2
+    with without_compiler():
+        from torchvision.transforms import v2
 
     return v2.MixUp(alpha=alpha, num_classes=classes)(images, targets)
