@@ -12,6 +12,7 @@ from tests.serving_world import picture as png
 from tests.serving_world import post, running
 from zeroshot.console.errors import InputError
 from zeroshot.labels import embedding
+from zeroshot.naming import words as words_module
 from zeroshot.serving.answers import Asked
 from zeroshot.serving.models import ServedModel
 from zeroshot.terms.vectors import TermVectors, write_term_vectors
@@ -43,6 +44,22 @@ def test_nouns_outside_the_run_are_worked_out_together(model_folder, monkeypatch
     together = zeroshot.load_model(model_folder).words.vectors_of("hypernyms", [("", wnid) for wnid in nouns])
     assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
     assert len(alone[0]) == len(alone[1]) == 1 and sorted(calls) == sorted(set(calls))
+
+
+def test_many_labels_have_the_vectors_that_each_has_alone(model_folder, monkeypatch):
+    """Of one word, of several, of none, of a noun; in whichever part of them they are worked out."""
+    monkeypatch.setattr(words_module, "AT_ONCE", 3)
+    words = zeroshot.load_model(model_folder).words
+    labels = [(TERMS[0], None), ("xqzt", None), (" ".join(TERMS[:3]), None), ("", WNID["tapir"]), (TERMS[1], None),
+              (" ".join(TERMS[2:5]), None), (f"{TERMS[0]} xqzt", None), ("", None)]
+    for kind in ("lemmas", "hypernyms"):
+        together = words.vectors_of(kind, labels)
+        assert [len(rows) for rows in together] == [1, 0, 1, 1, 1, 1, 0, 0]
+        for rows, label in zip(together, labels, strict=True):
+            assert np.array_equal(rows, words.vectors(kind, *label))
+    [plain] = words.vectors_of("lemmas", labels[2:3])[0]
+    mean = np.mean([words.vectors("lemmas", term, None)[0] for term in TERMS[:3]], axis=0)
+    assert np.allclose(plain, mean / np.linalg.norm(mean), atol=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import bisect
 import difflib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -15,7 +15,6 @@ from zeroshot.labels.embedding import (
     UnitVectors,
     as_embedded,
     embed,
-    embedded,
     known_words,
     named_as_keyed,
     unit,
@@ -28,6 +27,7 @@ from zeroshot.terms.spelling import term_of
 
 NEAR = 3  # spellings shown of an unknown word
 CACHED = 1 << 14  # vectors
+AT_ONCE = 1 << 12  # labels, which bounds memory
 PLURALS = (("men", "man"), ("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("xes", "x"), ("zes", "z"),
            ("s", ""))  # endings, and what stands in their place in the singular
 ARTICLE = re.compile("^(a|an|the)_")
@@ -169,12 +169,23 @@ class Words:
     def vectors_of(self, kind: str, labels: Sequence[tuple[str, str | None]]) -> list[Float32[np.ndarray, "rows dim"]]:
         """The same of many labels, (words, wnid) each; what they share of hypernyms is worked out once."""
         of_nouns = self._of_nouns(kind, dict.fromkeys(wnid for _, wnid in labels if wnid is not None))
-        return [rows if len(rows := of_nouns.get(wnid, ())) else self._of_words(kind, words) for words, wnid in labels]
+        found = [(words, of_nouns.get(wnid, ())) for words, wnid in labels]
+        of_words = self._of_words(kind, [words for words, rows in found if not len(rows)])
+        return [rows if len(rows) else next(of_words) for _, rows in found]
 
-    def _of_words(self, kind: str, words: str) -> Float32[np.ndarray, "rows dim"]:
-        parts = self.parts(words)
-        mean = [unit(np.mean([self.terms[part] for part in parts], axis=0))] if parts else []
-        return self._centered(kind, embedded(mean, "words", parts, self.terms.dim).vectors)
+    def _of_words(self, kind: str, labels: list[str]) -> Iterator[Float32[np.ndarray, "rows dim"]]:
+        """The mean of each label's terms; labels of as many terms are worked out together."""
+        for start in range(0, len(labels), AT_ONCE):
+            parts = [self.parts(words) for words in labels[start:start + AT_ONCE]]
+            found = [np.empty((0, self.terms.dim), np.float32)] * len(parts)
+            for count in {len(terms) for terms in parts} - {0}:
+                places = [place for place, terms in enumerate(parts) if len(terms) == count]
+                rows = self.terms.of([term for place in places for term in parts[place]])
+                means = unit(rows.reshape(len(places), count, -1).mean(axis=1))
+                for place, mean, row in zip(places, means, self._centered(kind, means), strict=True):
+                    if mean.any():  # else it points nowhere
+                        found[place] = row[None]
+            yield from found
 
     def parts(self, words: str) -> list[str]:
         """The terms whose mean stands for words: the term itself, or its words if all are known; else none."""
@@ -214,7 +225,7 @@ class Words:
         mean = self._means.get(kind)
         if mean is None:
             return rows
-        return np.array([unit(row - mean) for row in rows], np.float32).reshape(rows.shape)
+        return unit(rows - mean)
 
     @cached_property
     def _means(self) -> dict[str, Float64[np.ndarray, "dim"]]:
