@@ -75,15 +75,16 @@ class TextParams(StageParams, extra="ignore"):
     source: str
 
 
-def main(params: Params, *, cnn: Path, devise: Path, closed_form: Path, label_vectors: Path, label_sets: Path,
-         term_vectors: Path, taxonomy: Path, wordnet: Path, index: Path, rankings: Path, scores: Path, chosen: Path,
-         chosen_hierse: Path, out: Path) -> None:
+def main(params: Params, *, cnn: Path, devise: Path, closed_form: Path, hierse_classifiers: Path, label_vectors: Path,
+         label_sets: Path, term_vectors: Path, taxonomy: Path, wordnet: Path, index: Path, rankings: Path, scores: Path,
+         chosen: Path, chosen_hierse: Path, out: Path) -> None:
     sets, nouns, seals = read_label_sets(label_sets), read_taxonomy(taxonomy), {}
     vectors = {kind: read_label_vectors(label_vectors / f"{kind}.safetensors") for kind in KINDS}
     kinds = {labels.sha256: kind for kind, labels in vectors.items()}
     models = {"softmax": {"values": "logits"}} | dict(found_models(devise, closed_form, rankings, kinds))
     files = {"cnn": cnn, **{kind: label_vectors / f"{kind}.safetensors" for kind in KINDS},
              **({"devise": devise} if "devise" in models else {}),
+             **({"hierse_classifiers": hierse_classifiers} if "classifiers" in models.get("hierse", {}) else {}),
              **{name: closed_form / f"{name}.safetensors" for name in CLOSED_FORM if name in models}}
     out.mkdir(parents=True, exist_ok=True)
     for name, path in files.items():
@@ -135,7 +136,7 @@ def found_models(devise: Path, closed_form: Path, rankings: Path, kinds: dict[st
                  rankings / "hierse.safetensors"]:
         if (meta := meta_of(path)) and "t" in meta.get("settings", {}):
             yield path.stem, {"labels": kind_of(path, meta["made_from"]["labels"], kinds), "values": "logits",
-                              "moved": False, **meta["settings"]}
+                              "moved": "classifiers" in meta["settings"], **meta["settings"]}
     for name in CLOSED_FORM:
         path = closed_form / f"{name}.safetensors"
         if (meta := meta_of(path)) and "seen_handicap" in meta:

@@ -9,10 +9,12 @@ seen labels' cosines are lowered by what suits best where the labels of a fold a
 `handicap_without_val`. Not HierSE's either: `hierse_temperature` makes the softmax less sure, and with
 `hierse_csls_neighbours` hubs lose cosine too (zeroshot/ranking/csls.py). `hierse_hubs` says what tells them: the
 validation images of seen classes, so that no unseen image tells about another (the figures on seen images are
-transductive then), or without any image the classifier's rows, of which each stands for an image of its class.
+transductive then), or without any image the classifier's rows, of which each stands for an image of its class. Nor are
+`hierse_classifiers`: the cosine of an image's features to the classifier's row that a label would have, predicted from
+its vector (zeroshot.closed_form.models.classifiers), counts beside the mixture's; data/hierse_classifiers.safetensors.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -24,21 +26,31 @@ from jaxtyping import Bool, Float, Float32, Int
 from torch import Tensor
 
 from stages import run_stage
-from zeroshot.base.artifacts import Artifact
+from zeroshot.base.artifacts import Artifact, write_not_made
 from zeroshot.base.compute import set_up
 from zeroshot.base.files import write_json
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.base.processes import is_first
+from zeroshot.closed_form.models import ClosedForm, write_closed_form
+from zeroshot.closed_form.models import classifiers as predict_classifiers
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import VAL, ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
-from zeroshot.ranking.conse import Mixer, classifier_rows
+from zeroshot.ranking.conse import Mixer, Rows
 from zeroshot.ranking.csls import hubness, hubness_of
 from zeroshot.ranking.questions import Questions
 from zeroshot.ranking.rank_images import ImageValues, rank_images
 from zeroshot.ranking.stacking import HANDICAPS, Handicap, folds_of, harmonic_means, right_by_handicap
 
 LOOKING = "looking for hubs"
+Fit = Callable[[Bool[Tensor, "mixed"] | None], Mixer]  # from these mixed labels; None: all
+
+
+class Classifiers(StageParams):
+    share: float = pydantic.Field(ge=0)
+    dimensions: pydantic.PositiveInt
+    strength: pydantic.PositiveFloat
+    sharpness: pydantic.PositiveFloat
 
 
 class Params(StageParams):
@@ -47,6 +59,7 @@ class Params(StageParams):
     hierse_temperature: pydantic.PositiveFloat
     hierse_csls_neighbours: int = pydantic.Field(ge=0)
     hierse_hubs: Literal["val", "classes"]
+    hierse_classifiers: Classifiers
     handicap: Handicap
     handicap_without_val: float = pydantic.Field(ge=0, le=2)
     folds: int = pydantic.Field(ge=2)
@@ -63,7 +76,7 @@ class Params(StageParams):
 
 
 def main(params: Params, *, features: Path, cnn: Path, lemmas: Path, hypernyms: Path, index: Path, label_sets: Path,
-         out: Path, hierse: Path, metrics: Path) -> None:
+         out: Path, hierse: Path, classifiers: Path, metrics: Path) -> None:
     device = set_up(threads=params.threads, any_processor=params.any_processor)
     logits = Artifact(features / "logits.safetensors")
     questions = Questions(ImageIndex.read(index), read_label_sets(label_sets))
@@ -72,44 +85,75 @@ def main(params: Params, *, features: Path, cnn: Path, lemmas: Path, hypernyms: 
         mixer = Mixer.of(lemmas, outputs, t, device)
         rank_images(out / f"conse-{t}.safetensors", values, mixer.scorer(questions), questions)
     mixer = Mixer.of(hypernyms, outputs, params.hierse_t, device, params.hierse_temperature)
-    rows = rows_for_hubs(params, cnn, mixer, questions.index)
-    hubs = hubs_of(params, values, mixer, questions.index, rows)
-    chosen = handicap_of(params, values, mixer, questions.index, rows)
+    rows_tell_hubs = do_rows_tell_hubs(params, questions.index)
+    rows = Rows.read(cnn, mixer) if rows_tell_hubs or params.hierse_classifiers.share else None
+    fit = fit_of(params.hierse_classifiers, mixer, rows)
+    mixer = fit(None)
+    write_classifiers(classifiers, mixer)
+    told_by = rows if rows_tell_hubs else None
+    hubs = hubs_of(params, values, mixer, questions.index, told_by)
+    chosen = handicap_of(params, values, fit, questions.index, told_by)
     rank_images(hierse, values, mixer.scorer(questions, chosen["seen_handicap"], hubs), questions)
     if is_first():
         write_json(metrics, {"hierse": chosen})
 
 
-def rows_for_hubs(params: Params, cnn: Path, mixer: Mixer, index: ImageIndex) -> Float[Tensor, "mixed width"] | None:
-    """The classifier's rows of the mixed labels, where these tell hubs; None where validation images do, or nothing."""
+def fit_of(asked: Classifiers, mixer: Mixer, rows: Rows | None) -> Fit:
+    """What gives the mixer with predicted classifiers beside it, if these count, learnt from the labels asked for."""
+    if not asked.share or rows is None:
+        return lambda taken: mixer
+    weights, bias, vectors = (tensor.cpu().double() for tensor in (*rows, mixer.vectors))
+    predicted = predict_classifiers(weights, bias, vectors, asked.dimensions)
+
+    def fit(taken: Bool[Tensor, "mixed"] | None) -> Mixer:
+        model = predicted(asked.strength, asked.sharpness, None if taken is None else taken.cpu())
+        return mixer._replace(beside=model.to(torch.float32).to(mixer.vectors.device), share=asked.share)
+
+    return fit
+
+
+def write_classifiers(path: Path, mixer: Mixer) -> None:
+    """What naming needs of them."""
+    if not is_first():
+        return
+    if isinstance(mixer.beside, ClosedForm):
+        write_closed_form(path, mixer.beside.to("cpu"), {"labels": mixer.labels.sha256, "share": mixer.share})
+    else:
+        write_not_made(path, "rank_conse.hierse_classifiers.share is 0")
+
+
+def do_rows_tell_hubs(params: Params, index: ImageIndex) -> bool:
+    """Whether the classifier's rows tell hubs, not validation images, if anything does."""
     if not params.hierse_csls_neighbours or params.hierse_hubs == "val" and len(index.rows(VAL)):
-        return None
+        return False
     if params.hierse_hubs == "val" and is_first():
         print("rank_conse: no validation images to tell hubs by; the classifier's rows do, one for each seen class",
               flush=True)
-    return classifier_rows(cnn).to(mixer.vectors.device)[mixer.columns]
+    return True
 
 
-def handicap_of(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex,
-                rows: Float[Tensor, "mixed width"] | None) -> dict[str, float]:
+def handicap_of(params: Params, values: ImageValues, fit: Fit, index: ImageIndex, rows: Rows | None
+                ) -> dict[str, float]:
     """The handicap by the settings, and what it gives on held-out classes, if it was chosen there."""
     if params.handicap != "auto":
         return {"seen_handicap": params.handicap}
     if len(index.rows(VAL)):
-        return choose_handicap(params, values, mixer, index, rows)
+        return choose_handicap(params, values, fit, index, rows)
     if is_first():
         print("rank_conse: no validation images to choose HierSE's handicap by; it is "
               f"{params.handicap_without_val:g} (rank_conse.handicap_without_val)", flush=True)
     return {"seen_handicap": params.handicap_without_val}
 
 
-def choose_handicap(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex,
-                    rows: Float[Tensor, "mixed width"] | None = None) -> dict[str, float]:
+def choose_handicap(params: Params, values: ImageValues, fit: Fit, index: ImageIndex, rows: Rows | None = None
+                    ) -> dict[str, float]:
     """The handicap that is best for seen labels when other seen ones play unseen; what it gives there.
 
     Args:
+        fit: gives the mixer that knows of these mixed labels.
         rows: the classifier's, if these tell hubs.
     """
+    mixer = fit(None)
     device, classes = mixer.vectors.device, len(mixer.columns)
     if classes < 2 * params.folds:
         raise InputError(f"params.yaml: `rank_conse.folds` is {params.folds}, for which {2 * params.folds} seen "
@@ -118,12 +162,13 @@ def choose_handicap(params: Params, values: ImageValues, mixer: Mixer, index: Im
     curves = []
     for f in range(params.folds):
         held, hubs = fold == f, torch.zeros(classes, device=device)
+        mixer = fit(~held)
         if params.hierse_csls_neighbours:  # as with unseen classes, of whose images and rows none tells about hubs
             if rows is None:
                 told = (cosines[~held[true]] for true, cosines in on_val(values, mixer, index, held, LOOKING))
             else:
-                others = mixer._replace(vectors=mixer.vectors[~held])
-                told = (points @ mixer.vectors.T for points in others.stand_ins(rows[~held]))
+                places = mixer.places(mixer.vectors)
+                told = (points @ places.T for points in mixer.stand_ins(rows, without=held))
             hubs = torch.nan_to_num(hubness(told, params.hierse_csls_neighbours))
         right = torch.zeros(len(HANDICAPS), classes, dtype=torch.float64, device=device)
         images = torch.zeros(classes, dtype=torch.int64, device=device)
@@ -142,17 +187,17 @@ def on_val(values: ImageValues, mixer: Mixer, index: ImageIndex, held: Bool[Tens
 
     Labels count among the mixed ones; images of a label that has no vector are passed over.
     """
-    device = mixer.vectors.device
+    device, places = mixer.vectors.device, mixer.places(mixer.vectors)
     number = torch.full((mixer.outputs,), -1, device=device)
     number[mixer.columns] = torch.arange(len(mixer.columns), device=device)
     for start, stop in values.val_chunks(index, desc):
         true = number[torch.from_numpy(index.numbered(index.seen, values.rows[start:stop])).to(device)]
         logits = torch.from_numpy(values.read(start, stop)).to(device)[true >= 0]
-        yield true[true >= 0], F.normalize(mixer(logits, without=held)) @ mixer.vectors.T
+        yield true[true >= 0], F.normalize(mixer(logits, without=held)) @ places.T
 
 
 def hubs_of(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex,
-            rows: Float[Tensor, "mixed width"] | None = None) -> Float32[np.ndarray, "labels"] | None:
+            rows: Rows | None = None) -> Float32[np.ndarray, "labels"] | None:
     """How near each label is to the validation images nearest to it, or to what stands for them; None if not asked for.
 
     Args:
@@ -164,8 +209,8 @@ def hubs_of(params: Params, values: ImageValues, mixer: Mixer, index: ImageIndex
     points = mixer.stand_ins(rows) if rows is not None else (
         F.normalize(mixer(torch.from_numpy(values.read(start, stop)).to(device)))
         for start, stop in values.val_chunks(index, LOOKING))
-    return hubness_of(mixer.labels, torch.from_numpy(mixer.labels.vectors).to(device), points,
-                      params.hierse_csls_neighbours)
+    places = mixer.places(torch.from_numpy(mixer.labels.vectors).to(device))
+    return hubness_of(mixer.labels, places, points, params.hierse_csls_neighbours)
 
 
 if __name__ == "__main__":

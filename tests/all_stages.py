@@ -14,7 +14,7 @@ from stages import (
     rank_softmax,
     train_devise,
 )
-from tests.vision import EMBED, EXTRACT, FINETUNE, MAP, PRETRAIN, WNIDS, make_index
+from tests.vision import CLASSIFIERS, EMBED, EXTRACT, FINETUNE, MAP, PRETRAIN, WNIDS, make_index
 from zeroshot.base.artifacts import Artifact
 from zeroshot.closed_form.models import ClosedForm, write_closed_form
 from zeroshot.labels.label_sets import write_label_sets
@@ -91,11 +91,13 @@ def rank_images(world, out):
     rank_devise.main(rank_devise.Params(threads=1, any_processor=True), points=out / "points.safetensors",
                      label_vectors=lemmas, out=out / "devise.safetensors", **asked)
     rank_conse.main(rank_conse.Params(t=[1, 3], hierse_t=1, hierse_temperature=1.0,
-                                      hierse_csls_neighbours=0, hierse_hubs="val", handicap="auto",
+                                      hierse_csls_neighbours=0, hierse_hubs="val", hierse_classifiers=CLASSIFIERS,
+                                      handicap="auto",
                                       handicap_without_val=0.0, folds=2, seed=0, threads=1, any_processor=True),
                     features=out, cnn=out / "cnn.safetensors",
                     lemmas=lemmas, hypernyms=world / "hypernyms.safetensors", out=out / "conse",
-                    hierse=out / "hierse.safetensors", metrics=out / "conse.json", **asked)
+                    hierse=out / "hierse.safetensors",
+                    classifiers=out / "classifiers.safetensors", metrics=out / "conse.json", **asked)
     write_models(out / "models", Artifact(out / "features.safetensors").sha256, read_label_vectors(lemmas).sha256)
     rank_closed_form.main(rank_closed_form.Params(handicap="auto", threads=1, any_processor=True),
                           models=out / "models", features=out, label_vectors=lemmas, out=out / "closed_form", **asked)

@@ -114,8 +114,10 @@ def export(folder, out, terms=100):
     with contextlib.chdir(folder):  # where params.yaml lies
         export_model.main(
             export_model.Params(terms=terms), cnn=folder / "cnn.safetensors", devise=folder / "devise.safetensors",
-            closed_form=folder / "closed_form", label_vectors=folder, label_sets=folder / "label_sets",
-            term_vectors=folder / "terms", taxonomy=folder / "taxonomy", wordnet=folder / "wordnet.zip",
+            closed_form=folder / "closed_form",
+            hierse_classifiers=folder / "classifiers.safetensors", label_vectors=folder,
+            label_sets=folder / "label_sets", term_vectors=folder / "terms",
+            taxonomy=folder / "taxonomy", wordnet=folder / "wordnet.zip",
             index=folder / "index", rankings=folder / "rankings", scores=folder / "scores",
             chosen=folder / "closed.json", chosen_hierse=folder / "hierse.json", out=out)
     return out

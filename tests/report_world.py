@@ -7,6 +7,7 @@ import numpy as np
 
 from stages import evaluate, make_report, rank_conse, rank_softmax
 from tests.ranking_world import SEEN, SETS, WNID, build
+from tests.vision import CLASSIFIERS
 from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, write_index
 
@@ -22,11 +23,13 @@ def build_ranked(folder: Path, vectors=None) -> Path:
     rank_softmax.main(rank_softmax.Params(threads=1), features=world / "features", **asked,
                       out=world / "rankings" / "softmax.safetensors")
     rank_conse.main(rank_conse.Params(t=[1, 2], hierse_t=1, hierse_temperature=1.0, hierse_csls_neighbours=0,
-                                      hierse_hubs="val", handicap=0, handicap_without_val=0.0, folds=2, seed=0,
-                                      threads=1, any_processor=True), features=world / "features",
+                                      hierse_hubs="val", hierse_classifiers=CLASSIFIERS, handicap=0,
+                                      handicap_without_val=0.0, folds=2, seed=0, threads=1, any_processor=True),
+                    features=world / "features",
                     cnn=world / "cnn.safetensors",
                     lemmas=world / "lemmas.safetensors", hypernyms=world / "hypernyms.safetensors",
                     out=world / "rankings" / "conse", hierse=world / "rankings" / "hierse.safetensors",
+                    classifiers=world / "classifiers.safetensors",
                     metrics=world / "metrics" / "rank_conse.json", **asked)
     pack(world / "index")
     write_settings(world)

@@ -4,6 +4,7 @@ import pytest
 
 from stages import draw_figures, rank_conse, rank_softmax
 from tests.ranking_world import SEEN, WNID, build
+from tests.vision import CLASSIFIERS
 from zeroshot.console.errors import InputError
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.ranking.rankings import Rankings
@@ -23,11 +24,13 @@ def world(tmp_path_factory):
     asked = {"features": world / "features", "index": world / "index", "label_sets": world / "label_sets"}
     rank_softmax.main(rank_softmax.Params(threads=1), out=world / "rankings" / "softmax.safetensors", **asked)
     rank_conse.main(rank_conse.Params(t=[1, 2], hierse_t=1, hierse_temperature=1.0,
-                                      hierse_csls_neighbours=0, hierse_hubs="val", handicap=0,
+                                      hierse_csls_neighbours=0, hierse_hubs="val", hierse_classifiers=CLASSIFIERS,
+                                      handicap=0,
                                       handicap_without_val=0.0, folds=2, seed=0, threads=1, any_processor=True),
                     cnn=world / "cnn.safetensors", lemmas=world / "lemmas.safetensors",
                     hypernyms=world / "hypernyms.safetensors", out=world / "rankings" / "conse",
                     hierse=world / "rankings" / "hierse.safetensors",
+                    classifiers=world / "classifiers.safetensors",
                     metrics=world / "conse.json", **asked)
     return world
 

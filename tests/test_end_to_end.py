@@ -41,7 +41,7 @@ SMALL = {
     "build_label_sets": {"universe": "universe.txt"},
     "prepare_corpus": {"source": "plain", "text": "text", "workers": 1},
     "train_skipgram": {"dim": 16, "epochs": 2, "window": 5},
-    "train_devise": {"epochs": 5}, "evaluate": {"resamples": 100},
+    "train_devise": {"epochs": 5}, "rank_conse": {"hierse_classifiers": {"share": 1.0}}, "evaluate": {"resamples": 100},
     "pretrain_cnn": {"resize": 16, "image_size": 16, "epochs": 2, "batch": 16, "arch": "resnet8",
                      "workers": 0},
     "finetune_devise": {"epochs": 1, "batch": 16},

@@ -6,6 +6,7 @@ import scipy.sparse
 from stages import explain_failures, rank_conse, rank_softmax
 from stages.explain_failures import REASONS, Asked, Params, entropy, explained, report
 from tests.ranking_world import WNID, build
+from tests.vision import CLASSIFIERS
 from zeroshot.console.errors import InputError
 from zeroshot.labels.label_vectors import LabelVectors
 from zeroshot.taxonomy import make_taxonomy
@@ -86,11 +87,13 @@ def test_from_rankings_on_disk(tmp_path):
     shared = {"features": world / "features", "index": world / "index", "label_sets": world / "label_sets"}
     rank_softmax.main(rank_softmax.Params(threads=1), **shared, out=world / "rankings" / "softmax.safetensors")
     rank_conse.main(rank_conse.Params(t=[1], hierse_t=1, hierse_temperature=1.0, hierse_csls_neighbours=0,
-                                      hierse_hubs="val", handicap=0, handicap_without_val=0.0, folds=2, seed=0,
-                                      threads=1, any_processor=True), **shared, cnn=world / "cnn.safetensors",
+                                      hierse_hubs="val", hierse_classifiers=CLASSIFIERS, handicap=0,
+                                      handicap_without_val=0.0, folds=2, seed=0, threads=1, any_processor=True),
+                    **shared, cnn=world / "cnn.safetensors",
                     lemmas=world / "lemmas.safetensors",
                     hypernyms=world / "hypernyms.safetensors", out=world / "rankings" / "conse",
-                    hierse=world / "rankings" / "hierse.safetensors", metrics=world / "m.json")
+                    hierse=world / "rankings" / "hierse.safetensors",
+                    classifiers=world / "classifiers.safetensors", metrics=world / "m.json")
     table = run(world)
     assert table[["name", "reason", "nearest_label"]].values.tolist() == [["canoe", "no vector", ""]]
     assert table["first_answer"][0] and table["likeliest_seen"][0] in ("cat", "husky", "car")

@@ -13,7 +13,7 @@ from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.images.index import ImageIndex
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.ranking import conse
-from zeroshot.ranking.conse import Mixer, classifier_rows
+from zeroshot.ranking.conse import Mixer, Rows
 
 CLASSES = [f"n{number:08d}" for number in range(6)]
 
@@ -23,6 +23,10 @@ def mixer_of(rng, t, wnids=CLASSES):
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     labels = LabelVectors(wnids, vectors, np.arange(len(wnids), dtype=np.int32))
     return Mixer.among(labels, wnids, t, torch.device("cpu"))
+
+
+def unbiased(weights):
+    return Rows(weights, torch.zeros(len(weights)))
 
 
 def plain_stand_ins(rows, vectors, t):
@@ -41,8 +45,8 @@ def test_stand_ins_against_a_plain_loop(seed, t, piece):
     rng = np.random.default_rng(seed)
     mixer, rows = mixer_of(rng, t), rng.normal(size=(6, 3)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conse, "ROWS", piece)
-        found = torch.cat(list(mixer.stand_ins(torch.from_numpy(rows))))
+        patch.setattr(conse, "AT_ONCE", piece)
+        found = torch.cat(list(mixer.stand_ins(unbiased(torch.from_numpy(rows)))))
     np.testing.assert_allclose(found, plain_stand_ins(rows, mixer.vectors.numpy(), t), atol=1e-4)
 
 
@@ -50,19 +54,23 @@ def test_stand_ins_by_hand():
     """Of T = 1 each is its own label; equal rows mix equally; a row of zeros has some point too."""
     mixer = mixer_of(np.random.default_rng(0), 1, CLASSES[:3])
     rows = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
-    torch.testing.assert_close(torch.cat(list(mixer.stand_ins(torch.eye(3)))), mixer.vectors)
-    points = torch.cat(list(mixer._replace(t=2).stand_ins(rows)))
+    torch.testing.assert_close(torch.cat(list(mixer.stand_ins(unbiased(torch.eye(3))))), mixer.vectors)
+    points = torch.cat(list(mixer._replace(t=2).stand_ins(unbiased(rows))))
     both = mixer.vectors[0] + mixer.vectors[1]
     torch.testing.assert_close(points[:2], (both / both.norm()).expand(2, -1))
-    assert torch.cat(list(mixer.stand_ins(rows * 0))).isfinite().all()
+    assert torch.cat(list(mixer.stand_ins(unbiased(rows * 0)))).isfinite().all()
 
 
 @pytest.mark.parametrize("name, shape", [("classifier.weight", (3, 5)), ("classifier.0.weight", (3, 5, 1, 1))])
 def test_rows_of_linear_layers_and_of_convolutions(tmp_path, name, shape):
     weight = np.arange(15, dtype=np.float32).reshape(shape)
     write_artifact(tmp_path / "cnn.safetensors", {}, {
-        "body.weight": np.zeros((2, 2), np.float32), name: weight, name.replace("weight", "bias"): np.zeros(3)})
-    assert np.array_equal(classifier_rows(tmp_path / "cnn.safetensors"), weight.reshape(3, 5))
+        "body.weight": np.zeros((2, 2), np.float32), name: weight,
+        name.replace("weight", "bias"): np.array([1, 2, 3], np.float32)})
+    mixer = mixer_of(np.random.default_rng(0), 1, CLASSES[:3])
+    mixer = mixer._replace(columns=torch.tensor([0, 2]))
+    rows = Rows.read(tmp_path / "cnn.safetensors", mixer)
+    assert np.array_equal(rows.weights, weight.reshape(3, 5)[[0, 2]]) and rows.bias.tolist() == [1, 3]
 
 
 @pytest.fixture
@@ -85,12 +93,10 @@ def expected_bias(world, neighbours):
 
 def test_without_validation_images_the_classifiers_rows_tell_hubs(world, capsys):
     params, index = rank_conse.Params(**{**PARAMS, "hierse_csls_neighbours": 2}), ImageIndex.read(world / "index")
-    mixer = Mixer.of(world / "hypernyms.safetensors", SEEN, 2, torch.device("cpu"))
-    assert rank_conse.rows_for_hubs(params, world / "cnn.safetensors", mixer, index) is None
+    assert not rank_conse.do_rows_tell_hubs(params, index)
     assert "hubs" not in capsys.readouterr().out
     index.roles = np.where(index.roles == 1, 2, index.roles)
-    rows = rank_conse.rows_for_hubs(params, world / "cnn.safetensors", mixer, index)
-    assert np.array_equal(rows, classifier_rows(world / "cnn.safetensors"))
+    assert rank_conse.do_rows_tell_hubs(params, index)
     said = capsys.readouterr().out
     assert "no validation images to tell hubs by; the classifier's rows do, one for each seen class" in said
 
@@ -115,7 +121,7 @@ def test_a_seen_label_without_vector_has_no_stand_in(tmp_path):
     world = build(tmp_path, {name: rng.normal(size=4) for name in WNID if name != "cat"})
     write_artifact(world / "cnn.safetensors", {}, {"classifier.weight": rng.normal(size=(3, 5)).astype(np.float32)})
     mixer = Mixer.of(world / "lemmas.safetensors", SEEN, 2, torch.device("cpu"))
-    params = rank_conse.Params(**{**PARAMS, "hierse_csls_neighbours": 2, "hierse_hubs": "classes"})
-    rows = rank_conse.rows_for_hubs(params, world / "cnn.safetensors", mixer, ImageIndex.read(world / "index"))
+    rows = Rows.read(world / "cnn.safetensors", mixer)
     kept = [output for output, wnid in enumerate(SEEN) if wnid != WNID["cat"]]
-    assert np.array_equal(rows, classifier_rows(world / "cnn.safetensors")[kept]) and len(mixer.vectors) == 2
+    weight = Artifact(world / "cnn.safetensors")["classifier.weight"]
+    assert np.array_equal(rows.weights, weight[kept]) and len(mixer.vectors) == 2 and not rows.bias.any()

@@ -8,18 +8,19 @@ from hypothesis import strategies as st
 from stages import rank_conse
 from tests.processes import NO_SHARING, run_as_two
 from tests.ranking_world import NOUNS, SEEN, WNID, build
-from tests.vision import WNIDS, make_index, make_labels
+from tests.vision import CLASSIFIERS, WNIDS, make_index, make_labels
 from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors, write_label_vectors
 from zeroshot.ranking import rank_images
-from zeroshot.ranking.conse import conse_mixture
+from zeroshot.ranking.conse import Rows, conse_mixture
 from zeroshot.ranking.rankings import Rankings
 from zeroshot.ranking.stacking import folds_of
 
-PARAMS = dict(t=[1], hierse_t=1, hierse_temperature=1.0, hierse_csls_neighbours=0, hierse_hubs="val", handicap=0,
+PARAMS = dict(t=[1], hierse_t=1, hierse_temperature=1.0, hierse_csls_neighbours=0, hierse_hubs="val",
+              hierse_classifiers=CLASSIFIERS, handicap=0,
               handicap_without_val=0.0, folds=2, seed=0, threads=1, any_processor=True)
 
 
@@ -33,6 +34,7 @@ def rank(world, t, **changed):
     rank_conse.main(params, features=world / "features", cnn=world / "cnn.safetensors", index=world / "index",
                     lemmas=world / "lemmas.safetensors", hypernyms=world / "hypernyms.safetensors",
                     label_sets=world / "label_sets", out=world / "conse", hierse=world / "hierse.safetensors",
+                    classifiers=world / "classifiers.safetensors",
                     metrics=world / "metrics.json")
 
 
@@ -109,7 +111,8 @@ def test_the_handicap_against_a_plain_loop(classified, monkeypatch, chunk, tempe
     values, mixer, index = classified
     mixer = mixer._replace(temperature=temperature)
     params = rank_conse.Params(**{**PARAMS, "hierse_csls_neighbours": neighbours})
-    chosen = rank_conse.choose_handicap(params, values, mixer, index, rows and torch.tensor(rows))
+    chosen = rank_conse.choose_handicap(params, values, lambda _: mixer, index,
+                                        rows and Rows(torch.tensor(rows), torch.zeros(4)))
     fold, vectors = folds_of(4, 2, 0).numpy(), mixer.vectors.numpy()
     logits, true = values.read(0, 16), index.labels[values.rows[:16]]
 
@@ -154,7 +157,7 @@ def test_unseen_images_and_labels_do_not_move_the_handicap(classified, tmp_path)
         write_artifact(path, {}, {"logits": logits, "row": values.rows[:len(logits)]})
         of_labels = rank_conse.Mixer.of(labels, WNIDS[:4], 2, torch.device("cpu"))
         return rank_conse.choose_handicap(rank_conse.Params(**PARAMS), rank_conse.ImageValues.beside_rows(
-            Artifact(path), "logits"), of_labels, index)
+            Artifact(path), "logits"), lambda _: of_labels, index)
 
     logits, vectors = values.source["logits"], mixer.labels.vectors.copy()
     chosen = choose(logits)
@@ -212,7 +215,7 @@ def test_what_the_handicap_may_be(given, expected):
 def test_too_few_classes_for_the_folds(classified):
     values, mixer, index = classified
     with pytest.raises(InputError, match="`rank_conse.folds` is 3, for which 6 seen classes .* found 4"):
-        rank_conse.choose_handicap(rank_conse.Params(**{**PARAMS, "folds": 3}), values, mixer, index)
+        rank_conse.choose_handicap(rank_conse.Params(**{**PARAMS, "folds": 3}), values, lambda _: mixer, index)
 
 
 def test_refusals(tmp_path):

@@ -7,6 +7,7 @@ from zeroshot.base.artifacts import Artifact, ArtifactWriter
 from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, ImageIndex, write_index
 from zeroshot.labels.label_vectors import LabelVectors, write_label_vectors
 
+CLASSIFIERS = {"share": 0, "dimensions": 8, "strength": 0.01, "sharpness": 3.0}  # of rank_conse; they do not count
 WNIDS = [f"n0000000{number}" for number in range(1, 7)]  # the last two are unseen
 COUNTS = {0: 12, 1: 4, 2: 5}  # role -> images a class
 SIDE = 16

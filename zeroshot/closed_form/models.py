@@ -1,4 +1,4 @@
-"""Models beside the papers', fitted in closed form: ridge regression, ESZSL and predicted exemplars.
+"""Models beside the papers', fitted in closed form: ridge regression, ESZSL, predicted exemplars and classifiers.
 
 The training images enter only through, per class c, the number n_c and the sum s_c of their features x, and through the
 Gram matrix G = sum of x x'. So one streaming pass serves every setting, and leaving classes out is subtraction.
@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from zeroshot.base.artifacts import Artifact, write_artifact
@@ -131,11 +131,44 @@ def exemplars(images: ClassSums, vectors: Float[Tensor, "classes dim_label"]) ->
 
     def fit(strength: float, shrinkage: float, sharpness: float) -> ClosedForm:
         to_space, targets = space(shrinkage)
-        similar = kernel(vectors, vectors, sharpness)
-        weights = torch.linalg.solve(similar + strength * torch.eye(len(similar), dtype=similar.dtype), targets)
-        return ClosedForm(to_space, centre, vectors, weights, sharpness)
+        return _predicted(to_space, centre, targets, vectors, strength, sharpness)
 
     return fit
+
+
+def classifiers(rows: Float[Tensor, "classes dim"], bias: Float[Tensor, "classes"],
+                vectors: Float[Tensor, "classes dim_label"], dimensions: int) -> Fit:
+    """fit(strength, sharpness, taken): what a classifier's row for a label would be is predicted from its vector.
+
+    As `exemplars`, but without any image: the rows of the seen labels, less their mean, which no softmax sees, stand
+    for what their images look like. An image is given by its logits, which tell where in the rows' span its features
+    lie; the span's first principal directions are kept, `dimensions` at most.
+
+    Args:
+        rows, bias: the classifier's, float64: an image's logits are rows x + bias.
+    Args of fit:
+        strength, sharpness: as of `exemplars`. taken: bool [classes], from which it learns; None: all.
+    """
+    rows = rows - rows.mean(0)
+    classes, lengths, _ = torch.linalg.svd(rows, full_matrices=False)
+    kept = (lengths > 1e-3 * lengths[0]) & (torch.arange(len(lengths)) < dimensions)
+    classes, lengths = classes[:, kept], lengths[kept]  # each of them sums to 0, so the logits' mean does not matter
+    targets = F.normalize(classes * lengths)
+
+    def fit(strength: float, sharpness: float, taken: Bool[Tensor, "classes"] | None = None) -> ClosedForm:
+        taken = torch.ones(len(rows), dtype=torch.bool) if taken is None else taken
+        return _predicted((classes / lengths).T, bias, targets[taken], vectors[taken], strength, sharpness)
+
+    return fit
+
+
+def _predicted(to_space: Float[Tensor, "space dim"], centre: Float[Tensor, "dim"],
+               targets: Float[Tensor, "classes space"], vectors: Float[Tensor, "classes dim_label"], strength: float,
+               sharpness: float) -> ClosedForm:
+    """Kernel ridge regression from the classes' vectors to where they lie in the space."""
+    similar = kernel(vectors, vectors, sharpness)
+    weights = torch.linalg.solve(similar + strength * torch.eye(len(similar), dtype=similar.dtype), targets)
+    return ClosedForm(to_space, centre, vectors, weights, sharpness)
 
 
 def kernel(left: Float[Tensor, "a dim"], right: Float[Tensor, "b dim"], sharpness: float) -> Float[Tensor, "a b"]:

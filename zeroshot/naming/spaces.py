@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float32
 from torch import Tensor
 
-from zeroshot.closed_form.models import read_closed_form
+from zeroshot.closed_form.models import ClosedForm, read_closed_form
 from zeroshot.labels.label_vectors import LabelVectors
 from zeroshot.naming.folder import ModelFolder
 from zeroshot.naming.labels import own_vectors
@@ -60,6 +60,10 @@ class Space:
         if about["values"] == "logits":
             mixer = Mixer.among(run.words.label_vectors(self.kind), run.outputs, about["t"], run.device,
                                   about.get("temperature", 1.0))
+            if "classifiers" in about:
+                beside = self._closed_form(run, "hierse_classifiers")
+                mixer = mixer._replace(beside=beside, share=about["classifiers"])
+                self._places = mixer.places
             self._points = lambda values: mixer(values["logits"])
         elif about["values"] == "network":
             self._points = lambda values: values["network"]
@@ -67,12 +71,15 @@ class Space:
             linear = run.folder.read("devise.safetensors", read_devise).map.to(run.device)
             self._points = lambda values: linear(values["features"])
         else:
-            model = run.folder.read(f"{name}.safetensors", read_closed_form, lambda read: read[1].sha256)[0]
-            model = model.to(run.device)
+            model = self._closed_form(run, name)
             self._points = lambda values: model.points(values["features"])
             self._places = model.places if about["moved"] else self._places
         labels = run.folder.artifact("labels.safetensors")
         self._bias = labels[f"bias.{name}"] if f"bias.{name}" in labels else None
+
+    @staticmethod
+    def _closed_form(run: Run, name: str) -> ClosedForm:
+        return run.folder.read(f"{name}.safetensors", read_closed_form, lambda read: read[1].sha256)[0].to(run.device)
 
     @torch.no_grad()
     def points(self, values: Values) -> Float32[Tensor, "images space"]:
