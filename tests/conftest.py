@@ -1,5 +1,6 @@
 import tests.garbage  # noqa: F401  isort: skip  (before all that is loaded)
 import zeroshot.base.processor  # noqa: F401  isort: skip  (before numpy and torch)
+import zeroshot.running.quick_torch  # noqa: F401  isort: skip  (before torch, as in stages)
 import zeroshot.running.spinning  # noqa: F401  isort: skip
 
 import os

@@ -1,8 +1,18 @@
 import numpy as np
+import pytest
 import torch
 import torch.nn.functional as F
 
-from zeroshot.closed_form.models import ClassSums, eszsl, exemplars, kernel, read_closed_form, ridge, write_closed_form
+from zeroshot.closed_form.models import (
+    ClassSums,
+    classifiers,
+    eszsl,
+    exemplars,
+    kernel,
+    read_closed_form,
+    ridge,
+    write_closed_form,
+)
 
 
 def problem(seed=0, images=40, dim=5, classes=4, space=3):
@@ -92,3 +102,39 @@ def test_on_disk_and_back(tmp_path):
         assert file.meta["tap"] == "pooled" and again.sharpness == fitted.sharpness
         torch.testing.assert_close(again.points(x.float()), fitted.points(x).float())
         torch.testing.assert_close(again.places(t.float()), fitted.places(t).float())
+
+@pytest.fixture
+def rows_and_vectors():
+    draw = torch.Generator().manual_seed(4)
+    rows, bias = (torch.randn(*shape, generator=draw).double() for shape in ((7, 5), (7,)))
+    return rows, bias, F.normalize(torch.randn(9, 4, generator=draw).double())
+
+
+def test_classifiers_against_plain_loops_on_features(rows_and_vectors):
+    """The logits alone give what kernel regression to the centred rows gives on the features' part in their span."""
+    rows, bias, vectors = rows_and_vectors
+    x = torch.randn(6, 5, generator=torch.Generator().manual_seed(5)).double()
+    taken = torch.tensor([True, True, False, True, True, True, False])
+    model = classifiers(rows, bias, vectors[:7], 100)(0.1, 2.0, taken)
+    found = F.normalize(model.points(x @ rows.T + bias)) @ model.places(vectors).T
+    centred = (rows - rows.mean(0)).numpy()  # they span all of the features' space
+    targets = [row / np.linalg.norm(row) for row, is_taken in zip(centred, taken, strict=True) if is_taken]
+    anchors = vectors[:7][taken].numpy()
+    similar = np.array([[np.exp(2 * (a @ b - 1)) for b in anchors] for a in anchors])
+    weights = np.linalg.solve(similar + 0.1 * np.eye(5), np.array(targets))
+    for image, scores in zip(x.numpy(), found, strict=True):
+        for vector, score in zip(vectors.numpy(), scores, strict=True):
+            row = sum(np.exp(2 * (vector @ anchor - 1)) * weight
+                      for anchor, weight in zip(anchors, weights, strict=True))
+            assert score == pytest.approx(row @ image / np.linalg.norm(row) / np.linalg.norm(image), abs=1e-9)
+
+
+def test_classifiers_keep_the_first_directions_and_no_mean(rows_and_vectors):
+    rows, bias, vectors = rows_and_vectors
+    assert classifiers(rows, bias, vectors[:7], 3)(0.1, 2.0).map.shape == (3, 7)
+    assert classifiers(rows[:3], bias[:3], vectors[:3], 100)(0.1, 2.0).map.shape == (2, 3)  # three rows less their mean
+    logits = torch.randn(4, 7, generator=torch.Generator().manual_seed(6)).double()
+    for shifted_rows, shifted_logits in ((rows + 3, logits), (rows, logits + 5)):  # no softmax sees either
+        model = classifiers(shifted_rows, bias, vectors[:7], 3)(0.1, 2.0)
+        torch.testing.assert_close(model.points(shifted_logits),
+                                   classifiers(rows, bias, vectors[:7], 3)(0.1, 2.0).points(logits))

@@ -1,6 +1,7 @@
 """What torch's start leaves out is there as soon as anything needs it."""
 
 import builtins
+import os
 import subprocess
 import sys
 
@@ -52,8 +53,23 @@ def test_whoever_asks_for_a_name_of_it_gets_it(tmp_path, monkeypatch):
     assert builtins.ran == 1
 
 
-def test_a_torch_that_is_there_already_stays_as_it_is():
-    assert not any(isinstance(finder, quick_torch._Finder) for finder in sys.meta_path)
+def test_generators_and_workers_that_have_some_do_without(tmp_path):
+    """torch.Generator raises in a torch whose start left out too much; each worker of a DataLoader makes one."""
+    (tmp_path / "program.py").write_text(f"""
+import sys, stages, torch
+if __name__ == "__main__":
+    loader = torch.utils.data.DataLoader(range(4), num_workers=1, multiprocessing_context="spawn")
+    first, second = (torch.rand(2, generator=torch.Generator().manual_seed(seed)) for seed in (3, 4))
+    print(0 < (first - second).abs().min() < 1)
+    print([*map(int, loader)], {LEFT_OUT})
+""")
+    ended = subprocess.run([sys.executable, tmp_path / "program.py"], cwd=PROJECT, text=True, capture_output=True,
+                           env={**os.environ, "PYTHONPATH": str(PROJECT)}, check=False)
+    assert ended.stdout.splitlines() == ["True", "[0, 1, 2, 3] False"], ended.stderr
+
+
+def test_all_of_it_is_loaded_once():
     module = torch._meta_registrations
+    quick_torch.whole_torch()
     quick_torch.whole_torch()
     assert torch._meta_registrations is module and callable(module.register_meta)

@@ -2,6 +2,7 @@ import numpy as np
 import pydantic
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from tests.processes import NO_SHARING, run_as_two
 from tests.ranking_world import NOUNS, SEEN, WNID, build
 from tests.vision import CLASSIFIERS, WNIDS, make_index, make_labels
 from zeroshot.base.artifacts import Artifact, write_artifact
+from zeroshot.closed_form.models import classifiers, read_closed_form
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
@@ -103,23 +105,30 @@ def classified(tmp_path):
     return rank_conse.ImageValues.beside_rows(Artifact(tmp_path / "logits.safetensors"), "logits"), mixer, index
 
 
-@pytest.mark.parametrize("chunk, temperature, neighbours, rows", [
-    (5, 1.0, 0, None), (1024, 1.0, 0, None), (5, 3.0, 2, None), (1024, 1.0, 2, None),
-    (5, 3.0, 2, [[1, 0.5], [0.2, 1], [1, 1], [0.5, -1]])])
-def test_the_handicap_against_a_plain_loop(classified, monkeypatch, chunk, temperature, neighbours, rows):
+@pytest.mark.parametrize("chunk, temperature, neighbours, rows, beside", [
+    (5, 1.0, 0, None, 0), (1024, 1.0, 0, None, 0), (5, 3.0, 2, None, 0), (1024, 1.0, 2, None, 0),
+    (5, 3.0, 2, [[1, 0.5], [0.2, 1], [1, 1], [0.5, -1]], 0), (5, 1.0, 0, None, 2), (5, 3.0, 2, None, 0.5)])
+def test_the_handicap_against_a_plain_loop(classified, monkeypatch, chunk, temperature, neighbours, rows, beside):
     monkeypatch.setattr(rank_images, "VAL_CHUNK", chunk)
     values, mixer, index = classified
     mixer = mixer._replace(temperature=temperature)
     params = rank_conse.Params(**{**PARAMS, "hierse_csls_neighbours": neighbours})
-    chosen = rank_conse.choose_handicap(params, values, lambda _: mixer, index,
+    layer = Rows(torch.tensor([[3, 1.5], [0.2, 1], [1, 1], [0.5, -1]]), torch.tensor([0.1, 0, 0.5, -1]))
+    asked = rank_conse.Classifiers(**{**CLASSIFIERS, "share": beside})
+    chosen = rank_conse.choose_handicap(params, values, rank_conse.fit_of(asked, mixer, layer), index,
                                         rows and Rows(torch.tensor(rows), torch.zeros(4)))
     fold, vectors = folds_of(4, 2, 0).numpy(), mixer.vectors.numpy()
     logits, true = values.read(0, 16), index.labels[values.rows[:16]]
+    learn = classifiers(layer.weights.double(), layer.bias.double(), mixer.vectors.double(), 8)
+    models = [learn(0.01, 3.0, torch.from_numpy(fold != f)) for f in (0, 1)]
+    predicted = [(F.normalize(model.points(torch.from_numpy(logits).double())) @ model.places(mixer.vectors.double()).T)
+                 .numpy() for model in models]
 
     def cosines(image, f):
         likely = sorted(np.flatnonzero(fold != f), key=lambda y: -logits[image, y])[:2]
         point = sum(np.exp(logits[image, y] / temperature) * vectors[y] for y in likely)
-        return vectors @ (point / np.linalg.norm(point))
+        mixed = vectors @ (point / np.linalg.norm(point))
+        return (mixed + beside * predicted[f][image]) / (1 + beside)
 
     def stand_in(y, f):  # T is 2, and so many classes are not in the fold
         cosine = {z: np.dot(rows[y], rows[z]) / np.linalg.norm(rows[y]) / np.linalg.norm(rows[z]) for z in range(4)}
@@ -181,6 +190,36 @@ def test_a_handicap_moves_hierses_seen_labels_only_where_unseen_ones_compete(tmp
     assert np.array_equal(held["seen/top"], free["seen/top"]) and np.array_equal(held["unseen/top"], free["unseen/top"])
     assert held["unseen+seen/rank"].max() <= free["unseen+seen/rank"].min() + 1
     assert not np.array_equal(held["unseen+seen/rank"], free["unseen+seen/rank"])
+
+
+def test_predicted_classifiers_count_beside_hierses_mixture(tmp_path, capsys):
+    world, rng = build(tmp_path), np.random.default_rng(8)
+    rows, bias = rng.normal(size=(3, 5)).astype(np.float32), rng.normal(size=3).astype(np.float32)
+    write_artifact(world / "cnn.safetensors", {"wnids": SEEN}, {"classifier.weight": rows, "classifier.bias": bias})
+    rank(world, 1, hierse_t=2)
+    assert "rank_conse.hierse_classifiers.share is 0" in capsys.readouterr().out
+    alone, conse = Artifact(world / "hierse.safetensors"), Artifact(world / "conse" / "conse-1.safetensors").sha256
+    rank(world, 1, hierse_t=2, handicap=0.25, hierse_classifiers={**CLASSIFIERS, "share": 2.0})
+    found = Artifact(world / "hierse.safetensors")
+    assert Artifact(world / "conse" / "conse-1.safetensors").sha256 == conse
+    assert found.meta["settings"] == {"t": 2, "temperature": 1.0, "classifiers": 2.0}
+    assert "classifiers" not in alone.meta["settings"]
+    labels = read_label_vectors(world / "hypernyms.safetensors")
+    seen = torch.from_numpy(labels.of(SEEN)[0])
+    logits = torch.from_numpy(Artifact(world / "features" / "logits.safetensors")["logits"])
+    model = classifiers(*(torch.from_numpy(x).double() for x in (rows, bias)), seen.double(), 8)(0.01, 3.0)
+    vectors = torch.from_numpy(labels.vectors).double()
+    mixed = F.normalize(conse_mixture(logits.softmax(1), seen, 2)).double() @ vectors.T
+    cosines = (mixed + 2 * F.normalize(model.points(logits.double())) @ model.places(vectors).T) / 3
+    of_labels = torch.stack([cosines[:, torch.from_numpy(labels.row_label == label)].max(1).values
+                             for label in range(len(labels.wnids))], 1)
+    of_labels[:, torch.from_numpy(np.isin(labels.wnids, SEEN))] -= 0.25
+    unseen = [labels.index[wnid] for wnid in sorted([WNID["pug"], WNID["canoe"], *SEEN])]
+    expected = [unseen[place] for place in of_labels[:, unseen].argmax(1).tolist()]
+    assert found["unseen+seen/top"][:, 0].tolist() == expected[len(expected) - len(found["unseen+seen/top"]):]
+    written, file = read_closed_form(world / "classifiers.safetensors")
+    assert file.meta["labels"] == labels.sha256
+    torch.testing.assert_close(written.places(vectors.float()), model.places(vectors).float(), atol=1e-5, rtol=0)
 
 
 def test_hierse_lowers_hubs_by_validation_images_alone_and_conse_none(tmp_path):

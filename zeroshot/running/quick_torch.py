@@ -1,7 +1,8 @@
 """A quarter of torch's start, put off until torch's compiler is loaded; stages/__init__.py imports this before torch.
 
 torch._meta_registrations says what operations do to tensors without numbers. The compiler needs that, and whoever makes
-tensors on device "meta", who calls `whole_torch` before. No result changes.
+tensors on device "meta", who calls `whole_torch` before. It also loads what readies torch.Generator for use; that is
+done here at once. No result changes.
 """
 
 import importlib.abc
@@ -29,10 +30,19 @@ class _Later(importlib.abc.Loader):
             return getattr(module, name)
 
         module.__getattr__ = ask
+        _ready_generators()
 
     def now(self, module: ModuleType) -> None:
         if vars(module).pop("__getattr__", None):
             self.loader.exec_module(module)
+
+
+def _ready_generators() -> None:
+    """What torch._prims.rng_prims does for torch.Generator, which raises without."""
+    import torch._C
+    from torch._opaque_base import OpaqueBaseMeta
+
+    torch._C._set_generator_metaclass(OpaqueBaseMeta)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
