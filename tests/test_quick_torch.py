@@ -60,7 +60,7 @@ import sys, stages, torch
 if __name__ == "__main__":
     loader = torch.utils.data.DataLoader(range(4), num_workers=1, multiprocessing_context="spawn")
     first, second = (torch.rand(2, generator=torch.Generator().manual_seed(seed)) for seed in (3, 4))
-    print(0 < (first - second).abs().min() < 1)
+    print(0 < (first - second).abs().min().item() < 1)
     print([*map(int, loader)], {LEFT_OUT})
 """)
     ended = subprocess.run([sys.executable, tmp_path / "program.py"], cwd=PROJECT, text=True, capture_output=True,
