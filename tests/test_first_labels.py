@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from zeroshot.ranking.first_labels import TOP, CosineScores, OutputScores, lay_out, rank_chunk
@@ -30,6 +30,7 @@ def rank(scores, true, members, scored):
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([3, 30, 700, 1500]), st.sampled_from([2, 9, 10**6]), st.booleans())
+@example(144032134, 3, 2, False)  # no candidate at all
 def test_ranks_and_first_20_are_those_of_a_full_sort(seed, labels, levels, negative):
     """Two levels tie nearly everything, a million nearly nothing; 1,500 labels make atoms of more than 20 blocks."""
     rng = np.random.default_rng(seed)

@@ -150,6 +150,8 @@ def rank_chunk(scores: Float32[Tensor, "slots images"], true: Int[Tensor, "image
     Returns:
         Labels best first, -1 where the set has fewer candidates; rank from 1, 0 where the true label is no candidate.
     """
+    if not len(scores):
+        return {}  # no label of any set can be scored
     slot = torch.where(true >= 0, layout.slot_of[true.clamp(min=0)], -1)
     image = torch.arange(len(true), device=true.device)
     own = torch.where(slot >= 0, scores[slot.clamp(min=0), image], torch.inf)
