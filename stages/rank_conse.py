@@ -31,8 +31,7 @@ from zeroshot.base.compute import set_up
 from zeroshot.base.files import write_json
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.base.processes import is_first
-from zeroshot.closed_form.models import ClosedForm, write_closed_form
-from zeroshot.closed_form.models import classifiers as predict_classifiers
+from zeroshot.closed_form.models import ClosedForm, classifiers, write_closed_form
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import VAL, ImageIndex
 from zeroshot.labels.label_sets import read_label_sets
@@ -43,7 +42,7 @@ from zeroshot.ranking.rank_images import ImageValues, rank_images
 from zeroshot.ranking.stacking import HANDICAPS, Handicap, folds_of, harmonic_means, right_by_handicap
 
 LOOKING = "looking for hubs"
-Fit = Callable[[Bool[Tensor, "mixed"] | None], Mixer]  # from these mixed labels; None: all
+Learnt = Callable[[Bool[Tensor, "mixed"] | None], Mixer]  # the mixer, as learnt from these mixed labels; None: from all
 
 
 class Classifiers(StageParams):
@@ -76,7 +75,7 @@ class Params(StageParams):
 
 
 def main(params: Params, *, features: Path, cnn: Path, lemmas: Path, hypernyms: Path, index: Path, label_sets: Path,
-         out: Path, hierse: Path, classifiers: Path, metrics: Path) -> None:
+         out: Path, hierse: Path, hierse_classifiers: Path, metrics: Path) -> None:
     device = set_up(threads=params.threads, any_processor=params.any_processor)
     logits = Artifact(features / "logits.safetensors")
     questions = Questions(ImageIndex.read(index), read_label_sets(label_sets))
@@ -87,29 +86,29 @@ def main(params: Params, *, features: Path, cnn: Path, lemmas: Path, hypernyms: 
     mixer = Mixer.of(hypernyms, outputs, params.hierse_t, device, params.hierse_temperature)
     rows_tell_hubs = do_rows_tell_hubs(params, questions.index)
     rows = Rows.read(cnn, mixer) if rows_tell_hubs or params.hierse_classifiers.share else None
-    fit = fit_of(params.hierse_classifiers, mixer, rows)
-    mixer = fit(None)
-    write_classifiers(classifiers, mixer)
+    learnt = with_classifiers(params.hierse_classifiers, mixer, rows)
+    mixer = learnt(None)
+    write_classifiers(hierse_classifiers, mixer)
     told_by = rows if rows_tell_hubs else None
     hubs = hubs_of(params, values, mixer, questions.index, told_by)
-    chosen = handicap_of(params, values, fit, questions.index, told_by)
+    chosen = handicap_of(params, values, learnt, questions.index, told_by)
     rank_images(hierse, values, mixer.scorer(questions, chosen["seen_handicap"], hubs), questions)
     if is_first():
         write_json(metrics, {"hierse": chosen})
 
 
-def fit_of(asked: Classifiers, mixer: Mixer, rows: Rows | None) -> Fit:
-    """What gives the mixer with predicted classifiers beside it, if these count, learnt from the labels asked for."""
+def with_classifiers(asked: Classifiers, mixer: Mixer, rows: Rows | None) -> Learnt:
+    """The mixer, and if they count predicted classifiers beside it: these are what is learnt."""
     if not asked.share or rows is None:
         return lambda taken: mixer
     weights, bias, vectors = (tensor.cpu().double() for tensor in (*rows, mixer.vectors))
-    predicted = predict_classifiers(weights, bias, vectors, asked.dimensions)
+    fit = classifiers(weights, bias, vectors, asked.dimensions)
 
-    def fit(taken: Bool[Tensor, "mixed"] | None) -> Mixer:
-        model = predicted(asked.strength, asked.sharpness, None if taken is None else taken.cpu())
+    def learnt(taken: Bool[Tensor, "mixed"] | None) -> Mixer:
+        model = fit(asked.strength, asked.sharpness, None if taken is None else taken.cpu())
         return mixer._replace(beside=model.to(torch.float32).to(mixer.vectors.device), share=asked.share)
 
-    return fit
+    return learnt
 
 
 def write_classifiers(path: Path, mixer: Mixer) -> None:
@@ -132,28 +131,27 @@ def do_rows_tell_hubs(params: Params, index: ImageIndex) -> bool:
     return True
 
 
-def handicap_of(params: Params, values: ImageValues, fit: Fit, index: ImageIndex, rows: Rows | None
+def handicap_of(params: Params, values: ImageValues, learnt: Learnt, index: ImageIndex, rows: Rows | None
                 ) -> dict[str, float]:
     """The handicap by the settings, and what it gives on held-out classes, if it was chosen there."""
     if params.handicap != "auto":
         return {"seen_handicap": params.handicap}
     if len(index.rows(VAL)):
-        return choose_handicap(params, values, fit, index, rows)
+        return choose_handicap(params, values, learnt, index, rows)
     if is_first():
         print("rank_conse: no validation images to choose HierSE's handicap by; it is "
               f"{params.handicap_without_val:g} (rank_conse.handicap_without_val)", flush=True)
     return {"seen_handicap": params.handicap_without_val}
 
 
-def choose_handicap(params: Params, values: ImageValues, fit: Fit, index: ImageIndex, rows: Rows | None = None
-                    ) -> dict[str, float]:
+def choose_handicap(params: Params, values: ImageValues, learnt: Learnt, index: ImageIndex,
+                    rows: Rows | None = None) -> dict[str, float]:
     """The handicap that is best for seen labels when other seen ones play unseen; what it gives there.
 
     Args:
-        fit: gives the mixer that knows of these mixed labels.
         rows: the classifier's, if these tell hubs.
     """
-    mixer = fit(None)
+    mixer = learnt(None)
     device, classes = mixer.vectors.device, len(mixer.columns)
     if classes < 2 * params.folds:
         raise InputError(f"params.yaml: `rank_conse.folds` is {params.folds}, for which {2 * params.folds} seen "
@@ -162,7 +160,7 @@ def choose_handicap(params: Params, values: ImageValues, fit: Fit, index: ImageI
     curves = []
     for f in range(params.folds):
         held, hubs = fold == f, torch.zeros(classes, device=device)
-        mixer = fit(~held)
+        mixer = learnt(~held)
         if params.hierse_csls_neighbours:  # as with unseen classes, of whose images and rows none tells about hubs
             if rows is None:
                 told = (cosines[~held[true]] for true, cosines in on_val(values, mixer, index, held, LOOKING))

@@ -97,7 +97,7 @@ def rank_images(world, out):
                     features=out, cnn=out / "cnn.safetensors",
                     lemmas=lemmas, hypernyms=world / "hypernyms.safetensors", out=out / "conse",
                     hierse=out / "hierse.safetensors",
-                    classifiers=out / "classifiers.safetensors", metrics=out / "conse.json", **asked)
+                    hierse_classifiers=out / "classifiers.safetensors", metrics=out / "conse.json", **asked)
     write_models(out / "models", Artifact(out / "features.safetensors").sha256, read_label_vectors(lemmas).sha256)
     rank_closed_form.main(rank_closed_form.Params(handicap="auto", threads=1, any_processor=True),
                           models=out / "models", features=out, label_vectors=lemmas, out=out / "closed_form", **asked)

@@ -29,7 +29,7 @@ def build_ranked(folder: Path, vectors=None) -> Path:
                     cnn=world / "cnn.safetensors",
                     lemmas=world / "lemmas.safetensors", hypernyms=world / "hypernyms.safetensors",
                     out=world / "rankings" / "conse", hierse=world / "rankings" / "hierse.safetensors",
-                    classifiers=world / "classifiers.safetensors",
+                    hierse_classifiers=world / "classifiers.safetensors",
                     metrics=world / "metrics" / "rank_conse.json", **asked)
     pack(world / "index")
     write_settings(world)

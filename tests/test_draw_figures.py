@@ -30,7 +30,7 @@ def world(tmp_path_factory):
                     cnn=world / "cnn.safetensors", lemmas=world / "lemmas.safetensors",
                     hypernyms=world / "hypernyms.safetensors", out=world / "rankings" / "conse",
                     hierse=world / "rankings" / "hierse.safetensors",
-                    classifiers=world / "classifiers.safetensors",
+                    hierse_classifiers=world / "classifiers.safetensors",
                     metrics=world / "conse.json", **asked)
     return world
 

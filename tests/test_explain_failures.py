@@ -93,7 +93,7 @@ def test_from_rankings_on_disk(tmp_path):
                     lemmas=world / "lemmas.safetensors",
                     hypernyms=world / "hypernyms.safetensors", out=world / "rankings" / "conse",
                     hierse=world / "rankings" / "hierse.safetensors",
-                    classifiers=world / "classifiers.safetensors", metrics=world / "m.json")
+                    hierse_classifiers=world / "classifiers.safetensors", metrics=world / "m.json")
     table = run(world)
     assert table[["name", "reason", "nearest_label"]].values.tolist() == [["canoe", "no vector", ""]]
     assert table["first_answer"][0] and table["likeliest_seen"][0] in ("cat", "husky", "car")

@@ -10,6 +10,7 @@ from stages import rank_conse
 from tests.ranking_world import SEEN, WNID, build
 from tests.test_rank_conse import PARAMS, rank
 from zeroshot.base.artifacts import Artifact, write_artifact
+from zeroshot.closed_form.models import classifiers
 from zeroshot.images.index import ImageIndex
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.ranking import conse
@@ -59,6 +60,23 @@ def test_stand_ins_by_hand():
     both = mixer.vectors[0] + mixer.vectors[1]
     torch.testing.assert_close(points[:2], (both / both.norm()).expand(2, -1))
     assert torch.cat(list(mixer.stand_ins(unbiased(rows * 0)))).isfinite().all()
+
+
+def test_beside_predicted_classifiers_a_stand_in_lies_where_an_image_like_its_row_would():
+    rng = np.random.default_rng(2)
+    rows = Rows(*(torch.from_numpy(rng.normal(size=shape).astype(np.float32)) for shape in ((6, 9), (6,))))
+    alone = mixer_of(rng, 2)
+    model = classifiers(rows.weights.double(), rows.bias.double(), alone.vectors.double(), 100)(0.1, 2.0)
+    mixer = alone._replace(beside=model.to(torch.float32), share=3.0)
+    without = torch.tensor([False, True, False, False, False, False])
+    mixed, beside = torch.cat(list(mixer.stand_ins(rows, without))).split([4, 5], 1)  # six centred rows span five
+    taken, vectors = rows.weights[~without].numpy(), alone.vectors[~without].numpy()
+    np.testing.assert_allclose(2 * mixed, plain_stand_ins(taken, vectors, 2), atol=1e-5)
+    centred = (rows.weights - rows.weights.mean(0)).numpy()
+    cosines = beside.numpy() @ beside.numpy().T / 0.75  # three quarters of the unit length, squared
+    span = np.linalg.svd(centred)[2][:5]
+    seen = [row @ span.T / np.linalg.norm(row @ span.T) for row in taken]
+    np.testing.assert_allclose(cosines, np.array(seen) @ np.array(seen).T, atol=1e-4)
 
 
 @pytest.mark.parametrize("name, shape", [("classifier.weight", (3, 5)), ("classifier.0.weight", (3, 5, 1, 1))])

@@ -114,7 +114,7 @@ class World:
         rank_conse.main(rank_conse.Params(**{**CONSE, "handicap": "auto", "handicap_without_val": 0.25, **changes}),
                         features=here / "features", cnn=here / "cnn.safetensors", lemmas=here / "lemmas.safetensors",
                         hypernyms=here / "hypernyms.safetensors", out=out / "conse", hierse=out / "hierse.safetensors",
-                        classifiers=here / "classifiers.safetensors",
+                        hierse_classifiers=here / "classifiers.safetensors",
                         metrics=here / "conse.json", **read)
 
     def tell(self) -> None:

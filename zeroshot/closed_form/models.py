@@ -1,11 +1,13 @@
 """Models beside the papers', fitted in closed form: ridge regression, ESZSL, predicted exemplars and classifiers.
 
-The training images enter only through, per class c, the number n_c and the sum s_c of their features x, and through the
-Gram matrix G = sum of x x'. So one streaming pass serves every setting, and leaving classes out is subtraction.
-Strengths are in units of the mean diagonal of the matrix that they are added to.
+The training images enter the first three only through, per class c, the number n_c and the sum s_c of their features x,
+and through the Gram matrix G = sum of x x'. So one streaming pass serves every setting, and leaving classes out is
+subtraction. The fourth takes no image, but the CNN's own classifier. Strengths are in units of the mean diagonal of the
+matrix that they are added to.
 
     data/closed_form/<model>.safetensors   map float32 [space, dim], centre float32 [dim]; exemplars only: anchors
                                            float32 [seen, dim_label], weights float32 [seen, space]
+    data/hierse_classifiers.safetensors    as exemplars, of logits [seen] in the place of features [dim]
 """
 
 import dataclasses
