@@ -43,9 +43,12 @@ WAYS = ("term", "words", "hypernym", "without")  # how a label came by its vecto
 LISTED = 200  # ambiguous terms in the report
 
 
+HEAVIEST = 1e6  # weight: beside it the own vector is lost to rounding, and far beyond sums leave single precision
+
+
 class Retrofit(StageParams):
     iterations: int = pydantic.Field(ge=0)
-    weight: float = pydantic.Field(gt=0)
+    weight: float = pydantic.Field(gt=0, le=HEAVIEST)
 
 
 class Params(StageParams):
@@ -54,7 +57,7 @@ class Params(StageParams):
     synonyms: Literal["first", "mean", "best"]
     fallback: Literal["none", "words", "hypernym"]
     retrofit: Retrofit
-    hypernyms: float = pydantic.Field(ge=0)
+    hypernyms: float = pydantic.Field(ge=0, le=HEAVIEST)
     center: bool
     seed: Seed
 

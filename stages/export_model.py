@@ -71,8 +71,18 @@ class VectorsParams(StageParams, extra="ignore"):
     member: str
 
 
-class TextParams(StageParams, extra="ignore"):
+class Read(StageParams, extra="ignore"):
+    times: int
+
+
+class TextRead(Read, extra="ignore"):
     source: str
+
+
+class TextParams(TextRead, extra="ignore"):
+    also: TextRead
+    glosses: int
+    chains: Read
 
 
 def main(params: Params, *, cnn: Path, devise: Path, closed_form: Path, hierse_classifiers: Path, label_vectors: Path,
@@ -112,11 +122,20 @@ def main(params: Params, *, cnn: Path, devise: Path, closed_form: Path, hierse_c
         "seals": seals}
     write_manifest(out, about)
     source = Source(Artifact(cnn, verify=False).meta["arch"], load_params("pretrain_cnn", WeightsParams).pretrained,
-                    load_params("prepare_corpus", TextParams).source)
+                    texts_of(term_vectors, load_params("prepare_corpus", TextParams)))
     write_card(out, about, source)
     size = sum(path.stat().st_size for path in out.iterdir())
     print(f"{out}: {len(models)} models, {len(all_labels(sets)):,} labels, {size / 1e6:.0f} MB; "
           f"default {about['default']['model']}: {about['default']['why']}")
+
+
+def texts_of(term_vectors: Path, read: TextParams) -> list[str]:
+    """What the term vectors were learnt from, as the card calls it, each once: all that prepare_corpus read."""
+    if not term_vectors.is_dir():
+        return ["file"]
+    times = [(read.source, read.times), (read.also.source, read.also.times), ("wordnet", read.glosses),
+             ("chains", read.chains.times)]
+    return list(dict.fromkeys(kind for kind, count in times if count))
 
 
 def found_models(devise: Path, closed_form: Path, rankings: Path, kinds: dict[str, str]

@@ -4,7 +4,8 @@ One pass over the training features gathers their class sums and Gram matrices; 
 zeroshot/closed_form/models.py). Each model's settings, and the handicap of seen labels that `+seen` sets ask for
 (zeroshot/ranking/stacking.py), are chosen on seen classes alone: these are split into folds, and each fold plays
 "unseen" once for a model that was fitted on the others. Judged are validation images. Seen classes without training
-images take no part; where none has any, or there are no validation images, the models' files say why there are none.
+images take no part; where fewer than four have any, or validation images show fewer than two of them, the models' files
+say why there are none.
 Features of more dimensions than `width` are folded into so many (zeroshot/closed_form/sketch.py), since the
 decomposition's cost grows with their cube.
 
@@ -39,7 +40,7 @@ from zeroshot.images.index import TRAIN, VAL, ImageIndex
 from zeroshot.labels.label_vectors import read_label_vectors
 from zeroshot.labels.seen_labels import NO_TRAINING_IMAGES, SeenLabels
 from zeroshot.ranking.csls import hubness
-from zeroshot.ranking.stacking import HANDICAPS, folds_of, harmonic_means, right_by_handicap
+from zeroshot.ranking.stacking import FEWEST, HANDICAPS, folds_of, harmonic_means, right_by_handicap
 
 CHUNK = 8192  # images at a time; fixed, so that sums are always added in the same order
 FOLDED = 256  # images whose long features lie in memory, before they are folded
@@ -103,10 +104,15 @@ def main(params: Params, *, features: Path, index: Path, label_vectors: Path, ou
 
 
 def nothing_to_fit(images: ImageIndex, seen: SeenLabels) -> str:
-    """Why no model can be fitted or its settings chosen, where that is no fault; else ""."""
+    """Why no model can be fitted or its settings chosen, where no setting could mend that; else ""."""
     if not len(seen.wnids):
         return NO_TRAINING_IMAGES
-    return "" if len(images.rows(VAL)) else "no validation images to choose settings by"
+    if not len(images.rows(VAL)):
+        return "no validation images to choose settings by"
+    if len(seen.wnids) < FEWEST:
+        return f"training images of {len(seen.wnids)} seen classes with a vector; settings take {FEWEST} to choose by"
+    shown = len(np.unique(seen.targets(images)[seen.with_vector(images, VAL)]))
+    return "" if shown > 1 else f"validation images of {shown} of the classes trained on; settings take 2 to choose by"
 
 
 def gather(packed: Artifact, rows: Int[np.ndarray, "images"], classes: Int[np.ndarray, "all"],

@@ -5,11 +5,12 @@ A seen label that has no vector cannot be mixed: it is left out of the classifie
 data/rankings/conse/conse-<T>.safetensors, a model for each T, and beside the paper's data/rankings/hierse.safetensors:
 HierSE (Li et al. 2015) is ConSE in a space where a label's vector holds its hypernyms' too. With `handicap: auto`, its
 seen labels' cosines are lowered by what suits best where the labels of a fold are kept out of the mixture and so play
-"unseen" (zeroshot/ranking/stacking.py), judged on seen classes' validation images; without these, by
-`handicap_without_val`. Not HierSE's either: `hierse_temperature` makes the softmax less sure, and with
-`hierse_csls_neighbours` hubs lose cosine too (zeroshot/ranking/csls.py). `hierse_hubs` says what tells them: the
-validation images of seen classes, so that no unseen image tells about another (the figures on seen images are
-transductive then), or without any image the classifier's rows, of which each stands for an image of its class. Nor are
+"unseen" (zeroshot/ranking/stacking.py), judged on seen classes' validation images; without these, or where fewer than
+four seen classes have a vector, by `handicap_without_val`. Not HierSE's either: `hierse_temperature` makes the softmax
+less sure, and with `hierse_csls_neighbours` hubs lose cosine too (zeroshot/ranking/csls.py). `hierse_hubs` says what
+tells them: the validation images of seen classes, so that no unseen image tells about another (the figures on seen
+images are transductive then), or without any image the classifier's rows, of which each stands for an image of its
+class. Nor are
 `hierse_classifiers`: the cosine of an image's features to the classifier's row that a label would have, predicted from
 its vector (zeroshot.closed_form.models.classifiers), counts beside the mixture's; data/hierse_classifiers.safetensors.
 """
@@ -39,7 +40,7 @@ from zeroshot.ranking.conse import Mixer, Rows
 from zeroshot.ranking.csls import hubness, hubness_of
 from zeroshot.ranking.questions import Questions
 from zeroshot.ranking.rank_images import ImageValues, rank_images
-from zeroshot.ranking.stacking import HANDICAPS, Handicap, folds_of, harmonic_means, right_by_handicap
+from zeroshot.ranking.stacking import FEWEST, HANDICAPS, Handicap, folds_of, harmonic_means, right_by_handicap
 
 LOOKING = "looking for hubs"
 Learnt = Callable[[Bool[Tensor, "mixed"] | None], Mixer]  # the mixer, as learnt from these mixed labels; None: from all
@@ -136,10 +137,13 @@ def handicap_of(params: Params, values: ImageValues, learnt: Learnt, index: Imag
     """The handicap by the settings, and what it gives on held-out classes, if it was chosen there."""
     if params.handicap != "auto":
         return {"seen_handicap": params.handicap}
+    classes, lacking = len(learnt(None).columns), "no validation images"
     if len(index.rows(VAL)):
-        return choose_handicap(params, values, learnt, index, rows)
+        if classes >= FEWEST:
+            return choose_handicap(params, values, learnt, index, rows)
+        lacking = f"{classes} seen classes with a vector are too few"
     if is_first():
-        print("rank_conse: no validation images to choose HierSE's handicap by; it is "
+        print(f"rank_conse: {lacking} to choose HierSE's handicap by; it is "
               f"{params.handicap_without_val:g} (rank_conse.handicap_without_val)", flush=True)
     return {"seen_handicap": params.handicap_without_val}
 

@@ -35,6 +35,7 @@ DIM, SIDE = 6, 16
 HANDICAP = 0.25
 NETWORK = {"tap": "pooled", "batch": 4, "precision": "float32", "channels_last": True, "deterministic": True,
            "threads": 1, "any_processor": True}
+TEXT = {"source": "wordnet", "times": 1, "also": {"source": "plain", "times": 0}, "glosses": 0, "chains": {"times": 0}}
 
 
 def lemmas_of(name):
@@ -89,7 +90,7 @@ def build_parts(folder, *, pack=None, frozen=True):
     (folder / "hierse.json").write_text(json.dumps({"hierse": {"held_out_harmonic": 0.4, "seen_handicap": HANDICAP}}))
     (folder / "closed.json").write_text(json.dumps({"ridge": {"held_out_harmonic": 0.3}, "train_images": 5}))
     (folder / "params.yaml").write_text(yaml.safe_dump({
-        "extract_features": NETWORK, "pretrain_cnn": {"pretrained": "none"}, "prepare_corpus": {"source": "wordnet"},
+        "extract_features": NETWORK, "pretrain_cnn": {"pretrained": "none"}, "prepare_corpus": TEXT,
         "embed_labels": {"member": ""}}))
     return folder
 

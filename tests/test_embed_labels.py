@@ -1,6 +1,7 @@
 import json
 
 import numpy as np
+import pydantic
 import pytest
 
 from stages.embed_labels import Params, UnitVectors, embed, main, wanted_terms, with_hypernyms
@@ -116,6 +117,20 @@ def test_random_vectors_do_not_tell_which_vectors_the_labels_have(inputs):
     write_term_vectors(inputs / "retrained", term_vectors(other))
     run(inputs, "retrained", synonyms="best", hypernyms=0.5)
     assert random_file() == before
+
+
+@pytest.mark.parametrize("changed", [{"hypernyms": 1e308}, {"retrofit": {"iterations": 1, "weight": 1e308}}])
+def test_weights_that_single_precision_cannot_hold_are_refused_and_the_heaviest_give_unit_vectors(inputs, changed):
+    with pytest.raises(pydantic.ValidationError, match="less than or equal to 1000000"):
+        run(inputs, **changed)
+    heaviest = json.loads(json.dumps(changed).replace("1e+308", "1e6"))
+    for labels in run(inputs, **heaviest):
+        assert np.allclose(np.linalg.norm(labels.vectors, axis=1), 1)
+
+
+def test_a_member_of_what_is_no_zip_is_refused(inputs):
+    with pytest.raises(InputError, match=r"a folder, not a zip; leave `embed_labels.member` .*, now 'x.txt', empty"):
+        run(inputs, member="x.txt")
 
 
 def test_centred_by_seen_labels_alone(inputs):

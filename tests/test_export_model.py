@@ -6,12 +6,13 @@ import pytest
 import torch
 
 import zeroshot
-from stages.export_model import default_model, how_embedded, write_senses
-from tests.model_world import HANDICAP, NOUNS, SEEN, SETS, TERMS, WNID, build_parts, export, picture
+from stages.export_model import TextParams, default_model, how_embedded, texts_of, write_senses
+from tests.model_world import HANDICAP, NOUNS, SEEN, SETS, TERMS, TEXT, WNID, build_parts, export, picture
 from zeroshot.base.artifacts import Artifact, write_artifact, write_not_made
 from zeroshot.base.files import sha256_of
 from zeroshot.console.errors import InputError
 from zeroshot.labels.label_vectors import read_label_vectors
+from zeroshot.naming.card import TEXTS, Source, write_card
 from zeroshot.naming.folder import ModelFolder
 from zeroshot.taxonomy import read_taxonomy
 from zeroshot.terms.vectors import read_term_vectors
@@ -93,6 +94,24 @@ def test_the_card_says_whose_it_is_and_how_good(model_folder):
     card = (model_folder / "README.md").read_text()
     assert "| 21k | 40 | 8 | hierse | 25.0 | 50.0 |" in card and "WordNet licence" in card
     assert "hierse" in card and "## Limits" in card and str(model_folder) not in card
+
+
+@pytest.mark.parametrize(("read", "texts"), [
+    ({}, ["wordnet"]), ({"source": "mediawiki", "glosses": 2}, ["mediawiki", "wordnet"]), ({"glosses": 1}, ["wordnet"]),
+    ({"also": {"source": "wikiextractor", "times": 3}}, ["wordnet", "wikiextractor"]),
+    ({"source": "plain", "times": 0, "chains": {"times": 1}}, ["chains"])])
+def test_the_card_names_every_text_that_was_read_and_no_other(tmp_path, read, texts):
+    assert texts_of(tmp_path, TextParams(**{**TEXT, **read})) == texts
+    assert set(texts) <= set(TEXTS)
+
+
+def test_of_vectors_from_a_users_file_the_card_tells_no_text_of_ours(model_folder, tmp_path):
+    (tmp_path / "glove.txt").touch()
+    assert texts_of(tmp_path / "glove.txt", TextParams(**TEXT)) == ["file"]
+    about = json.loads((model_folder / "model.json").read_text())
+    write_card(tmp_path, about, Source("resnet8", "none", ["file", "chains"]))
+    lines = [line for line in (tmp_path / "README.md").read_text().splitlines() if line.startswith("- text: ")]
+    assert lines == [f"- text: {TEXTS['file']}", f"- text: {TEXTS['chains']}"]
 
 
 def test_alone_in_another_place_it_names(model_folder, tmp_path, monkeypatch):

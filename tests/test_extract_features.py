@@ -13,6 +13,7 @@ from zeroshot.base.compute import pick_device
 from zeroshot.console.errors import InputError
 from zeroshot.images.pixels import open_pixels
 from zeroshot.networks.batches import SquareSource, padded_batches
+from zeroshot.networks.inference import Passes, over_images
 from zeroshot.networks.preprocessing import Preprocessing
 from zeroshot.networks.saved import read_cnn, write_cnn
 from zeroshot.networks.visual_model import build_visual
@@ -109,6 +110,29 @@ def by_two(tmp_path_factory):
     ended = run_as_two("from pathlib import Path; from tests.test_extract_features import run; "
                        f"run(Path({str(packed)!r}), 'two'); {call.format('two', 0.2)}; {call.format('refused', 0.1)}")
     return packed, broken, ended
+
+
+@pytest.mark.parametrize(("images", "batch", "shapes", "found"), [
+    (5, 1_000_000, [8], [(0, 5)]), (5, 4, [4, 4], [(0, 4), (4, 1)]), (1, 256, [1], [(0, 1)])])
+def test_few_images_take_no_large_batch(images, batch, shapes, found):
+    class Grey:
+        device = torch.device("cpu")
+
+        def squares(self, batches):
+            return (torch.full((len(rows), 8, 8, 3), 128, dtype=torch.uint8) for rows in batches)
+
+        def merge_unreadable(self):
+            pass
+
+    given = []
+
+    def network(inputs):
+        given.append(len(inputs))
+        return (inputs.flatten(1),)
+
+    passes = over_images(network, np.arange(images), Grey(), Preprocessing(8, 8, (0.5,) * 3, (0.5,) * 3),
+                         Passes(batch, "float32", torch.contiguous_format), None)
+    assert [(start, len(out)) for start, (out,) in passes] == found and given == shapes
 
 
 def test_padded_batches():

@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from stages import fit_closed_form
 from tests.test_train_devise import make_features
 from tests.vision import WNIDS, make_index, make_labels
-from zeroshot.base.artifacts import Artifact
+from zeroshot.base.artifacts import Artifact, why_not_made
 from zeroshot.closed_form.models import ClassSums, ClosedForm, read_closed_form
 from zeroshot.console.errors import InputError
-from zeroshot.images.index import TRAIN, ImageIndex
+from zeroshot.images.index import PIXELS_FILE, TRAIN, VAL, ImageIndex, write_index
 from zeroshot.labels.label_vectors import read_label_vectors
 
 PARAMS = dict(
@@ -26,10 +26,14 @@ def world(tmp_path):
     return tmp_path
 
 
-def fit(world, **changed):
+def run(world, **changed):
     fit_closed_form.main(fit_closed_form.Params(**{**PARAMS, **changed}), features=world, index=world / "index",
                          label_vectors=world / "labels.safetensors", out=world / "fitted",
                          metrics=world / "metrics.json")
+
+
+def fit(world, **changed):
+    run(world, **changed)
     return ({name: read_closed_form(world / "fitted" / f"{name}.safetensors") for name in fit_closed_form.MODELS},
             json.loads((world / "metrics.json").read_text()))
 
@@ -86,6 +90,21 @@ def test_held_out_accuracy_is_the_mean_over_classes_among_those_alone():
 def test_too_few_classes_for_the_folds(world):
     with pytest.raises(InputError, match="`fit_closed_form.folds` is 3, for which 6 seen classes .* found 4"):
         fit(world, folds=3)
+
+
+@pytest.mark.parametrize(("without", "of_one", "why"), [
+    (WNIDS[3:4], False, "training images of 3 seen classes with a vector; settings take 4 to choose by"),
+    ((), True, "validation images of 1 of the classes trained on; settings take 2 to choose by")])
+def test_where_no_folds_could_do_there_are_no_models_and_the_files_say_why(world, without, of_one, why):
+    make_labels(world / "labels.safetensors", without=without)
+    if of_one:
+        index = ImageIndex.read(world / "index")
+        kept = np.flatnonzero((index.roles != VAL) | (index.labels == 2))
+        write_index(world / "index", index.wnids, {"role": index.roles[kept], "label": index.labels[kept]},
+                    pixels=Artifact(world / "index" / PIXELS_FILE).sha256, containers=[], made_from={})
+    run(world)
+    assert {why_not_made(world / "fitted" / f"{name}.safetensors") for name in fit_closed_form.MODELS} == {why}
+    assert json.loads((world / "metrics.json").read_text())["seen_labels"] == 4 - len(without)
 
 
 def test_hubs_are_told_by_images_of_other_classes_alone():

@@ -184,6 +184,7 @@ def test_a_handicap_moves_hierses_seen_labels_only_where_unseen_ones_compete(tmp
     world = build(tmp_path)
     run(world)
     free = Rankings(world / "hierse.safetensors", read_label_sets(world / "label_sets"))
+    monkeypatch.setattr(rank_conse, "FEWEST", 3)  # classes of this world
     monkeypatch.setattr(rank_conse, "choose_handicap", lambda *_: {"seen_handicap": 1.5})
     rank(world, 2, handicap="auto")
     held = Rankings(world / "hierse.safetensors", read_label_sets(world / "label_sets"))

@@ -12,18 +12,20 @@ WEIGHTS = {  # pretrain_cnn.pretrained -> whose they are
     "torchvision": "torchvision's, trained on ImageNet 1K: BSD 3-Clause",
     "timm": "timm's, from the Hugging Face hub: as the page of this architecture there says",
     "file": "from a file of the user's: that file's terms apply"}
-TEXTS = {  # prepare_corpus.source -> whose it is
+TEXTS = {  # prepare_corpus.source, and what else may be read -> whose it is
     "wordnet": "WordNet 3.0's glosses: the WordNet licence (free use with its notice)",
     "wikiextractor": "Wikipedia: CC BY-SA", "mediawiki": "Wikipedia: CC BY-SA",
-    "plain": "a text of the user's: that text's terms apply"}
+    "plain": "a text of the user's: that text's terms apply",
+    "chains": "WordNet 3.0's hypernyms: the WordNet licence",
+    "file": "unknown here, term vectors being from a file of the user's: that file's terms apply"}
 
 
 class Source(NamedTuple):
-    """What a model was made from: the network's architecture, whose weights it began with, which text was read."""
+    """What a model was made from: the network's architecture, whose weights it began with, which texts were read."""
 
     arch: str
     pretrained: str
-    text: str
+    texts: list[str]
 
 
 def write_card(folder: Path, about: dict[str, Any], source: Source) -> None:
@@ -45,7 +47,7 @@ def _lines(about: dict[str, Any], source: Source) -> list[str]:
         "damaged or half copied folder is refused.", "",
         "## Made from", "",
         f"- network: {source.arch}; its weights: {WEIGHTS.get(source.pretrained, source.pretrained)}",
-        f"- text: {TEXTS.get(source.text, source.text)}",
+        *(f"- text: {TEXTS.get(text, text)}" for text in source.texts),
         "- classes and their hierarchy: WordNet 3.0 (the WordNet licence)",
         f"- v(image): the network's layer `{network['tap']}`, in {network['precision']}",
         "- library versions: " + ", ".join(f"{name} {version}" for name, version in about["versions"].items()),

@@ -20,7 +20,7 @@ class Passes(NamedTuple):
     """How images go through a network.
 
     Attributes:
-        batch: images in each call, the last one filled up.
+        batch: images in each call, the last one filled up; of fewer images the next power of two.
         precision: float32, or bf16 by autocast.
         layout: of the input's memory.
     """
@@ -49,7 +49,8 @@ def over_images(network: Callable[[Float[Tensor, "batch 3 size size"]], tuple[Te
     if not len(rows):
         return
     process, processes = process_and_count()
-    batches = padded_batches(rows, how.batch)
+    batch = min(how.batch, 1 << (len(rows) - 1).bit_length())  # few images take no large batch's time and memory
+    batches = padded_batches(rows, batch)
     batches += batches[-1:] * (-len(batches) % processes)  # all processes take part in every round
     mine = batches[process::processes]
     with progress(total=len(rows), unit="img", desc=desc) as bar:
@@ -59,9 +60,9 @@ def over_images(network: Callable[[Float[Tensor, "batch 3 size size"]], tuple[Te
                 outputs = network(images)
             gathered = [gather_to_first(output.float()) for output in outputs]
             for number, parts in enumerate(zip(*gathered, strict=True), turn * processes):
-                kept = min(how.batch, len(rows) - number * how.batch)
+                kept = min(batch, len(rows) - number * batch)
                 if kept > 0:
-                    yield number * how.batch, tuple(part[:kept] for part in parts)
+                    yield number * batch, tuple(part[:kept] for part in parts)
                     bar.update(kept)
     source.merge_unreadable()
 

@@ -18,6 +18,7 @@ from zeroshot.ranking.harmonic import harmonic_mean
 Handicap = Annotated[  # of the settings: "auto", chosen so; or a number, in cosine; true and false mean "auto" and 0
     Literal["auto"] | Annotated[float, pydantic.Field(ge=0, le=2)],
     pydantic.BeforeValidator(lambda given: {True: "auto", False: 0.0}[given] if isinstance(given, bool) else given)]
+FEWEST = 4  # classes to choose on: two folds of two, since among fewer a class that plays unseen has no rival
 HANDICAPS = torch.arange(101, dtype=torch.float64) / 100  # in cosine
 
 

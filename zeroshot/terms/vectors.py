@@ -56,6 +56,9 @@ def read_term_vectors(path: Path, wanted: Callable[[str], bool] | None = None, m
             or a term twice; names file and line or row.
     """
     if path.is_dir():
+        if member:
+            raise InputError(f"{path}: a folder, not a zip; leave `embed_labels.member` in params.yaml, now "
+                             f"{quoted(member, 80)}, empty")
         terms = _read_folder(path)
         _check(path, terms)
         return terms
