@@ -159,6 +159,22 @@ def test_ctrl_c_leaves_the_table_of_what_is_there(toy, faked, monkeypatch):
     assert "- **x is 9** (`second.x=9`): failed: second: it is 9\n" in text and "\nNot run: both.\n" in text
 
 
+def test_ctrl_c_before_any_row_is_done_leaves_an_older_table(toy, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ablation, "run_row", interrupted)
+    folder = toy / "results" / "demo" / "ablations"
+    for there in ([], ["toys.csv", "toys.md"]):
+        for name in there:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text("of an earlier commit")
+        with pytest.raises(KeyboardInterrupt):
+            ablation.main("toys", root=toy)
+        assert [(path.name, path.read_text()) for path in sorted(folder.glob("*"))] == [
+            (name, "of an earlier commit") for name in there]
+
+
 def test_which_edition_of_cifar_lies_there_is_its_users_own(tmp_path):
     for name in ("presets", "dvc.yaml", "ablations"):
         (tmp_path / name).symlink_to(PROJECT / name)

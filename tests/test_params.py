@@ -10,6 +10,7 @@ from pydantic import Field
 
 from zeroshot.base.params import Seed, StageParams, load_params, read_yaml
 from zeroshot.console.errors import InputError
+from zeroshot.ranking.stacking import Handicap
 
 
 class Params(StageParams):
@@ -127,6 +128,28 @@ def test_a_value_of_millions_is_told_in_a_short_line(tmp_path):
     """Aliases of aliases: 90 bytes of YAML a level, nine times the values."""
     levels = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 9)]
     (tmp_path / "params.yaml").write_text("\n".join(["l0: &l0 [x, x]", *levels, "train: {margin: *l8, epochs: 2}", ""]))
-    with pytest.raises(InputError, match="`train.margin` is .*; expected: Input should be a valid number") as refused:
+    with pytest.raises(InputError, match="`train.margin` is .*; expected: a valid number") as refused:
         load_params("train", Params, tmp_path / "params.yaml")
     assert len(str(refused.value)) < 3_000
+
+
+class Either(StageParams):
+    handicap: Handicap
+    parts: dict[str, int] = {}
+    margin: float = 0.1
+
+
+@pytest.mark.parametrize("written, said", [
+    ("maybe", "`rank.handicap` is 'maybe'; expected: 'auto', or a valid number"),
+    ("3", "`rank.handicap` is 3; expected: 'auto', or less than or equal to 2"),
+])
+def test_a_setting_of_two_kinds_is_told_once_by_its_key(tmp_path, written, said):
+    path = tmp_path / "params.yaml"
+    path.write_text(f"rank: {{handicap: {written}, parts: {{float: x}}, margin: x}}")
+    with pytest.raises(InputError) as refused:
+        load_params("rank", Either, path)
+    assert str(refused.value).splitlines() == [
+        f"{path}: {said}",
+        f"{path}: `rank.parts.float` is 'x'; expected: a valid integer",
+        f"{path}: `rank.margin` is 'x'; expected: a valid number",
+    ]

@@ -90,10 +90,12 @@ def main(name: str, jobs: str = "1", rows: str = "*", root: Path = PROJECT) -> i
         failed = {}
         try:
             run_all(name, missing, commit, int(jobs), root, failed)
-        finally:  # Ctrl-C too: what is there can be read
-            path = write_tables(ablation, planned, experiments(root), failed, root)
-            if published:
-                print("\n" + write_beside(ablation, published, planned, root).read_text(encoding="utf-8"))
+        finally:  # Ctrl-C too: what is there can be read; where nothing is, an older table stays
+            done = experiments(root)
+            if failed or any(run.name in done for run in planned):
+                path = write_tables(ablation, planned, done, failed, root)
+                if published:
+                    print("\n" + write_beside(ablation, published, planned, root).read_text(encoding="utf-8"))
     print("\n" + path.read_text(encoding="utf-8") + f"\nkept in {path.relative_to(root)} and .csv; each row is an "
           "experiment: `dvc exp show`, `dvc exp apply <name>`")
     return len(failed)

@@ -57,7 +57,28 @@ def unknown_section(path: Path, name: str, nearest: Iterable[str]) -> InputError
 
 def wrong_params(path: Path, section: str, known: Iterable[str], faults: Iterable[dict[str, Any]]) -> InputError:
     """All of pydantic's `faults` of a section, a line each."""
-    return InputError("\n".join(_wrong_param(path, section, known, fault) for fault in faults))
+    return InputError("\n".join(_wrong_param(path, section, known, fault) for fault in _by_key(faults)))
+
+
+def _by_key(faults: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What pydantic says of each kind that a setting may have (`auto` or a number) as one fault of that setting.
+
+    It puts the kind's name behind the key, `literal['auto']` first in a union: no key that a user could find.
+    """
+    merged: list[dict[str, Any]] = []
+    union: tuple[str | int, ...] = ()
+    for fault in faults:
+        loc, said = fault["loc"], _expectation(fault["msg"])
+        if union and loc[:-1] == union:
+            merged[-1]["msg"] += f", or {said}"
+            continue
+        union = loc[:-1] if loc and str(loc[-1]).startswith("literal[") else ()
+        merged.append({**fault, "loc": union or loc, "msg": said})
+    return merged
+
+
+def _expectation(message: str) -> str:
+    return message.removeprefix("Value error, ").removeprefix("Input should be ")
 
 
 def _wrong_param(path: Path, section: str, known: Iterable[str], fault: dict[str, Any]) -> str:
@@ -66,7 +87,7 @@ def _wrong_param(path: Path, section: str, known: Iterable[str], fault: dict[str
         return f"{path}: unknown key `{key}`; known here: {', '.join(sorted(known))}"
     if fault["type"] == "missing":
         return f"{path}: key `{key}` is missing; presets/demo.yaml explains it"
-    return f"{path}: `{key}` is {_SHORT.repr(fault['input'])}; expected: {fault['msg'].removeprefix('Value error, ')}"
+    return f"{path}: `{key}` is {_SHORT.repr(fault['input'])}; expected: {fault['msg']}"
 
 
 def too_few_gpus(process: int, gpus: int) -> InputError:
