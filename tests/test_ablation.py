@@ -288,6 +288,7 @@ def test_unknown_names_and_jobs_are_refused_in_a_line(toy, tmp_path, monkeypatch
     (tmp_path / "ablations").mkdir()
     (tmp_path / "presets").mkdir()
     assert refused("x", root=tmp_path) == "no ablation is called `x`; ablations/ has none"
+    assert refused("", root=toy) == "no ablation is named (`make ablation NAME=...`); ablations/ has toys"
     monkeypatch.setattr(sys, "argv", ["ablation", ""])
     with pytest.raises(SystemExit) as ended:  # a line, and exit status 1
         runpy.run_path(str(PROJECT / "tools" / "ablation.py"), run_name="__main__")

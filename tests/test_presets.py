@@ -182,7 +182,8 @@ def test_a_bad_overlay_is_refused_and_params_yaml_stays(root, overlay, expected)
 def test_an_unknown_preset_is_refused_in_one_line_that_lists_those_there_are(name):
     ended = subprocess.run([sys.executable, "-m", "tools.preset", name], cwd=PROJECT, capture_output=True, text=True)
     assert ended.returncode == 1 and len(ended.stderr.splitlines()) == 1
-    assert ended.stderr == f"preset: no preset is called `{name}`; there are {', '.join(preset_names())}\n"
+    asked = f"is called `{name}`" if name else "is named (`make preset NAME=...`)"
+    assert ended.stderr == f"preset: no preset {asked}; there are {', '.join(preset_names())}\n"
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of DVC's own

@@ -146,6 +146,7 @@ def test_a_pickle_runs_no_code(tmp_path, capsys):
     (b"the 1 2 3\nof 1 x 3\n", "line 2 "),
     (b"the 1 2 3\nof 1 2", "line 2 "),
     (b"9999999999 3\nthe 1 2 3\n", "ends after line 2 with 1 vectors; expected 9999999999"),
+    (b"the" + b" 1" * 100_001, "line 1 holds 100,001 numbers or more; expected a term and at most 100,000"),
     (b"3 9999999999\nthe 1 2 3\n", "announces 3 terms of width 9999999999; expected at least one, of width 1 to"),
     (b"4 3\nthe 1 2 3\nof 1 2 3\n", "ends after line 3 with 2 vectors; expected 4"),
     (b"3 3\nthe 1 2 3\nof 1 2 3", "ends after line 3 with 2 vectors; expected 3"),

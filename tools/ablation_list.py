@@ -80,7 +80,8 @@ def ablation_names(root: Path) -> list[str]:
 def read_ablation(name: str, root: Path) -> Ablation:
     """Raises InputError: no such list, or all its faults, a line each."""
     if name not in ablation_names(root):
-        raise InputError(f"no ablation is called `{name}`; ablations/ has {', '.join(ablation_names(root)) or 'none'}")
+        asked = f"no ablation is called `{name}`" if name else "no ablation is named (`make ablation NAME=...`)"
+        raise InputError(f"{asked}; ablations/ has {', '.join(ablation_names(root)) or 'none'}")
     document = load(root / "ablations" / f"{name}.yaml")
     faults = [*_key_faults(document), *_head_faults(document, root), *_row_faults(document.get("rows", MISSING)),
               *_seed_faults(document), *_figure_faults(document.get("figures", {}))]

@@ -50,7 +50,8 @@ def merged(name: str, presets: Path = PRESETS) -> bytes:
         InputError: no such preset, not valid YAML, or keys that the demo lacks (all of them at once).
     """
     if name not in preset_names(presets):
-        raise InputError(f"no preset is called `{name}`; there are {', '.join(preset_names(presets))}")
+        asked = f"no preset is called `{name}`" if name else "no preset is named (`make preset NAME=...`)"
+        raise InputError(f"{asked}; there are {', '.join(preset_names(presets))}")
     demo = (presets / f"{DEMO}.yaml").read_bytes()
     if name == DEMO:
         return demo

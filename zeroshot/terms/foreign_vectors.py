@@ -175,6 +175,9 @@ def _read_text(path: Path, lines: Iterator[bytes], announced: tuple[int, int] | 
     rows.dim = dim = announced[1] if announced else _width(first.strip().split(comma))
     if not dim:
         raise _no_vector(path, start, first, dim)
+    if dim > WIDEST:
+        raise InputError(f"{path}: line {start} holds {dim:,} numbers or more; expected a term and at most {WIDEST:,}, "
+                         "and a line a term")
     number, line = start - 1, b""
     for number, line in enumerate(chain(head, lines), start):
         numbers = line.split(comma)
