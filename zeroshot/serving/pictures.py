@@ -23,7 +23,8 @@ def check_picture(data: bytes) -> None:
     if len(data) > PICTURE_BYTES:
         raise Refusal(413, f"{len(data) / MEBI:.1f} MB; a picture may have {PICTURE_BYTES // MEBI} MB.")
     if not is_image(data):
-        raise Refusal(415, f"Not an image ({said_of(data)}); JPEG, PNG, WebP, GIF, TIFF, BMP and AVIF can be read.")
+        raise Refusal(415, f"Not an image ({said_of(data)}); JPEG, PNG, WebP, GIF, TIFF, BMP, JPEG 2000, AVIF and "
+                      "portable pixmaps can be read.")
     width, height = _size(data)
     if width * height > PIXELS:
         raise Refusal(413, f"{width:,} x {height:,} pixels; a picture may have {PIXELS // 10**6} million.")
