@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import zeroshot.base.processor  # noqa: F401  before a stage loads numpy or torch
 import zeroshot.running.collecting  # noqa: F401
+import zeroshot.running.freed_memory  # noqa: F401
 import zeroshot.running.quick_torch  # noqa: F401
 import zeroshot.running.spinning  # noqa: F401
 

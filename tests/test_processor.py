@@ -11,7 +11,7 @@ import pytest
 
 from tools.probe_processor import PROBES, RECORDED, digest, exact
 from tools.stage_deps import BASE, PROJECT, declared_code
-from zeroshot.base.processor import CHEAP, DEAR, OTHERS, has_avx2, settle_libraries, settle_products
+from zeroshot.base.processor import CHEAP, DEAR, OTHERS, has_avx2, is_amd_with_avx512, settle_libraries, settle_products
 
 AVX2 = pytest.mark.skipif(not has_avx2(), reason="nothing is promised on a processor without AVX2")
 CONTRARY = {"ATEN_CPU_CAPABILITY": "default", "OPENBLAS_CORETYPE": "Prescott", "OPENBLAS_NUM_THREADS": "5",
@@ -80,6 +80,14 @@ def test_only_a_processor_with_avx2_is_told_anything(monkeypatch, tmp_path, mach
     if flags is not None:
         (tmp_path / "cpuinfo").write_text(f"model name\t: X\nflags\t\t: {flags}\nbugs\t: none\n")
     assert has_avx2(tmp_path / "cpuinfo") == expected
+
+
+@pytest.mark.parametrize(("maker", "flags", "expected"), [
+    ("AuthenticAMD", "avx2 avx512f", True), ("AuthenticAMD", "avx2", False), ("GenuineIntel", "avx2 avx512f", False)])
+def test_amd_processors_with_avx512_are_told_apart(monkeypatch, tmp_path, maker, flags, expected):
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    (tmp_path / "cpuinfo").write_text(f"vendor_id\t: {maker}\nmodel name\t: X\nflags\t\t: {flags}\n")
+    assert is_amd_with_avx512(tmp_path / "cpuinfo") == expected
 
 
 def test_where_there_is_no_avx2_the_environment_is_left_alone(monkeypatch):

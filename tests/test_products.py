@@ -29,10 +29,20 @@ def test_any_processor_adds_up_in_the_order_of_the_dimensions(rows, dim, threads
     assert np.array_equal(found[-40:], total)
 
 
-@pytest.mark.parametrize("settled", [True, False])
-def test_equal_rows_give_equal_products(settled, monkeypatch):
-    if not settled:
+@pytest.mark.parametrize("product", ["any processor's", "MKL's", "oneDNN's"])
+def test_equal_rows_give_equal_products(product, monkeypatch):
+    if product != "any processor's":
         monkeypatch.delenv("MKL_CBWR")
-    assert are_products_settled() == settled
+    assert are_products_settled() == (product == "any processor's")
+    monkeypatch.setattr("zeroshot.ranking.products.is_amd_with_avx512", lambda: product == "oneDNN's")
     products = product_with(drawn(1, 300, 0).repeat(1008, 1))(drawn(256, 300, 1))
     assert products.shape == (1008, 256) and (products == products[0]).all()
+
+
+@pytest.mark.parametrize("amd", [True, False])
+def test_either_librarys_product_is_the_product(amd, monkeypatch):
+    monkeypatch.delenv("MKL_CBWR")
+    monkeypatch.setattr("zeroshot.ranking.products.is_amd_with_avx512", lambda: amd)
+    matrix, points = drawn(160, 300, 0), drawn(256, 300, 1)
+    expected = matrix.double() @ points.double().T
+    assert torch.allclose(product_with(matrix)(points).double(), expected, rtol=0, atol=1e-3)

@@ -19,15 +19,24 @@ DEAR = {  # libraries read these at their first use, so a stage can still choose
     "MKL_CBWR": "COMPATIBLE",  # torch's products and decompositions; the one mode that all makers' processors share
     "ONEDNN_MAX_CPU_ISA": "AVX2",  # torch's convolutions
 }
+CPUINFO = Path("/proc/cpuinfo")
 OTHERS = ("NPY_ENABLE_CPU_FEATURES", "DNNL_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "DNNL_DEFAULT_FPMATH_MODE")
 
 
-def has_avx2(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+def has_avx2(cpuinfo: Path = CPUINFO) -> bool:
     """Whether this is an x86-64 processor under Linux with AVX2 and FMA, which came with it."""
+    return {"avx2", "fma"} <= _flags(cpuinfo)
+
+
+def is_amd_with_avx512(cpuinfo: Path = CPUINFO) -> bool:
+    """Whether MKL leaves half of this processor idle: it has AVX-512, which MKL uses on Intel's own only."""
+    return "avx512f" in _flags(cpuinfo) and "AuthenticAMD" in cpuinfo.read_text()
+
+
+def _flags(cpuinfo: Path) -> set[str]:
     if platform.machine() != "x86_64" or not cpuinfo.exists():
-        return False
-    flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "")
-    return {"avx2", "fma"} <= set(flags.split())
+        return set()
+    return set(next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "").split())
 
 
 def settle_libraries() -> None:
