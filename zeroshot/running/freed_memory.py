@@ -8,7 +8,7 @@ import ctypes
 import os
 
 SETTINGS = {-1: 512 << 20, -3: 32 << 20}  # malloc.h's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD (its highest), in bytes
-ASKED_FOR = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "MALLOC_TOP_PAD_", "GLIBC_TUNABLES")
+ASKED_FOR = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_", "GLIBC_TUNABLES")
 
 
 def keep_freed_memory() -> None:
