@@ -9,6 +9,7 @@ import zeroshot.running.collecting  # noqa: F401
 import zeroshot.running.freed_memory  # noqa: F401
 import zeroshot.running.quick_torch  # noqa: F401
 import zeroshot.running.spinning  # noqa: F401
+from zeroshot.running.ending import end
 
 PARENT = os.getppid()  # asked before a stage's slow imports, in which the parent may be killed
 CHECK_PARAMS = [sys.executable, "-m", "tools.check_params"]
@@ -26,3 +27,5 @@ def run_stage(main: Callable[..., None], *, check_all_params: bool = False, shar
     from zeroshot.running import stage
 
     stage.run_stage(main, parent=PARENT, check_first=CHECK_PARAMS if check_all_params else (), shared=shared)
+    if main.__module__ == "__main__":  # a program, not another's function call
+        end(0)

@@ -113,6 +113,13 @@ def test_flags_and_params_reach_main(run):
     assert run("--in-file", "there", "--name", "me").stdout.split()[1] == "me"
 
 
+def test_a_stage_that_is_done_is_not_taken_apart(run, tmp_path):
+    code = (tmp_path / "grow.py").read_text()
+    (tmp_path / "grow.py").write_text('import atexit; atexit.register(print, "taken apart")\n' + code)
+    assert run("--in-file", "there", anew=True).stdout.split() == ["Path", "nobody", "1", "1"]
+    assert "taken apart" in run("--in-file", "gone", anew=True).stdout
+
+
 def test_a_path_in_params_reaches_main_whatever_characters_it_has(run, tmp_path):
     name = """$(touch ran) `touch ran` "b" 'c'; & *"""
     (tmp_path / name).mkdir()

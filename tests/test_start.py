@@ -96,7 +96,7 @@ def test_nothing_is_drawn_for_weights_that_are_read():
 ENDING = """
 import atexit, sys, threading, time
 atexit.register(print, "taking apart")  # asked for before all, so done after all
-from zeroshot.naming.ending import end
+from zeroshot.running.ending import end
 atexit.register(print, "called at the end")
 threading.Thread(target=lambda: (time.sleep(0.1), print("thread done"))).start()
 print("said")

@@ -5,7 +5,7 @@ import zeroshot.running.collecting  # noqa: F401  isort: skip
 import zeroshot.running.freed_memory  # noqa: F401  isort: skip
 import zeroshot.running.quick_torch  # noqa: F401  isort: skip
 import zeroshot.running.spinning  # noqa: F401  isort: skip
-from zeroshot.naming.ending import end  # isort: skip  (before all that asks to be called at the end)
+from zeroshot.running.ending import end  # isort: skip  (before all that asks to be called at the end)
 
 import argparse
 import io
