@@ -37,7 +37,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--search", type=int, default=0)
     options = parser.parse_args()
-    pictures = find_pictures(options.pictures)[:options.images]
+    pictures = [picture for picture in find_pictures(options.pictures) if not picture.fault][:options.images]
+    if not pictures:
+        parser.error(f"{options.pictures}: no picture; expected a folder of pictures, or a tar")
     load = f"import zeroshot; m = zeroshot.load_model({str(options.model)!r}); m.network; m.run"
     say("start: torch alone", best(lambda: run("-c", "import torch")))
     say("start: a loaded model", best(lambda: run("-c", load)))

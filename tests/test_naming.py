@@ -178,7 +178,9 @@ def test_a_word_of_several_meanings_takes_wordnets_first_and_says_so(model):
     chosen = model.labels("crane")
     assert chosen.own[0].wnid == WNID["crane machine"]
     assert chosen.notes == [f"crane: taken as {WNID['crane machine']} (what crane machine means); for others write "
-                            f"crane={WNID['crane bird']} (what crane bird means)"]
+                            f"crane={WNID['crane bird']} (what crane bird means)",
+                            "crane is the only candidate, so every picture is called that; label sets are "
+                            + ", ".join(model.label_sets)]
 
 
 def test_labels_that_stand_twice_count_once(model):
@@ -232,13 +234,17 @@ def test_softmax_names_seen_labels_alone(model):
         model.name(picture(0), "21k", models="softmax")
 
 
-@pytest.mark.parametrize("asked, said", [("vgg", "none of that name; it has hierse"), ("", "none of that name"),
-                                         ("hierse,,", "none of that name")])
+@pytest.mark.parametrize("asked, said", [("vgg", "none of that name; there are hierse"), ("", "none of that name"),
+                                         (",,", "none of that name")])
 def test_unknown_models_are_refused(model, asked, said):
     with pytest.raises(InputError, match=said):
         model.name(picture(0), models=asked)
-    with pytest.raises(InputError, match="none of that name"):
+    with pytest.raises(InputError, match="'softmax': it has no label space"):
         model.embed(picture(0), "softmax")
+
+
+def test_models_are_called_as_tables_call_them_in_any_case(model):
+    assert model.asked("HierSE, Softmax baseline,devise,,DEVISE") == ["hierse", "softmax", "devise"]
 
 
 def test_products_of_points_and_labels_are_the_scores(model):

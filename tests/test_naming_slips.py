@@ -1,13 +1,18 @@
 """What users do that nobody meant: odd names, pipes, places that cannot be written to, other libraries' arrays."""
 
+import contextlib
 import csv
+import fcntl
 import io
 import json
 import multiprocessing
 import os
+import re
 import shlex
+import struct
 import subprocess
 import sys
+import termios
 import threading
 
 import numpy as np
@@ -24,6 +29,8 @@ from zeroshot.naming.points_cache import PointsCache
 from zeroshot.naming.sheet import MOST, write_sheet
 from zeroshot.naming.words import singulars
 from zeroshot.running.scratch import PROJECT
+from zeroshot.taxonomy import read_taxonomy
+from zeroshot.terms.spelling import term_of
 
 LATIN = os.fsdecode(b"caf\xe9.png")
 
@@ -32,6 +39,11 @@ LATIN = os.fsdecode(b"caf\xe9.png")
 def model(model_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("ZEROSHOT_SCRATCH", str(tmp_path / "scratch"))
     return zeroshot.load_model(model_folder)
+
+
+@pytest.fixture(scope="module")
+def all_nouns(taxonomy_folder):
+    return {term_of(lemma) for lemmas in read_taxonomy(taxonomy_folder).lemmas for lemma in lemmas}
 
 
 @pytest.fixture
@@ -46,6 +58,50 @@ def command(model, model_folder, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["zeroshot", *map(str, arguments), "--from", str(model_folder)])
         return main(), *(stream.buffer.getvalue().decode() for stream in streams.values())
     return run
+
+
+# --- what a terminal shows
+
+def screen(written: str) -> list[str]:
+    """The lines that stay on a terminal: what follows a carriage return stands over what was there."""
+    lines = []
+    for line in written.replace("\r\n", "\n").split("\n"):
+        shown = ""
+        for part in line.split("\r"):
+            shown = part + shown[len(part):]
+        lines.append(shown.rstrip())
+    return lines
+
+
+def test_no_bar_stays_among_answers(model_folder, tmp_path):
+    for name in ("a.png", "b.png"):
+        picture(1).save(tmp_path / name)
+    (tmp_path / "c.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    terminal, end = os.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 70, 0, 0))
+    command = [sys.executable, "-m", "zeroshot", "name", str(tmp_path), "--from", str(model_folder), "--top", "1"]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=end, stderr=end) as process:
+        os.close(end)
+        written = b""
+        with contextlib.suppress(OSError):  # which Linux says at a terminal's end
+            while some := os.read(terminal, 1 << 16):
+                written += some
+    os.close(terminal)
+    assert process.returncode == 0 and b"naming:" in written  # a bar was drawn
+    lines = screen(written.decode())
+    assert not [line for line in lines if "naming" in line or "img/s" in line or "%|" in line]
+    assert [line for line in lines if line.endswith((".png", "read; 2 named"))] == [
+        f"{tmp_path}/a.png", f"{tmp_path}/b.png", "1 of 3 could not be read; 2 named"]
+
+
+@pytest.mark.parametrize("columns", [60, 70, 80, 120, 200])
+def test_an_answer_stays_within_a_line(command, tmp_path, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    picture(1).save(tmp_path / "a.png")
+    status, out, _ = command("name", tmp_path / "a.png", "--labels", "2-hops+seen")
+    answers = [line for line in out.splitlines() if re.match(r" +-?\d\.\d{3} ", line)]
+    assert status == 0 and answers and max(map(len, answers)) <= columns
+    assert any(" < " in line for line in answers) == (columns >= 70)
 
 
 # --- names of files
@@ -146,13 +202,27 @@ def test_a_plural_is_its_singular_and_that_is_told(model):
 
 @pytest.mark.parametrize("plural, one", [
     ("zebras", ["zebra"]), ("berries", ["berry", "berrie"]), ("foxes", ["fox", "foxe"]), ("firemen", ["fireman"]),
-    ("was", []), ("glass", []), ("churches", ["church", "churche"]), ("sea_lions", ["sea_lion"]), ("dog", [])])
+    ("was", []), ("glass", []), ("churches", ["church", "churche"]), ("sea_lions", ["sea_lion"]), ("dog", []),
+    ("school_buses", ["school_buse", "school_busis", "school_bus"]), ("wolves", ["wolf", "wolve", "wolfe"]),
+    ("tomatoes", ["tomatoe", "tomato"]), ("field_mice", ["field_mouse"]), ("cacti", ["cactus"])])
 def test_singulars(plural, one):
     assert singulars(plural) == one
 
 
+@pytest.mark.parametrize("plural, one", [
+    ("school buses", "school bus"), ("octopuses", "octopus"), ("wolves", "wolf"), ("knives", "knife"),
+    ("leaves", "leaf"), ("caves", "cave"), ("gloves", "glove"), ("bees", "bee"), ("shoes", "shoe"),
+    ("tomatoes", "tomato"), ("geese", "goose"), ("children", "child"), ("feet", "foot"),
+    ("hippopotami", "hippopotamus"), ("bacteria", "bacterium"),
+    ("larvae", "larva"), ("vertices", "vertex"), ("vices", "vice"), ("analyses", "analysis"), ("bases", "base"),
+    ("plateaux", "plateau"), ("houses", "house"), ("sea anemones", "sea anemone"), ("women", "woman")])
+def test_among_all_nouns_a_plural_finds_its_singular(all_nouns, plural, one):
+    assert next(form for form in singulars(term_of(plural)) if form in all_nouns) == term_of(one)
+
+
 @pytest.mark.parametrize("given, said", [
-    ("labels.txt", "labels.txt: no such file"), ("unseen, dog", "'unseen' is a label set, which cannot be mixed"),
+    ("labels.txt", "labels.txt: no such file"), ("3-hops", "'3-hops' is a label set, of which this run"),
+    ("unseen, dog", "'unseen' is a label set, which cannot be mixed"),
     ("2-hops,3-hops", "'2-hops' is a label set")])
 def test_files_that_are_not_there_and_sets_among_labels_are_no_words(model, given, said):
     with pytest.raises(InputError, match=said):

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -91,7 +92,7 @@ def test_what_is_meant_as_a_synset_and_is_none(model, given, said):
 
 def test_names_that_are_no_synonyms_are_the_mean_of_their_words(model):
     (label,) = model.labels(["pug, dog"]).own
-    assert label == ("pug, dog", None, "")
+    assert label == ("pug, dog", None, "pug, dog: no noun of WordNet; taken as the mean of pug, dog")
     assert np.array_equal(model.embed_labels([label.words]), model.embed_labels(["pug dog"]))
 
 
@@ -111,9 +112,16 @@ def test_embed_labels_has_a_row_for_each_label_given(model):
 @pytest.mark.parametrize("text, labels", [
     ('["dog", "pug, husky"]', ["dog", "pug, husky"]), ('{"0": ["n00000002", "dog"], "1": ["n00000003", "cat"]}', [
         "n00000002 dog", "n00000003 cat"]), ('{"dog": 0, "cat": 1}', ["dog", "cat"]),
-    ('{"0": "dog"}', ["dog"]), ('["dog", 3]', ['["dog', "3]"]), ("[dog", ["[dog"]), ("[" * 100_000, ["[" * 100_000])])
+    ('{"0": "dog"}', ["dog"]), ("[dog", ["[dog"]), ("[" * 100_000, ["[" * 100_000])])
 def test_lists_in_json(text, labels):
     assert listed(text) == labels
+
+
+@pytest.mark.parametrize("text, other", [('["dog", 3]', "3"), ('{"a": "dog", "b": null}', "null"),
+                                         ('[{"name": "dog"}]', '{"name": "dog"}')])
+def test_json_that_holds_other_things_than_labels_is_refused(text, other):
+    with pytest.raises(InputError, match=re.escape(f"labels in JSON: '{other}' is among them; expected a list")):
+        listed(text)
 
 
 def test_labels_come_from_files_pipes_and_standard_input(run, image, tmp_path):
@@ -247,7 +255,7 @@ def test_words_that_were_taken_for_places_are_asked_for(run, image):
 def test_words_cannot_be_taken_away(model, words):
     with pytest.raises(InputError, match="none can be taken away"):
         Search(model, words)
-    assert Search(model, "striped-animal").said == f"striped + animal ({WNID['animal']})"
+    assert Search(model, "striped-animal").said == f"striped + animal ({WNID['animal']}: what animal means)"
 
 
 def test_a_slip_is_told_before_anything_else(run, image):

@@ -64,7 +64,7 @@ def test_words_are_mixed_by_mean_the_longest_terms_first(model):
     rows = [model.words.vectors("lemmas", "striped", None)[0], model.words.vectors("lemmas", "", WNID["animal"])[0]]
     mean = np.mean(rows, axis=0)
     assert np.allclose(query.query, mean / np.linalg.norm(mean), atol=1e-6)
-    assert query.said == f"striped + animal ({WNID['animal']})"
+    assert query.said == f"striped + animal ({WNID['animal']}: what animal means)" and query.notes == []
     assert parts_of(model.words, f"{WNID['pug']}") == [("pug", WNID["pug"])]
     both = Search(model, f"striped, {WNID['animal']}", "conse-2")
     assert np.allclose(both.query, query.query)
@@ -173,7 +173,7 @@ def test_the_command_and_its_contact_sheet(command, folder, tmp_path):
 
 @pytest.mark.parametrize("more, said", [
     (["--sheet", "found.pdf"], "ends in .png or .jpg"), (["--sheet", "none/found.png"], "no such folder"),
-    (["--top", "0"], "expected 1 picture or more"), (["--model", "softmax"], "none of that name")])
+    (["--top", "0"], "expected 1 picture or more"), (["--model", "softmax"], "has no label space")])
 def test_slips_are_told_before_anything_is_read(command, folder, computed, tmp_path, monkeypatch, more, said):
     monkeypatch.chdir(tmp_path)
     status, _, err = command("dog", "--in", folder, *more)

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from zeroshot.console.ends import ended
+from zeroshot.console.progress import let_bars_vanish
 from zeroshot.naming import commands, quick_timm
 from zeroshot.serving.command import add_flags, serve
 
@@ -78,6 +79,7 @@ def main() -> int:
     if sys.stderr is None:  # closed by a shell; notes would go to standard output
         sys.stderr = open(os.devnull, "w")
     options = parser().parse_args()
+    let_bars_vanish()
     return ended("zeroshot", lambda: options.run(options))
 
 

@@ -1,8 +1,23 @@
 """Progress bars with rate and time left; silent when nobody watches."""
 
 import os
+import sys
+from contextlib import AbstractContextManager
 
 from tqdm import tqdm
+
+_stays = True  # whether a bar that is full stays on the screen
+
+
+def let_bars_vanish() -> None:
+    """For programs whose answers stand on the same terminal: a full bar is wiped away."""
+    global _stays
+    _stays = False
+
+
+def beside_bars() -> AbstractContextManager:
+    """Within, standard output is written to; a bar that is being drawn makes room for it."""
+    return tqdm.external_write_mode(sys.stdout)
 
 
 def progress(iterable=None, *, total: int | None = None, unit: str, desc: str | None, scale: bool = False,
@@ -19,4 +34,5 @@ def progress(iterable=None, *, total: int | None = None, unit: str, desc: str | 
     Nothing is drawn when standard error is no terminal; of several processes (torchrun), rank 0 draws.
     """
     return tqdm(iterable, total=total, unit=" " + unit, desc=desc, unit_scale=scale, initial=initial,
-                disable=None if desc is not None and os.environ.get("RANK", "0") == "0" else True, dynamic_ncols=True)
+                leave=_stays, dynamic_ncols=True,
+                disable=None if desc is not None and os.environ.get("RANK", "0") == "0" else True)

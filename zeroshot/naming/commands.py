@@ -10,6 +10,7 @@ import numpy as np
 from zeroshot.base.artifacts import write_artifact
 from zeroshot.base.files import atomic_write
 from zeroshot.console.errors import InputError
+from zeroshot.console.progress import beside_bars
 from zeroshot.naming import output
 from zeroshot.naming.answers import Named
 from zeroshot.naming.labels import Labels
@@ -97,10 +98,13 @@ def search(options: Namespace) -> int:
     query = Search(model, options.words, options.model)
     if not options.pictures and not Path(INDEX).exists():
         raise InputError(f"{INDEX}: the run's own pictures are not here; name others, with --in")
-    pictures = find(options.pictures or [INDEX], options.images)
+    pictures = find(options.pictures, options.images) if options.pictures else find_pictures(INDEX, options.images)
+    if not pictures:
+        raise InputError(f"{INDEX}: the run's index holds no images; name pictures, with --in")
     if options.sheet:
         spare(options.sheet, pictures)
     found, faults = query.nearest(pictures, options.top, "placing")
+    tell(query.notes)
     output.tell_search(query, len(pictures) - len(faults))
     with Readable("searched") as counted:
         counted.read = len(pictures) - len(faults)
@@ -147,7 +151,8 @@ class Readable:
         """Count a picture; `fault`: why it cannot be read, "" if it can."""
         if fault:
             self._lost += 1
-            print(f"{output.shown(picture)}: {fault}", file=sys.stderr)
+            with beside_bars():
+                print(f"{output.shown(picture)}: {fault}", file=sys.stderr)
         else:
             self.read += 1
 
@@ -160,6 +165,6 @@ class Readable:
 def tell(notes: list[str]) -> None:
     """What was decided for labels, on standard error."""
     for note in notes[:NOTES]:
-        print(output.shown(note), file=sys.stderr)
+        print(output.wrapped(output.shown(note)), file=sys.stderr)
     if len(notes) > NOTES:
         print(f"and so for {len(notes) - NOTES:,} more labels", file=sys.stderr)

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float32, Int32
 
 from zeroshot.console.errors import InputError, quoted
+from zeroshot.labels.label_sets import ALL_LABEL_SETS
 from zeroshot.naming.own_labels import OwnLabel, UnknownLabel, own_label, unknown
 from zeroshot.naming.pictures import STDIN
 from zeroshot.naming.words import Words
@@ -86,6 +87,9 @@ def listed(text: str) -> list[str]:
 
     Or of a text in JSON: a list of labels, or an object with them as its values (ImageNet's class index, whose values
     are a wnid and a word each) or, where its values are numbers, as its keys (torchvision's class_to_idx).
+
+    Raises:
+        InputError: JSON that holds other things than labels.
     """
     if (labels := _of_json(text)) is not None:
         return labels
@@ -94,16 +98,20 @@ def listed(text: str) -> list[str]:
 
 
 def _of_json(text: str) -> list[str] | None:
-    """None if it is no JSON, or holds other things than labels."""
+    """None if it is no JSON."""
     try:
         found = json.loads(text) if text.lstrip()[:1] in ("[", "{") else None
     except (ValueError, RecursionError):
         return None
+    if not found:
+        return None
     if isinstance(found, dict):
         found = list(found if all(isinstance(value, int) for value in found.values()) else found.values())
-    found = [" ".join(map(str, label)) if isinstance(label, list) else label for label in found or ()]
-    return [label.strip() for label in found if label.strip()] if found and all(
-        isinstance(label, str) for label in found) else None
+    found = [" ".join(map(str, label)) if isinstance(label, list) else label for label in found]
+    if other := [label for label in found if not isinstance(label, str)]:
+        raise InputError(f"labels in JSON: {quoted(json.dumps(other[0]), 30)} is among them; expected a list of texts, "
+                         "or an object of them")
+    return [label.strip() for label in found if label.strip()]
 
 
 def _unquoted(label: str) -> str:
@@ -144,12 +152,17 @@ def _refuse_slips(given: str) -> None:
 
 
 def _refuse_sets(words: Words, labels: Sequence[str], sets: Iterable[str]) -> None:
-    """Label sets among labels; and the name of one that is nearly right, which could pass for words: 3-hop."""
+    """Label sets among labels; and the name of one that is none of this run's, or nearly right: unseen, 3-hop."""
     names = set(map(_folded, sets))
     if among := [label for label in labels if _folded(label) in names]:
         raise InputError(f"labels: {quoted(among[0])} is a label set, which cannot be mixed with others; expected one "
                          "set alone, or labels of your own")
-    near = difflib.get_close_matches(_folded(labels[0]), list(sets), 1, ALIKE) if len(labels) == 1 else []
+    if len(labels) > 1:
+        return
+    if _set_of(labels[0], ALL_LABEL_SETS):
+        raise InputError(f"labels: {quoted(labels[0])} is a label set, of which this run has no class; there are "
+                         f"{', '.join(sets)}")
+    near = difflib.get_close_matches(_folded(labels[0]), list(sets), 1, ALIKE)
     if near and not words.senses(labels[0]):
         raise InputError(f"labels: {quoted(labels[0])} is no label set; did you mean {near[0]}? There are "
                          f"{', '.join(sets)}")
@@ -199,6 +212,9 @@ def _own(words: Words, labels: list[str], sets: Iterable[str]) -> Labels:
     if twice:
         shown = ", ".join(twice[:SHOWN]) + (", ..." if len(twice) > SHOWN else "")
         notes.append(f"{len(twice):,} of {len(labels):,} labels stand for one that is there already: {shown}")
+    if len(kept) == 1:
+        notes.append(f"{next(iter(kept.values())).words} is the only candidate, so every picture is called that; label "
+                     f"sets are {', '.join(sets)}")
     place = {key: number for number, key in enumerate(kept)}
     return Labels(OWN, tuple(kept.values()), tuple(place[key] for key in keys), notes)
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from zeroshot.console.errors import InputError, quoted
+from zeroshot.evaluation.model_names import display_name
 from zeroshot.naming.answers import Answer, Found, Named
 from zeroshot.naming.folder import ModelFolder
 from zeroshot.naming.labels import OWN, Labels, choose_labels
@@ -148,10 +149,15 @@ class Model:
         several = models.split(",") if isinstance(models, str) else models if isinstance(models, Iterable) else [models]
         asked = [name.strip() if isinstance(name, str) else repr(name) for name in several]
         known = known or self.models
-        for name in asked or [""]:
-            if name not in known:
-                raise InputError(f"model {quoted(name)}: this folder has none of that name; it has {', '.join(known)}")
-        return list(dict.fromkeys(asked))
+        spelt = {spelling.casefold(): name for name in known for spelling in (name, display_name(name))}
+        asked = [name for name in asked if name] or [""]
+        for name in asked:
+            if name.casefold() not in spelt:
+                none = "this folder has none of that name"
+                if name.casefold() == "softmax" in self.models:
+                    none = "it has no label space, in which pictures and words could lie"
+                raise InputError(f"model {quoted(name)}: {none}; there are {', '.join(known)}")
+        return list(dict.fromkeys(spelt[name.casefold()] for name in asked))
 
     def why_not(self, model: str, chosen: Labels) -> str:
         """Why a model can name none of these labels; "" if it can. Raises InputError for some that have no vector."""

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterable
 from typing import IO, TYPE_CHECKING, Any
 
+from zeroshot.console.progress import beside_bars
 from zeroshot.naming.answers import Answer, Found, Named
 from zeroshot.naming.model import Model
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from zeroshot.naming.search import Search
 
 PATH = 4  # hypernyms shown, as far as there is room for them
-NARROW, WIDE = 24, 48  # characters of a column of words
+NARROW, WIDE = 24, 48  # characters of a column of words, WIDE where there is room for it
+BESIDE = 56  # of what else stands in a line: score, wnid, seen, and the first hypernym as a rule
 COLUMNS = ("picture", "model", "rank", "score", "words", "wnid", "seen", "path", "gloss", "error")
 
 
@@ -24,10 +26,10 @@ def tell_choice(model: Model, asked: list[str], by_default: bool, labels: str, c
     """Which models answer and why, among which labels; on standard output only beside a table."""
     why = f" (the default: {model.why_default})" if by_default else ""
     said = f"{', '.join(asked)}{why}; {counted(count, 'label')}: {labels}"
-    print(_wrapped(said), file=sys.stdout if plain else sys.stderr)
+    print(wrapped(said), file=sys.stdout if plain else sys.stderr)
 
 
-def _wrapped(text: str) -> str:
+def wrapped(text: str) -> str:
     return textwrap.fill(text, _columns(), subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
@@ -55,19 +57,17 @@ def table(named: Iterable[Named]) -> None:
     for one in named:
         if one.error:  # which standard error tells
             continue
-        print(f"\n{shown(one.picture)}")
-        if len(one.answers) == 1:
-            (answers,) = one.answers.values()
-            print("\n".join(map(_line, answers)))
-        else:
-            print("\n".join(_side_by_side(one.answers)))
+        several = len(one.answers) > 1
+        lines = _side_by_side(one.answers) if several else map(_line, *one.answers.values())
+        with beside_bars():
+            print("", shown(one.picture), *lines, sep="\n")
 
 
 def _line(answer: Answer) -> str:
-    seen = "seen" if answer.seen else "never seen"
-    line = f"  {answer.score:7.3f}  {_cut(shown(answer.words), WIDE):{WIDE}}  {answer.wnid or '':9}  {seen:10} "
-    for number, name in enumerate(answer.path[:PATH]):
-        if number and len(line) + 3 + len(name) > _columns():
+    seen, wide = "seen" if answer.seen else "never seen", min(WIDE, max(NARROW, _columns() - BESIDE))
+    line = f"  {answer.score:7.3f}  {_cut(shown(answer.words), wide):{wide}}  {answer.wnid or '':9}  {seen:10} "
+    for name in answer.path[:PATH]:
+        if len(line) + 3 + len(name) > _columns():
             break
         line += f" < {name}"
     return line.rstrip()
@@ -106,7 +106,8 @@ def _json_list(objects: Iterable[dict[str, Any]]) -> None:
     plain = codecs.lookup(sys.stdout.encoding or "utf-8").name != "utf-8"
     print("[", end="")
     for number, one in enumerate(objects):
-        print(",\n " if number else "", json.dumps(one, ensure_ascii=plain), sep="", end="", flush=True)
+        with beside_bars():
+            print(",\n " if number else "", json.dumps(one, ensure_ascii=plain), sep="", end="", flush=True)
     print("]")
 
 
@@ -123,17 +124,17 @@ def as_csv(named: Iterable[Named]) -> None:
     writer = csv_writer(sys.stdout)
     writer.writerow(COLUMNS)
     for one in named:
-        if one.error:
-            writer.writerow([one.picture, *[""] * (len(COLUMNS) - 2), one.error])
-        for model, answers in one.answers.items():
-            for rank, answer in enumerate(answers, 1):
-                writer.writerow([one.picture, model, rank, f"{answer.score:.6f}", answer.words, answer.wnid or "",
-                                 answer.seen, " < ".join(answer.path), answer.gloss, ""])
+        rows = [[one.picture, *[""] * (len(COLUMNS) - 2), one.error]] if one.error else [
+            [one.picture, model, rank, f"{answer.score:.6f}", answer.words, answer.wnid or "", answer.seen,
+             " < ".join(answer.path), answer.gloss, ""]
+            for model, answers in one.answers.items() for rank, answer in enumerate(answers, 1)]
+        with beside_bars():
+            writer.writerows(rows)
 
 
 def tell_search(query: "Search", pictures: int) -> None:
     """How the words were taken, and where the points are kept."""
-    print(_wrapped(f"{query.said}, in the space of {query.model_name}; {counted(pictures, 'picture')}; their points "
+    print(wrapped(f"{query.said}, in the space of {query.model_name}; {counted(pictures, 'picture')}; their points "
                    f"are kept in {query.cache} (remove it as you like)"), file=sys.stderr)
 
 

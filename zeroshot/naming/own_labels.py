@@ -11,7 +11,7 @@ from zeroshot.taxonomy import WNID
 from zeroshot.terms.spelling import words_of
 
 OTHERS, GLOSS = 2, 40  # other meanings shown of a word; characters of each
-NLTK = re.compile(r"(.+)\.([nvasr])\.(\d{1,3})")  # a synset by its name there: a lemma, its kind, which of its meanings
+NLTK = re.compile(r"(.+)\.([nvasrNVASR])\.(\d{1,3})")  # a synset: a lemma, its kind, which of its meanings
 NEARLY = re.compile(r"[a-z]?\d{6,}")  # no wnid, and no word either
 
 
@@ -42,7 +42,7 @@ def own_label(words: Words, given: str) -> OwnLabel:
     """
     word, wnid = _word_and_wnid(given)
     if not wnid and (name := NLTK.fullmatch(word)):
-        wnid = _named(words, *name.groups())
+        wnid = _named(words, name[1], name[2].lower(), name[3])
         word = name[1].replace("_", " ")
     if wnid or NEARLY.fullmatch(word.lower()) and not words.senses(word) and not words.parts(word):
         if not is_wnid(wnid) or words.noun(wnid) is None:
@@ -52,12 +52,16 @@ def own_label(words: Words, given: str) -> OwnLabel:
     senses = words.senses(word) or _senses_of_synonyms(words, word)
     other = bool(senses) and not words.is_noun(word)  # a plural, behind an article, or several names
     if len(senses) > 1 or other:
-        others = ", ".join(f"{word}={wnid} ({_meaning(words, wnid)})" for wnid in senses[1:1 + OTHERS])
+        others = ", ".join(f"{word}={wnid} ({meaning(words, wnid)})" for wnid in senses[1:1 + OTHERS])
         more = f" and {len(senses) - 1 - OTHERS} more" if len(senses) > 1 + OTHERS else ""
         taken = f"{words.name(senses[0])}, {senses[0]}" if other else senses[0]
-        return OwnLabel(word, senses[0], f"{word}: taken as {taken} ({_meaning(words, senses[0])})" + (
+        return OwnLabel(word, senses[0], f"{word}: taken as {taken} ({meaning(words, senses[0])})" + (
             f"; for others write {others}{more}" if others else ""))
-    return OwnLabel(word, senses[0] if senses else None)
+    if senses:
+        return OwnLabel(word, senses[0])
+    parts = words.parts(word)
+    mean = f"{word}: no noun of WordNet; taken as the mean of {', '.join(parts)}" if len(parts) > 1 else ""
+    return OwnLabel(word, None, mean)
 
 
 def _senses_of_synonyms(words: Words, several: str) -> list[str]:
@@ -97,7 +101,7 @@ def _named(words: Words, lemma: str, kind: str, number: str) -> str:
     return senses[int(number) - 1]
 
 
-def _meaning(words: Words, wnid: str) -> str:
+def meaning(words: Words, wnid: str) -> str:
     gloss = words.noun(wnid).gloss
     return gloss if len(gloss) <= GLOSS else gloss[:GLOSS].rsplit(" ", 1)[0].rstrip(" ,;.") + " ..."
 

@@ -142,7 +142,13 @@ def _at(path: str, images: Path | None) -> list[Picture]:
     if glob.has_magic(path):
         found = [picture for match in _matches(path) for picture in _at(match, images)]
         return found or [Picture(path, fault="a pattern that nothing fits")]
-    return [Picture(path, fault="no such file or folder")]
+    return _member(path) or [Picture(path, fault="no such file or folder")]
+
+
+def _member(path: str) -> list[Picture]:
+    """The picture of a tar that is called so, as all that is said of it calls it: tar, slash, and name in it."""
+    tar = next((str(above) for above in Path(path).parents if above.is_file()), None)
+    return [picture for picture in _in_tar(tar) if picture.name == path] if tar and _is_tar(tar) else []
 
 
 def _of_stdin(content: bytes, images: Path | None) -> list[Picture]:

@@ -11,7 +11,7 @@ from zeroshot.console.errors import InputError
 from zeroshot.labels.embedding import unit
 from zeroshot.naming.answers import Found
 from zeroshot.naming.model import Model, checked
-from zeroshot.naming.own_labels import own_label, says_which, unknown
+from zeroshot.naming.own_labels import meaning, own_label, says_which, unknown
 from zeroshot.naming.pictures import Picture
 from zeroshot.naming.points_cache import PointsCache
 from zeroshot.naming.words import Words
@@ -27,7 +27,8 @@ class Search:
 
     Attributes:
         model_name: in whose space.
-        said: how the words were taken.
+        said: how the words were taken, each noun with its meaning.
+        notes: what else they may mean, a sentence each.
         query: float32 [dim], unit length, where they lie.
         cache: where pictures' points are kept.
 
@@ -55,7 +56,9 @@ class Search:
             raise InputError(f"search for {words!r}: these words' vectors cancel each other")
         # Only exemplars lie elsewhere than at their vectors; all others do without loading torch.
         self.query = model.space(self.model_name).places(mean[None])[0] if about["moved"] else mean
-        self.said = " + ".join(part + (f" ({wnid})" if wnid else "") for part, wnid in parts)
+        self.said = " + ".join(part + (f" ({wnid}: {meaning(model.words, wnid)})" if wnid else "")
+                               for part, wnid in parts)
+        self.notes = [note for phrase, wnid in parts if (note := own_label(model.words, phrase).note) and wnid]
         self.cache: Path = cache_of(model, self.model_name).folder
 
     def nearest(self, pictures: Sequence[Picture], top: int, progress: str | None = None

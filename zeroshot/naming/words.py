@@ -28,8 +28,12 @@ from zeroshot.terms.spelling import term_of
 NEAR = 3  # spellings shown of an unknown word
 CACHED = 1 << 14  # vectors
 AT_ONCE = 1 << 12  # labels, which bounds memory
-PLURALS = (("men", "man"), ("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"), ("xes", "x"), ("zes", "z"),
-           ("s", ""))  # endings, and what stands in their place in the singular
+# Endings, and what stands in their place in the singular; of several that give a noun the first counts.
+PLURALS = (("men", "man"), ("children", "child"), ("mice", "mouse"), ("lice", "louse"), ("geese", "goose"),
+           ("feet", "foot"), ("teeth", "tooth"), ("ies", "y"), ("ches", "ch"), ("shes", "sh"), ("sses", "ss"),
+           ("xes", "x"), ("zes", "z"), ("ves", "f"), ("s", ""), ("ves", "fe"), ("oes", "o"), ("ses", "sis"),
+           ("ses", "s"), ("ices", "ix"), ("ices", "ex"), ("i", "us"), ("ae", "a"), ("a", "um"), ("a", "on"),
+           ("eaux", "eau"))
 ARTICLE = re.compile("^(a|an|the)_")
 SHORTEST = 3  # letters of a singular: "was" and "its" are no plurals
 
