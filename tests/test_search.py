@@ -16,6 +16,7 @@ from zeroshot.__main__ import main
 from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import write_index
+from zeroshot.naming.own_labels import own_label
 from zeroshot.naming.pictures import find_pictures
 from zeroshot.naming.points_cache import PointsCache, _find
 from zeroshot.naming.search import Search, parts_of
@@ -65,6 +66,8 @@ def test_words_are_mixed_by_mean_the_longest_terms_first(model):
     mean = np.mean(rows, axis=0)
     assert np.allclose(query.query, mean / np.linalg.norm(mean), atol=1e-6)
     assert query.said == f"striped + animal ({WNID['animal']}: what animal means)" and query.notes == []
+    assert Search(model, "crane").notes == [own_label(model.words, "crane").note] != [""]
+    assert Search(model, f"crane={WNID['crane bird']}, dog").notes == []
     assert parts_of(model.words, f"{WNID['pug']}") == [("pug", WNID["pug"])]
     both = Search(model, f"striped, {WNID['animal']}", "conse-2")
     assert np.allclose(both.query, query.query)

@@ -16,7 +16,7 @@ def let_bars_vanish() -> None:
 
 
 def beside_bars() -> AbstractContextManager:
-    """Within, standard output is written to; a bar that is being drawn makes room for it."""
+    """For what is printed meanwhile: a bar that is being drawn makes room for it."""
     return tqdm.external_write_mode(sys.stdout)
 
 

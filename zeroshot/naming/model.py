@@ -148,16 +148,18 @@ class Model:
             return [self.default_model]
         several = models.split(",") if isinstance(models, str) else models if isinstance(models, Iterable) else [models]
         asked = [name.strip() if isinstance(name, str) else repr(name) for name in several]
-        known = known or self.models
-        spelt = {spelling.casefold(): name for name in known for spelling in (name, display_name(name))}
-        asked = [name for name in asked if name] or [""]
+        asked = [self._spelt(name) for name in asked if name] or [""]
         for name in asked:
-            if name.casefold() not in spelt:
-                none = "this folder has none of that name"
-                if name.casefold() == "softmax" in self.models:
-                    none = "it has no label space, in which pictures and words could lie"
-                raise InputError(f"model {quoted(name)}: {none}; there are {', '.join(known)}")
-        return list(dict.fromkeys(spelt[name.casefold()] for name in asked))
+            if name not in (known or self.models):
+                why = ("it has no label space, in which pictures and words could lie" if name in self.models else
+                       "this folder has none of that name")
+                raise InputError(f"model {quoted(name)}: {why}; there are {', '.join(known or self.models)}")
+        return list(dict.fromkeys(asked))
+
+    def _spelt(self, name: str) -> str:
+        """A model's name as files have it: given so, or as tables have it, in any case; or what was given."""
+        spelt = {spelling.casefold(): model for model in self.models for spelling in (model, display_name(model))}
+        return spelt.get(name.casefold(), name)
 
     def why_not(self, model: str, chosen: Labels) -> str:
         """Why a model can name none of these labels; "" if it can. Raises InputError for some that have no vector."""

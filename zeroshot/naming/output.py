@@ -135,7 +135,7 @@ def as_csv(named: Iterable[Named]) -> None:
 def tell_search(query: "Search", pictures: int) -> None:
     """How the words were taken, and where the points are kept."""
     print(wrapped(f"{query.said}, in the space of {query.model_name}; {counted(pictures, 'picture')}; their points "
-                   f"are kept in {query.cache} (remove it as you like)"), file=sys.stderr)
+                  f"are kept in {query.cache} (remove it as you like)"), file=sys.stderr)
 
 
 def found_table(found: list[Found]) -> None:

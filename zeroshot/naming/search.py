@@ -43,7 +43,12 @@ class Search:
         if taken := MINUS.search(words):
             raise InputError(f"search for {words!r}: words are added up, and none can be taken away; leave out "
                              f"{taken[0].strip()}, or its sign")
-        parts = [part for phrase in words.split(",") for part in parts_of(model.words, phrase)]
+        parts, self.notes = [], []
+        for phrase in words.split(","):
+            found = parts_of(model.words, phrase)
+            parts += found
+            if not says_which(phrase):
+                self.notes += [note for part, wnid in found if wnid and (note := own_label(model.words, part).note)]
         if not parts:
             raise InputError(f"search for {words!r}: no word; expected terms or names of labels")
         about = model.folder.about["models"][self.model_name]
@@ -58,7 +63,6 @@ class Search:
         self.query = model.space(self.model_name).places(mean[None])[0] if about["moved"] else mean
         self.said = " + ".join(part + (f" ({wnid}: {meaning(model.words, wnid)})" if wnid else "")
                                for part, wnid in parts)
-        self.notes = [note for phrase, wnid in parts if (note := own_label(model.words, phrase).note) and wnid]
         self.cache: Path = cache_of(model, self.model_name).folder
 
     def nearest(self, pictures: Sequence[Picture], top: int, progress: str | None = None

@@ -2,9 +2,9 @@
 
 MKL's does, where the rows are a multiple of 16, and so does oneDNN's. OpenBLAS's does not: how it sums depends on where
 in the matrix a row stands. OneDNN's takes MKL's place where that is slow: on AMD's processors with AVX-512 it takes
-half the time, and with `any_processor` 0.4 of what MKL's COMPATIBLE kernels take. Of the latter, up to 1,024
-dimensions, each product is one chain of fused multiply-adds in the dimensions' order (the tests add them up), which
-no processor can do otherwise.
+half the time, and with `any_processor` 0.4 of what MKL's COMPATIBLE kernels take. With `any_processor`, up to 1,024
+dimensions, each product is one chain of fused multiply-adds in the dimensions' order (the tests add them up), which no
+processor can do otherwise.
 """
 
 from collections.abc import Callable
