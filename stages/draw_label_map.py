@@ -24,16 +24,16 @@ from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.report.figures import LONGEST, save
 from zeroshot.report.gallery import name_of
-from zeroshot.report.name_places import place_names
+from zeroshot.report.name_places import place_free_names
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
 
-NAMED = 150  # labels of the map that get their name; of more, as many
 KINDS = {"n01503061": "bird", "n02512053": "fish", "n01861778": "mammal", "n01661091": "reptile",
          "n01905661": "invertebrate", "n00015388": "other animal", "n07555863": "solid food", "n13134947": "fruit",
          "n00021265": "other food", "n00017222": "plant", "n00007846": "person", "n03051540": "clothing",
          "n03800933": "musical instrument", "n03100490": "conveyance", "n03405725": "furniture",
          "n04341686": "structure", "n03094503": "container", "n03183080": "other device",
          "n09287968": "geological formation"}  # wnid -> name; a label counts to the first that is among its hypernyms
+MARKS = {True: ("seen", "o", 5), False: ("unseen", "*", 11)}  # is a label seen -> word, mark, size in points
 MAP = (13.0, 10.0)  # inches
 
 
@@ -89,20 +89,21 @@ def write_places(path: Path, wnids: list[str], places: Float[np.ndarray, "labels
 
 
 def draw_map(places: Float[np.ndarray, "labels 2"], kinds: list[str], seen: list[bool], names: list[str]) -> Figure:
-    """Seen labels as dots, unseen ones as stars, in their kind's colour, with their names."""
+    """Seen labels as dots, unseen ones as stars, in their kind's colour, with their names where there is room."""
     colours = dict(zip([*KINDS.values(), "other"], matplotlib.colormaps["tab20"].colors, strict=True))
     figure = Figure(figsize=MAP)
     axis = figure.add_axes((0.01, 0.01, 0.85, 0.94))
     for (x, y), kind, is_seen in zip(places, kinds, seen, strict=True):
-        axis.plot(x, y, "o" if is_seen else "*", color=colours[kind], markersize=5 if is_seen else 11)
+        _, mark, size = MARKS[is_seen]
+        axis.plot(x, y, mark, color=colours[kind], markersize=size)
     axis.set(xlim=around(places[:, 0]), ylim=around(places[:, 1]))
     axis.set_axis_off()
     axis.set_title("The label space: label vectors, drawn in the plane by t-SNE")
-    write_names(axis, places[:NAMED], names[:NAMED])
-    here = [kind for kind in colours if kind in kinds]
-    marks = [axis.plot([], [], "s", color=colours[kind], label=kind)[0] for kind in here]
-    marks += [axis.plot([], [], mark, color="grey", label=label)[0] for mark, label in (("o", "seen"), ("*", "unseen"))]
-    figure.legend(handles=marks, fontsize=9, loc="center right", frameon=False)
+    write_names(axis, places, names, seen)
+    legend = [(kind, "s", colour) for kind, colour in colours.items() if kind in kinds]
+    legend += [(label, mark, "grey") for is_seen, (label, mark, _) in MARKS.items() if is_seen in seen]
+    handles = [axis.plot([], [], mark, color=colour, label=label)[0] for label, mark, colour in legend]
+    figure.legend(handles=handles, fontsize=9, loc="center right", frameon=False)
     return figure
 
 
@@ -112,22 +113,24 @@ def around(values: Float[np.ndarray, "labels"]) -> tuple[float, float]:
     return float(values.min() - room), float(values.max() + room)
 
 
-def write_names(axis: Axes, places: Float[np.ndarray, "names 2"], names: list[str]) -> None:
-    """Each name beside its point, moved to where it covers no other; a line leads to the point if that is far off."""
+def write_names(axis: Axes, places: Float[np.ndarray, "labels 2"], names: list[str], seen: list[bool]) -> None:
+    """Names beside their points, unseen labels' first; one that has no room there is left out.
+
+    As every label is tried, the names lie over the whole map, as densely as it allows.
+    """
     figure = axis.get_figure()
     renderer = FigureCanvasAgg(figure).get_renderer()
     texts = [axis.text(0, 0, name, fontsize=8, transform=IdentityTransform(), ha="left", va="bottom") for name in names]
     extents = [text.get_window_extent(renderer) for text in texts]
+    marks = np.array([MARKS[is_seen][2] + 1 for is_seen in seen]) / 2 * figure.dpi / 72  # a mark has an edge of a point
     corner, points = axis.bbox.p0, axis.transData.transform(places)
-    boxes, _ = place_names(points - corner, np.array([(extent.width, extent.height) for extent in extents]),
-                           (axis.bbox.width, axis.bbox.height), mark=6)
-    for text, extent, box, point in zip(texts, extents, boxes, points, strict=True):
-        left, low, right, high = box + np.tile(corner, 2)
-        text.set_position((left - extent.x0, low - extent.y0))
-        nearest = np.clip(point, (left, low), (right, high))
-        if np.hypot(*(nearest - point)) > 12:
-            axis.plot(*zip(point, nearest, strict=True), color="0.6", linewidth=0.6, zorder=0,
-                      transform=IdentityTransform())
+    boxes = place_free_names(points - corner, np.array([(extent.width, extent.height) for extent in extents]),
+                             (axis.bbox.width, axis.bbox.height), marks, np.argsort(seen, kind="stable").tolist())
+    for label, (text, extent) in enumerate(zip(texts, extents, strict=True)):
+        if label in boxes:
+            text.set_position(boxes[label][:2] + corner - extent.p0)
+        else:
+            text.remove()
 
 
 if __name__ == "__main__":

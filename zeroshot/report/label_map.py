@@ -36,7 +36,7 @@ def points(places: pd.DataFrame, labels: LabelVectors, seen: set[str], nouns: Ta
     names = [name_of(wnid, nouns) for wnid in wnids]
     at = fit(places[["x", "y"]].to_numpy(np.float64))
     sizes = np.array([(LETTER * len(name), LINE) for name in names])
-    boxes, free = place_names(at, sizes, (WIDTH, HEIGHT), MARK, reaches=(0,))
+    boxes, free = place_names(at, sizes, (WIDTH, HEIGHT), MARK)
     return [Point(wnid, name, kind, wnid in seen, x, y, [names[other] for other in near],
                   (float(box[0]), float(box[3]) - 4) if is_free else None)
             for wnid, name, kind, (x, y), near, box, is_free in zip(
