@@ -67,6 +67,14 @@ def transfer(page, *files):
     }""", given)
 
 
+def test_a_files_name_is_shown_as_it_is(seen):
+    names = ["quote'\".png", "100%.png", "new\nline.png"]
+    given = transfer(seen.page, *[(name, "image/png", picture()) for name in names])
+    seen.page.dispatch_event("main", "drop", {"dataTransfer": given})
+    settled(seen.page, "3 pictures.")
+    assert seen.page.locator("article h3").all_inner_texts() == ["new?line.png", "100%.png", "quote'\".png"]
+
+
 def test_pictures_are_dropped_and_pasted(seen):
     page = seen.page
     given = transfer(page, ("a.png", "image/png", picture("green")), ("b.txt", "text/plain", b"hello"))
@@ -92,7 +100,7 @@ def test_too_large_a_picture_is_not_even_sent(seen):
     assert page.locator("#picture").evaluate("input => input.dataset.bytes") == str(PICTURE_BYTES)
     page.locator("#picture").evaluate("input => input.dataset.bytes = 2 ** 20")  # 20 MB take the driver half a minute
     page.get_by_label("Choose pictures").set_input_files({**file("a.png", "red"), "buffer": bytes((1 << 20) + 1)})
-    assert "a picture may have 1 MB" in page.get_by_role("alert").inner_text()
+    assert "1.1 MB; a picture may have 1 MB." in page.get_by_role("alert").inner_text()
 
 
 def search(page, words):

@@ -90,7 +90,8 @@ class Site:
         try:
             check_picture(upload.data)
             shown["thumbnail"] = inline(thumbnail(upload.data))
-            shown["notes"], shown["models"] = self._namer.name(upload.data, asked)
+            notes, shown["models"] = self._namer.name(upload.data, asked)
+            shown["notes"] = [*filter(None, [asked.note]), *notes]
         except Refusal as refusal:
             shown |= {"refused": refusal.said, "status": refusal.status}
         except InputError as error:

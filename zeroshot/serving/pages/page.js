@@ -79,7 +79,8 @@ async function nameOne(article, file) {
   let next = article;
   const most = Number(input.dataset.bytes);
   if (file.size > most) {
-    refused(article, `${(file.size / 2 ** 20).toFixed(1)} MB; a picture may have ${most / 2 ** 20} MB.`);
+    const megabytes = Math.ceil(10 * file.size / 2 ** 20) / 10; // up, as the server says it
+    refused(article, `${megabytes.toFixed(1)} MB; a picture may have ${most / 2 ** 20} MB.`);
   } else {
     try {
       const body = await asked(file);
