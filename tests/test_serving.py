@@ -353,7 +353,7 @@ def test_without_a_folder_there_is_no_search():
 
 
 def test_that_no_model_was_ticked_is_said(port):
-    note = '<p class="note">No model was ticked; those that are at the start answer.</p>'
+    note = '<p class="note">No model was ticked; those ticked at the start answer.</p>'
     _, _, text = post(port, ("a.png", picture()), headers=FRAGMENT)
     assert note in text and "<h4>Nearest</h4>" in text and "Farthest" not in text
     assert note not in post(port, ("a.png", picture()), model="near")[2]

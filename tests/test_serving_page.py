@@ -52,6 +52,13 @@ def test_chosen_pictures_are_named_at_once_and_again_with_what_is_then_asked(see
     settled(page, "2 pictures.")
     assert page.locator("article h4").all_inner_texts() == ["Nearest", "Farthest"] * 2
     assert first_words(page) == ["blue", "white", "blue", "blue"]  # red: sqrt(2) from blue and white; blue comes first
+    page.get_by_label("labels of your own").fill(",")
+    page.get_by_role("button", name="Name").click()
+    settled(page, "2 pictures.")
+    assert page.get_by_role("alert").all_inner_texts() == [
+        "There is no label in ','; expected at least one, or nothing, which takes those of the set."] * 2
+    assert page.locator("article h3").all_inner_texts() == ["b.png", "a.png"]
+    assert page.locator("article img").count() == 2
     page.get_by_role("button", name="Clear").click()
     assert page.locator("article").count() == 0
 
@@ -113,8 +120,12 @@ def test_search_shows_photographs(seen):
     search(page, "green")
     page.get_by_text("green <i>.png").wait_for()
     page.locator(".found img").first.evaluate("image => image.decode()")
+    page.evaluate("document.body.style.minHeight = '300vh'")
+    page.mouse.wheel(0, 300)
+    page.wait_for_function("() => scrollY > 200")
     search(page, "mauve")
     page.get_by_text("no such colour").wait_for()
+    assert page.get_by_role("heading", name="Search").bounding_box()["y"] > -1, "what is refused is in view"
 
 
 def test_a_search_takes_no_picture_away_and_the_queue_goes_on(seen, namer):

@@ -142,5 +142,5 @@ def asked_of(form: FormData, namer: Namer) -> Asked:
     if not (top.isascii() and top.isdigit() and len(top) < 4 and 1 <= int(top) <= TOP):
         raise Refusal(400, f"{quoted(top)} answers cannot be given; ask for 1 to {TOP}.")
     kept = tuple(choice.key for choice in namer.models if choice.key in models)
-    note = "" if ticked else "No model was ticked; those that are at the start answer."
+    note = "" if ticked else "No model was ticked; those ticked at the start answer."
     return Asked(kept, label_set, int(top), split_labels(form.get("labels", "")), note)

@@ -26,7 +26,8 @@ function tell() {
 }
 
 function bringIntoView(element) {
-  if (element.getBoundingClientRect().top > innerHeight / 2) element.scrollIntoView();
+  const { top } = element.getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) element.scrollIntoView();
 }
 
 function placeholder(file) {
@@ -84,7 +85,7 @@ async function nameOne(article, file) {
   } else {
     try {
       const body = await asked(file);
-      next = body.querySelector("article") ?? refused(article, body.textContent.trim());
+      next = body.querySelector("article:has(h3)") ?? refused(article, body.textContent.trim());
     } catch {
       refused(article, "The server does not answer. Is it still running?");
     }
