@@ -39,8 +39,13 @@ test: env .venv/serving
 	dvc repro build_taxonomy
 	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
+# By the environment and as they were given: a folder's name may hold quotes and dollars.
+serve: export SERVE_HOST := $(value HOST)
+serve: export SERVE_PORT := $(value PORT)
+serve: export SERVE_PHOTOGRAPHS := $(value PHOTOGRAPHS)
 serve: env .venv/serving
-	@python -m zeroshot serve --host '$(HOST)' --port '$(PORT)' $(if $(PHOTOGRAPHS),--photographs '$(PHOTOGRAPHS)')
+	@python -m zeroshot serve --host="$$SERVE_HOST" --port="$$SERVE_PORT" \
+	  $${SERVE_PHOTOGRAPHS:+--photographs="$$SERVE_PHOTOGRAPHS"}
 
 fuzz: env
 	HYPOTHESIS_PROFILE=fuzz FUZZ_EXAMPLES=2000 python -m pytest tests/test_fuzz*.py

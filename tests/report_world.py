@@ -80,9 +80,9 @@ def score(world: Path) -> None:
                       classes=world / "scores" / "classes" / f"{path.stem}.csv")
 
 
-def make_page(world: Path, out: Path, **changed) -> str:
+def make_page(world: Path, out: Path, scores: Path | None = None, **changed) -> str:
     """Run the stage; the page."""
-    make_report.main(make_report.Params(**{**PARAMS, **changed}), scores=world / "scores",
+    make_report.main(make_report.Params(**{**PARAMS, **changed}), scores=scores or world / "scores",
                      published=PAPERS, rankings=world / "rankings", index=world / "index", images=world,
                      label_vectors=world / "lemmas.safetensors", places=world / "places.csv",
                      taxonomy=world / "taxonomy", label_sets=world / "label_sets", counted=world / "metrics",

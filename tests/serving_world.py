@@ -51,7 +51,7 @@ class ColourNamer:
             self.worked += 1
 
     def _name(self, image, asked):
-        labels = asked.labels or (SEEN if asked.set == "seen" else tuple(COLOURS))
+        labels = tuple(dict.fromkeys(asked.labels)) or (SEEN if asked.set == "seen" else tuple(COLOURS))
         for label in labels:
             if label == "fault":
                 raise RuntimeError("a fault of ours")

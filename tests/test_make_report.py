@@ -223,6 +223,19 @@ def test_tables_put_the_papers_figures_beside_ours():
     assert not other[0].compared and other[0].rows[0][1][0].paper == ""
 
 
+def test_the_best_of_every_column_is_marked_those_beside_the_ks_too():
+    best = {"devise": 0.4, "conse-10": 0.3}
+    ours = {(model, "2-hops+seen", metric, k): value for model, value in best.items() for metric, k in
+            [*((name, k) for name in ("hit", "hp") for k in KS), ("macro_hit", 1)]}
+    ours |= {(model, "2-hops+seen", key, None): 7 for model in best for key in ("images", "labels", "candidates")}
+    ours["conse-10", "2-hops+seen", "gzsl_harmonic", None] = 0.2
+    made, _ = tables.tables(ours, list(best), pd.read_csv("presets/papers/conse_tables.csv"), 0.03)
+    assert made.columns[5:] == ["mean over classes", "harmonic mean"]
+    assert {model: [cell.best for cell in cells] for model, cells in made.rows} == {
+        "DeViSE": [True] * 6 + [False], "ConSE(10)": [False] * 6 + [True]}
+    assert [cell.ours for _, cells in made.rows for cell in cells[5:]] == ["40.0", "–", "30.0", "20.0"]
+
+
 def test_facts_are_the_best_models():
     ours = {("a", "seen", "hit", 1): 0.5, ("devise", "seen", "hit", 1): 0.7}
     ours |= {(model, "seen", key, None): 50 for model in ("a", "devise") for key in ("images", "candidates")}

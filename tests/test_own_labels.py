@@ -34,6 +34,13 @@ def test_fifty_thousand_labels_are_uploaded_with_a_picture(model_folder):
     assert len(",".join(MANY)) > 1 << 20
 
 
+def test_a_label_that_is_typed_twice_is_told_on_the_page_too(model_folder):
+    with running(ServedModel(zeroshot.load_model(model_folder))) as port:
+        _, _, text = post(port, ("a.png", png()), labels="striped, striped", headers={"X-Fragment": "1"})
+    assert "1 of 2 labels stand for one that is there already: striped" in text
+    assert set(re.findall('class="words"[^>]*>([^<]+)<', text)) == {"striped"}
+
+
 def test_nouns_outside_the_run_are_worked_out_together(model_folder, monkeypatch):
     """Their hypernyms' vectors are those that each has alone, and are made once for all."""
     words, nouns = zeroshot.load_model(model_folder).words, [WNID["tapir"], WNID["crane machine"]]

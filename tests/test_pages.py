@@ -141,11 +141,13 @@ def test_pictures_are_filtered_by_class_and_by_which_model_is_right(chromium, re
             page.click("#image-reset")
         page.select_option("#image-right", "every")
         page.select_option("#image-wrong", "every")
-        assert found() == [] and "0 of 2" in page.inner_text("#image-count")
+        assert found() == [] and page.inner_text("#image-count") == "None fits: 0 of 2 images"
         page.select_option("#image-set", "unseen")
         page.select_option("#image-right", "")
         page.select_option("#image-wrong", "")
         assert "Softmax baseline" not in shown(page, ".answers h4")  # it has no unseen labels
+        page.select_option("#image-right", "Softmax baseline")
+        assert page.inner_text("#image-count") == "None fits: 0 of 2 images; Softmax baseline gives no labels of unseen"
 
 
 def test_classes_are_sorted_and_found(chromium, report):
@@ -163,6 +165,11 @@ def test_classes_are_sorted_and_found(chromium, report):
         assert page.inner_text("#class-count") == "2 shown of 2 classes"
         page.fill("#class-find", WNID["husky"])
         assert shown(page, "#class-table tbody th") == ["husky seen"]
+        page.fill("#class-find", "zebra")
+        assert page.inner_text("#class-count") == "None fits: 0 of 3 classes"
+        assert not page.is_visible("#class-table")
+        page.fill("#class-find", "")
+        assert len(shown(page, "#class-table tbody th")) == 3
 
 
 def test_confusions_are_filtered_by_what_and_how_far(chromium, report):
@@ -173,7 +180,10 @@ def test_confusions_are_filtered_by_what_and_how_far(chromium, report):
         page.select_option("#confusion-seen", "1")
         assert page.locator("#confusion-table tbody tr").count() == every > 0
         page.select_option("#confusion-seen", "0")
-        assert page.locator("#confusion-table tbody tr").count() == 0
+        assert page.locator("#confusion-table tbody tr").count() == 0 and not page.is_visible("#confusion-table")
+        said = page.locator("#confusion-count")
+        assert said.inner_text() == f"None fits: 0 of the model’s {every} most frequent confusions"
+        assert said.get_attribute("role") == "status"
         page.select_option("#confusion-seen", "")
         by_band = []
         for band, (least, most) in enumerate(((1, 2), (3, 4), (5, 7), (8, 99))):
@@ -182,6 +192,30 @@ def test_confusions_are_filtered_by_what_and_how_far(chromium, report):
             assert all(least <= hops <= most for hops in edges)
             by_band.append(len(edges))
         assert sum(by_band) == every
+
+
+EMPTY = """() => ({
+  'choices of nothing': [...document.querySelectorAll('select')].filter(one => !one.options.length).length,
+  'tables of headings only': [...document.querySelectorAll('table')].filter(one => !one.tBodies[0].rows.length).length,
+  'sections without a word': [...document.querySelectorAll('section')].filter(one => !one.querySelector('p')).length,
+})"""
+
+
+def test_a_run_without_test_images_says_so_in_place_of_what_there_is_not(chromium, world):
+    (world / "nothing").mkdir()
+    for path in (world / "scores").glob("*.csv"):
+        (world / "nothing" / path.name).write_text("model,label_set,metric,k,value\n")
+    make_page(world, world / "none.html", scores=world / "nothing")
+    with visit(chromium, (world / "none.html").as_uri()) as seen:
+        page = seen.page
+        assert not any(faults := (page.evaluate(EMPTY) | page.evaluate(STRUCTURE)).values()), faults
+        assert shown(page, "main .empty") == [
+            "Nothing was ranked: there were no test images.", "There is nothing to draw: there were no test images.",
+            *["There are no test images of the labels of seen or unseen."] * 3]
+        page.focus("#label-map")
+        page.keyboard.press("ArrowRight")
+        assert page.inner_text("#map-said").startswith("cat ("), "the rest of the script runs"
+        assert (seen.unreadable(), seen.overflow(), seen.outside, seen.said) == ([], 0, [], [])
 
 
 def test_the_keyboard_is_enough(chromium, report):

@@ -128,9 +128,12 @@ def test_names_of_others_are_refused_with_the_file_named():
     assert shown_name("a\x00\n\x1b[31mb.png") == "a???[31mb.png"
     assert shown_name("") == shown_name("x/") == "picture"
     assert len(shown_name("x" * 5000)) == 80
+    assert shown_name("quote'%22.jpg") == "quote'\".jpg" and shown_name("new%0D%0Aline.jpg") == "new??line.jpg"
+    assert shown_name("100%25 %2F%3C.jpg") == "100%25 %2F%3C.jpg", "no browser escapes these"
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "<img src=x onerror=alert(1)>.png", "C:\\\\windows\\\\a.png"])
+@pytest.mark.parametrize("name", [
+    "../../etc/passwd", "<img src=x onerror=alert(1)>.png", "%22><img src=x>.png", "C:\\\\windows\\\\a.png"])
 def test_a_files_name_is_shown_escaped_and_opens_nothing(port, name):
     status, _, text = post(port, (name, picture()), headers=FRAGMENT)
     assert status == 200 and "<img src=x" not in text and ".." not in text
@@ -160,7 +163,7 @@ UNWANTED = {
     "bomb": (png_of(30000, 30000), 413, "Far too many pixels"),
     "largest bomb": (png_of(2**31 - 1, 2**31 - 1), 413, "Far too many pixels"),
     "many pixels": (png_of(9000, 9000), 413, "9,000 x 9,000 pixels; a picture may have 64 million"),
-    "many bytes": (b"\xff\xd8\xff" + bytes(PICTURE_BYTES), 413, "20.0 MB")}
+    "many bytes": (b"\xff\xd8\xff" + bytes(PICTURE_BYTES), 413, "20.1 MB; a picture may have 20 MB.")}
 
 
 @pytest.mark.parametrize("name", UNWANTED)
@@ -198,14 +201,19 @@ def test_options_that_are_not_there_are_refused(port):
     for fields in ({"model": "nobody"}, {"set": "../all"}, {"top": "0"}, {"top": "21"}, {"top": "-1"}, {"top": "²"}):
         status, _, text = post(port, ("a.png", picture()), **fields)
         assert status == 400 and refusal(text)
+    status, _, text = post(port, ("a.png", picture()), labels=",")
+    assert status == 400 and refusal(text).startswith("There is no label in &#39;,&#39;; expected at least one")
     status, _, text = post(port, ("a.png", picture()), labels="red, mauve")
     assert status == 422 and refusal(text) == "label &#39;mauve&#39;: no such colour"
     assert ask(port, "/nowhere")[0] == 404 and ask(port, "/", method="DELETE")[0] == 405
 
 
 def test_labels_as_typed():
-    assert split_labels(" zedonk,okapi ,\r\n\n tapir\tpit, okapi,,") == ("zedonk", "okapi", "tapir pit")
-    assert split_labels(" ,\n") == ()
+    assert split_labels(" zedonk,okapi ,\r\n\n tapir\tpit, okapi,,") == ("zedonk", "okapi", "tapir pit", "okapi")
+    assert split_labels(" \r\n") == ()
+    for text in (" ,\n", ";", '""', "# zebra"):
+        with pytest.raises(Refusal, match="There is no label in .*; expected at least one"):
+            split_labels(text)
     with pytest.raises(Refusal, match="50,001 labels; the page takes 50,000"):
         split_labels(",".join(map(str, range(LABELS + 1))))
 
@@ -342,6 +350,13 @@ def test_without_a_folder_there_is_no_search():
         assert "Search" not in ask(port)[2]
         assert "--photographs" in refusal(ask(port, "/search?words=red")[2])
         assert ask(port, "/photographs/0")[0] == 404
+
+
+def test_that_no_model_was_ticked_is_said(port):
+    note = '<p class="note">No model was ticked; those ticked at the start answer.</p>'
+    _, _, text = post(port, ("a.png", picture()), headers=FRAGMENT)
+    assert note in text and "<h4>Nearest</h4>" in text and "Farthest" not in text
+    assert note not in post(port, ("a.png", picture()), model="near")[2]
 
 
 def test_a_port_that_is_taken_is_said_and_another_is_found():

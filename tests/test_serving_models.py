@@ -3,6 +3,8 @@
 import importlib.util
 import io
 import os
+import shutil
+import subprocess
 from types import SimpleNamespace
 
 import numpy as np
@@ -80,6 +82,23 @@ def test_what_is_not_installed_is_said(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "uvicorn" else found(name))
     with pytest.raises(InputError, match="uvicorn not installed; `make serve` does it"):
         command.check_installed()
+
+
+@pytest.mark.parametrize("folder", ["/x/Bob's", 'a "b" c', "-a", "5 $HOME $(HOME) `id` \\ #1", "Größe; ls"])
+@pytest.mark.parametrize("by", ["argument", "environment"])
+def test_make_serve_hands_on_any_folder_as_it_was_given(tmp_path, folder, by):
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    python.chmod(0o755)
+    shutil.copy("Makefile", tmp_path)
+    given = {"HOST": "it's", "PHOTOGRAPHS": folder}
+    made = ["make", "-s", "-o", ".venv/installed", "-o", ".venv/serving", "serve"]
+    made += [f"{name}={value}" for name, value in given.items()] * (by == "argument")
+    ran = subprocess.run(made, cwd=tmp_path, env=os.environ | (given if by == "environment" else {}),
+                         capture_output=True, text=True)
+    assert ran.stdout.splitlines() == ["-m", "zeroshot", "serve", "--host=it's", "--port=8000",
+                                       f"--photographs={folder}"], ran.stderr
 
 
 class Colours:

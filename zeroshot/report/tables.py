@@ -11,7 +11,7 @@ from zeroshot.report.papers import as_printed, is_same, published
 from zeroshot.report.scores import Figures, models_on
 
 PAPER_METRICS = {"hit": "flat_hit", "hp": "hierarchical_precision"}
-BESIDE = {"hit": {"mean over classes": "macro_hit@1", "harmonic mean": "gzsl_harmonic"}, "hp": {}}
+BESIDE = {"hit": {"mean over classes": ("macro_hit", 1), "harmonic mean": ("gzsl_harmonic", None)}, "hp": {}}
 
 
 @dataclass(frozen=True)
@@ -51,29 +51,24 @@ def table(ours: Figures, metric: str, label_set: str, models: list[str], paper: 
                                   for key in ("labels", "candidates", "images"))
     theirs, size = published(paper[paper["metric"] == PAPER_METRICS[metric]], label_set)
     compared = is_same(labels, size, same_size)
-    rows = [(display_name(model), [cell(ours, metric, label_set, model, models, k,
+    rows = [(display_name(model), [cell(ours, label_set, model, models, metric, k,
                                         theirs.get((display_name(model), k)) if compared else None) for k in KS])
             for model in models]
     beside = {title: key for title, key in BESIDE[metric].items()
-              if any(_key(model, label_set, key) in ours for model in models)}
+              if any((model, label_set, *key) in ours for model in models)}
     for model, (_, cells) in zip(models, rows, strict=True):
-        cells += [Cell(as_printed(metric, ours.get(_key(model, label_set, key)))) for key in beside.values()]
+        cells += [cell(ours, label_set, model, models, *key) for key in beside.values()]
     return Table(metric, label_set, labels, candidates, images, [*map(str, KS), *beside], rows, compared)
 
 
-def cell(ours: Figures, metric: str, label_set: str, model: str, models: list[str], k: int, paper: float | None
-         ) -> Cell:
+def cell(ours: Figures, label_set: str, model: str, models: list[str], metric: str, k: int | None,
+         paper: float | None = None) -> Cell:
     value = ours.get((model, label_set, metric, k))
     highest = max(ours.get((other, label_set, metric, k), 0) for other in models)
     ends = [ours.get((model, label_set, f"{metric}_{end}", k)) for end in ("low", "high")]
     return Cell(as_printed(metric, value), "" if paper is None else as_printed(metric, paper),
                 "" if None in ends else "–".join(as_printed(metric, end) for end in ends),
                 best=value == highest and len(models) > 1)
-
-
-def _key(model: str, label_set: str, name: str) -> tuple:
-    metric, _, k = name.partition("@")
-    return model, label_set, metric, int(k) if k else None
 
 
 def facts(ours: Figures, models: list[str], base: str) -> list[tuple[str, str]]:

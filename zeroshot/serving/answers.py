@@ -53,12 +53,14 @@ class Asked:
 
     Attributes:
         labels: of the asker's own; empty: those of label set `set`.
+        note: how it was taken, where that could surprise.
     """
 
     models: tuple[str, ...]
     set: str
     top: int = 5
     labels: tuple[str, ...] = ()
+    note: str = ""
 
 
 class Namer(Protocol):
@@ -108,8 +110,15 @@ class Searched(Protocol):
 
 
 def split_labels(text: str) -> tuple[str, ...]:
-    """Labels as typed; repeated ones once."""
-    labels = tuple(dict.fromkeys(" ".join(label.split()) for label in listed(text)))
+    """Labels as typed, repeated ones too: the model tells of those.
+
+    Raises:
+        Refusal: something was typed, but no label; or too many.
+    """
+    labels = tuple(" ".join(label.split()) for label in listed(text))
+    if text.strip() and not labels:
+        raise Refusal(400, f"There is no label in {quoted(text.strip())}; expected at least one, or nothing, which "
+                           "takes those of the set.")
     if len(labels) > LABELS:
         raise Refusal(413, f"{len(labels):,} labels; the page takes {LABELS:,} at a time, `python -m zeroshot name "
                            "--labels FILE` any number.")
@@ -120,9 +129,11 @@ def asked_of(form: FormData, namer: Namer) -> Asked:
     """What a form asks for.
 
     Raises:
-        Refusal: a model or label set that is not there, or no number of answers between 1 and TOP.
+        Refusal: a model or label set that is not there, no number of answers between 1 and TOP, or what split_labels
+            refuses.
     """
-    models = form.getlist("model") or namer.default.models
+    ticked = form.getlist("model")
+    models = ticked or namer.default.models
     label_set = form.get("set") or namer.default.set
     for value, known in [(model, namer.models) for model in models] + [(label_set, namer.label_sets)]:
         if value not in [choice.key for choice in known]:
@@ -131,4 +142,5 @@ def asked_of(form: FormData, namer: Namer) -> Asked:
     if not (top.isascii() and top.isdigit() and len(top) < 4 and 1 <= int(top) <= TOP):
         raise Refusal(400, f"{quoted(top)} answers cannot be given; ask for 1 to {TOP}.")
     kept = tuple(choice.key for choice in namer.models if choice.key in models)
-    return Asked(kept, label_set, int(top), split_labels(form.get("labels", "")))
+    note = "" if ticked else "No model was ticked; those ticked at the start answer."
+    return Asked(kept, label_set, int(top), split_labels(form.get("labels", "")), note)

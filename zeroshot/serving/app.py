@@ -64,7 +64,7 @@ class Site:
 
     async def start(self, request: Request) -> Response:
         """The page, nothing asked yet."""
-        return self._page(request, "")
+        return self._page(request)
 
     async def name(self, request: Request) -> Response:
         """Pictures -> answers."""
@@ -82,7 +82,7 @@ class Site:
             raise
         status = 200 if any("models" in picture for picture in pictures) else pictures[0]["status"]
         shown = _Shown(asked, form.get("labels", ""))
-        return self._page(request, self._render("answers.html", pictures=pictures), shown, status)
+        return self._page(request, shown, status, answers=self._render("answers.html", pictures=pictures))
 
     def _look(self, upload: Upload, asked: Asked) -> dict:
         """In the worker's thread: what answers.html shows of a picture."""
@@ -90,7 +90,8 @@ class Site:
         try:
             check_picture(upload.data)
             shown["thumbnail"] = inline(thumbnail(upload.data))
-            shown["notes"], shown["models"] = self._namer.name(upload.data, asked)
+            notes, shown["models"] = self._namer.name(upload.data, asked)
+            shown["notes"] = [*filter(None, [asked.note]), *notes]
         except Refusal as refusal:
             shown |= {"refused": refusal.said, "status": refusal.status}
         except InputError as error:
@@ -109,7 +110,7 @@ class Site:
         with self._desk.place():
             found = await self._desk.work(partial(self._photographs.search, words), request.is_disconnected)
         shown = _Shown(self._namer.default, "", words)
-        return self._page(request, self._render("found.html", **found), shown)
+        return self._page(request, shown, found=self._render("found.html", **found))
 
     async def photograph(self, request: Request) -> Response:
         """A photograph of the folder, small; addressed by number, so that no path is ever asked for."""
@@ -121,10 +122,11 @@ class Site:
         return Response(jpeg, media_type="image/jpeg")
 
     async def refused(self, request: Request, error: Exception) -> Response:
-        """A sentence, in place of the answers."""
+        """A sentence, in place of what was asked for."""
         status = getattr(error, "status", getattr(error, "status_code", 422))
         said = getattr(error, "said", getattr(error, "detail", None)) or str(error)
-        response = self._page(request, self._render("refused.html", said=said), status=status)
+        place = "found" if request.url.path == "/search" else "answers"
+        response = self._page(request, status=status, **{place: self._render("refused.html", said=said)})
         if status == 503:
             response.headers["Retry-After"] = "5"
         return response
@@ -136,13 +138,16 @@ class Site:
     def _render(self, template: str, **values) -> Markup:
         return Markup(self._templates.get_template(template).render(**values))
 
-    def _page(self, request: Request, content: str, shown: "_Shown | None" = None, status: int = 200) -> Response:
+    def _page(self, request: Request, shown: "_Shown | None" = None, status: int = 200, *, answers: str = "",
+              found: str = "") -> Response:
+        """The page, or its middle alone: answers to pictures, or what a search found."""
         if "x-fragment" in request.headers:
-            return HTMLResponse(content, status)
+            return HTMLResponse(answers or found, status)
         namer, photographs = self._namer, self._photographs
-        page = self._render("page.html", content=content, chosen=shown or _Shown(namer.default, ""), limits=LIMITS,
-                            about=namer.about, own_labels_note=namer.own_labels_note, models=namer.models,
-                            label_sets=namer.label_sets, photographs=photographs and photographs.name)
+        page = self._render("page.html", answers=answers, found=found, chosen=shown or _Shown(namer.default, ""),
+                            limits=LIMITS, about=namer.about, own_labels_note=namer.own_labels_note,
+                            models=namer.models, label_sets=namer.label_sets,
+                            photographs=photographs and photographs.name)
         return HTMLResponse(page, status)
 
 

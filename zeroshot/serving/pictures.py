@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 
 from PIL import Image
 
@@ -21,7 +22,8 @@ def check_picture(data: bytes) -> None:
         Refusal: what it is and what was expected.
     """
     if len(data) > PICTURE_BYTES:
-        raise Refusal(413, f"{len(data) / MEBI:.1f} MB; a picture may have {PICTURE_BYTES // MEBI} MB.")
+        megabytes = math.ceil(10 * len(data) / MEBI) / 10  # up, since 20.0 would be no reason
+        raise Refusal(413, f"{megabytes} MB; a picture may have {PICTURE_BYTES // MEBI} MB.")
     if not is_image(data):
         raise Refusal(415, f"Not an image ({said_of(data)}); JPEG, PNG, WebP, GIF, TIFF, BMP, JPEG 2000, AVIF and "
                       "portable pixmaps can be read.")

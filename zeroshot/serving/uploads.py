@@ -21,6 +21,7 @@ from zeroshot.serving.limits import (
 )
 
 FIELDS = 50
+ESCAPED = {"%22": '"', "%0D": "\r", "%0A": "\n"}  # in a file's name, by the HTML standard: these, and not even %
 
 
 class _InMemory(MultiPartParser):
@@ -117,5 +118,7 @@ async def _uploads(form: FormData) -> list[Upload]:
 
 def shown_name(sent: str) -> str:
     """A file's own name, without folders, cut, with ? for what cannot be printed."""
+    for escape, letter in ESCAPED.items():
+        sent = sent.replace(escape, letter)
     last = sent.replace("\\", "/").rpartition("/")[2][:80]
     return "".join(letter if letter.isprintable() else "?" for letter in last) or "picture"

@@ -50,18 +50,20 @@
     !chosen || (chosen === "every" ? models.every(which) : models.includes(chosen) && which(chosen));
   const showPictures = () => {
     const set = at("image-set").value, wnid = at("image-class").value;
-    const found = pictures.filter(({one, right}) => {
-      const models = all(`.answers[data-set="${set}"] [data-name]`, one).map(column => column.dataset.name);
-      return (!wnid || one.dataset.class === wnid)
-        && fits(at("image-right").value, model => right[set].includes(model), models)
-        && fits(at("image-wrong").value, model => !right[set].includes(model), models);
-    });
+    const rightBy = at("image-right").value, wrongBy = at("image-wrong").value;
+    const models = all(`.answers[data-set="${set}"] [data-name]`, pictures[0].one).map(column => column.dataset.name);
+    const found = pictures.filter(({one, right}) => (!wnid || one.dataset.class === wnid)
+      && fits(rightBy, model => right[set].includes(model), models)
+      && fits(wrongBy, model => !right[set].includes(model), models));
+    const silent = [rightBy, wrongBy].find(chosen => chosen && chosen !== "every" && !models.includes(chosen));
     const shown = new Set(found.slice(0, few).map(({one}) => one));
     for (const {one} of pictures) {
       one.hidden = !shown.has(one);
       all(".answers", one).forEach(answers => answers.classList.toggle("chosen", answers.dataset.set === set));
     }
-    at("image-count").textContent = `${shown.size} shown, ${found.length} of ${pictures.length} images fit`;
+    at("image-count").textContent = found.length
+      ? `${shown.size} shown, ${found.length} of ${pictures.length} images fit`
+      : `None fits: 0 of ${pictures.length} images` + (silent ? `; ${silent} gives no labels of ${set}` : "");
     at("image-more").hidden = found.length <= few;
     at("image-more").textContent = `Show all ${found.length}`;
   };
@@ -93,7 +95,6 @@
   let rows = 25;
   const classRows = () => {
     const sheet = data.sheets.find(one => one.set === at("class-set").value);
-    if (!sheet) return {sheet: {left_out: 0}, made: []};  // no test images
     offerModels(at("class-model"), sheet);
     const model = sheet.models.find(one => one.model === Number(at("class-model").value));
     const made = sheet.classes.map((place, i) => ({place, name: data.labels[place][NAME], images: sheet.images[i],
@@ -118,7 +119,10 @@
     const found = made.filter(one => one.name.toLowerCase().includes(wanted)
       || data.labels[one.place][WNID] === wanted).sort(compare);
     at("class-table").tBodies[0].replaceChildren(...found.slice(0, rows).map(classRow));
-    at("class-count").textContent = `${Math.min(rows, found.length)} shown of ${number.format(found.length)} classes`
+    at("class-table").parentElement.hidden = !found.length;
+    at("class-count").textContent = (found.length
+      ? `${Math.min(rows, found.length)} shown of ${number.format(found.length)} classes`
+      : `None fits: 0 of ${number.format(made.length)} classes`)
       + (sheet.left_out ? `; ${number.format(sheet.left_out)} more, drawn at random, are left out of this page` : "");
     at("class-more").hidden = found.length <= rows;
     all("th button", at("class-table")).forEach(button => {
@@ -131,7 +135,7 @@
     Object.assign(order, {key, up: order.key === key ? !order.up : key === "name"});
     showClasses();
   }));
-  at("class-more").addEventListener("click", () => { rows += 100; showClasses(); });
+  at("class-more")?.addEventListener("click", () => { rows += 100; showClasses(); });
   onChange(["class-set", "class-model", "class-find"], showClasses);
 
   // Confusions
@@ -142,7 +146,6 @@
   const showConfusions = () => {
     const set = at("confusion-set").value, sheet = data.sheets.find(one => one.set === set);
     const of = data.confusions.filter(one => one.set === set);
-    if (!sheet) return;
     offerModels(at("confusion-model"), sheet);
     const [seen, band] = [at("confusion-seen").value, at("confusion-band").value];
     const [least, most] = band === "" ? [0, FAR] : data.bands[band];
@@ -150,12 +153,13 @@
     const found = every.filter(([, answer, , hops]) => hops >= least && hops <= most
       && (seen === "" || data.labels[answer][SEEN] === Number(seen)));
     at("confusion-table").tBodies[0].replaceChildren(...found.slice(0, pairs).map(confusionRow));
-    at("confusion-count").textContent = `${Math.min(pairs, found.length)} shown; ${found.length} of the model’s `
-      + `${every.length} most frequent confusions fit`;
+    at("confusion-table").parentElement.hidden = !found.length;
+    at("confusion-count").textContent = (found.length ? `${Math.min(pairs, found.length)} shown; ` : "None fits: ")
+      + `${found.length} of the model’s ${every.length} most frequent confusions` + (found.length ? " fit" : "");
     at("confusion-more").hidden = found.length <= pairs;
     at("confusion-more").textContent = `Show all ${found.length}`;
   };
-  at("confusion-more").addEventListener("click", () => { pairs = Infinity; showConfusions(); });
+  at("confusion-more")?.addEventListener("click", () => { pairs = Infinity; showConfusions(); });
   onChange(["confusion-set", "confusion-model", "confusion-seen", "confusion-band"], showConfusions);
 
   // The map: its table holds the points, in the same order.

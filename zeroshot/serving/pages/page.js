@@ -5,9 +5,10 @@ const input = document.getElementById("picture");
 const drop = document.querySelector(".drop");
 const content = document.getElementById("content");
 const status = document.getElementById("status");
+const found = document.getElementById("found"); // what the last search found, beside the pictures and their answers
 const pictures = new Map(); // each picture's <article> -> its File
 let line = Promise.resolve(); // the pictures that wait, first come, first served
-let waiting = 0;
+let seeking = new AbortController(); // of the search that was asked last
 
 document.body.classList.add("withscript");
 for (const element of document.querySelectorAll(".scripted")) element.hidden = false;
@@ -15,6 +16,18 @@ document.querySelector("details").open = matchMedia("(min-width: 60rem)").matche
 
 function say(text) {
   status.textContent = text;
+}
+
+const counted = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}.`;
+
+function tell() {
+  const waiting = [...pictures.keys()].filter(article => article.classList.contains("waiting")).length;
+  say(waiting ? `${waiting} to go …` : pictures.size ? counted(pictures.size, "picture") : "None yet.");
+}
+
+function bringIntoView(element) {
+  const { top } = element.getBoundingClientRect();
+  if (top < 0 || top > innerHeight / 2) element.scrollIntoView();
 }
 
 function placeholder(file) {
@@ -48,18 +61,18 @@ function refused(article, text) {
 }
 
 async function fragment(address, options) {
-  const response = await fetch(address, {...options, headers: {"X-Fragment": "yes"}});
-  return {text: await response.text(), again: response.status === 503};
-}
-
-async function asked(file) {
-  const data = new FormData(form);
-  data.set("picture", file, file.name);
   for (let attempt = 0; ; attempt++) {
-    const answer = await fragment("/", {method: "POST", body: data});
-    if (!answer.again || attempt === 5) return answer.text;
+    const response = await fetch(address, {...options, headers: {"X-Fragment": "yes"}});
+    if (response.status !== 503 || attempt === 5)
+      return new DOMParser().parseFromString(await response.text(), "text/html").body;
     await new Promise(resume => setTimeout(resume, 1000 * 2 ** attempt)); // others stand in the queue
   }
+}
+
+function asked(file) {
+  const data = new FormData(form);
+  data.set("picture", file, file.name);
+  return fragment("/", {method: "POST", body: data});
 }
 
 async function nameOne(article, file) {
@@ -67,11 +80,12 @@ async function nameOne(article, file) {
   let next = article;
   const most = Number(input.dataset.bytes);
   if (file.size > most) {
-    refused(article, `${(file.size / 2 ** 20).toFixed(1)} MB; a picture may have ${most / 2 ** 20} MB.`);
+    const megabytes = Math.ceil(10 * file.size / 2 ** 20) / 10; // up, as the server says it
+    refused(article, `${megabytes.toFixed(1)} MB; a picture may have ${most / 2 ** 20} MB.`);
   } else {
     try {
-      const { body } = new DOMParser().parseFromString(await asked(file), "text/html");
-      next = body.querySelector("article") ?? refused(article, body.textContent.trim());
+      const body = await asked(file);
+      next = body.querySelector("article:has(h3)") ?? refused(article, body.textContent.trim());
     } catch {
       refused(article, "The server does not answer. Is it still running?");
     }
@@ -82,13 +96,8 @@ async function nameOne(article, file) {
 }
 
 function enqueue(article, file) {
-  waiting++;
-  say(`${waiting} to go …`);
-  line = line.then(() => nameOne(article, file)).finally(() => {
-    waiting--;
-    const n = pictures.size;
-    say(waiting ? `${waiting} to go …` : n ? `${n} ${n === 1 ? "picture" : "pictures"}.` : "None yet.");
-  });
+  tell();
+  line = line.then(() => nameOne(article, file)).finally(tell);
 }
 
 function add(files) {
@@ -99,8 +108,7 @@ function add(files) {
     content.prepend(article);
     enqueue(article, file);
   }
-  const heading = document.getElementById("answers");
-  if (heading.getBoundingClientRect().top > innerHeight / 2) heading.scrollIntoView();
+  bringIntoView(document.getElementById("answers"));
 }
 
 input.addEventListener("change", () => {
@@ -123,7 +131,7 @@ form.addEventListener("submit", event => {
 form.addEventListener("reset", () => {
   pictures.clear();
   content.replaceChildren();
-  say("None yet.");
+  tell();
 });
 
 const withFiles = event => event.dataTransfer && [...event.dataTransfer.types].includes("Files");
@@ -148,14 +156,19 @@ addEventListener("paste", event => {
 
 document.getElementById("search")?.addEventListener("submit", async event => {
   event.preventDefault();
-  say("Searching …");
+  seeking.abort(); // the latest search replaces the one before, whichever is answered first
+  const { signal } = seeking = new AbortController();
+  const sought = document.getElementById("sought");
+  sought.textContent = "Searching …";
   try {
     const words = new URLSearchParams(new FormData(event.target));
-    const parsed = new DOMParser().parseFromString((await fragment(`/search?${words}`, {})).text, "text/html");
-    pictures.clear();
-    content.replaceChildren(...parsed.body.children);
-    say("");
+    const body = await fragment(`/search?${words}`, {signal});
+    const images = body.querySelectorAll("li").length;
+    sought.textContent = images ? counted(images, "photograph") : "";
+    found.querySelector("div").replaceChildren(...body.childNodes);
+    found.hidden = false;
+    bringIntoView(found);
   } catch {
-    say("The server does not answer. Is it still running?");
+    if (!signal.aborted) sought.textContent = "The server does not answer. Is it still running?";
   }
 });
