@@ -10,9 +10,9 @@ four seen classes have a vector, by `handicap_without_val`. Not HierSE's either:
 less sure, and with `hierse_csls_neighbours` hubs lose cosine too (zeroshot/ranking/csls.py). `hierse_hubs` says what
 tells them: the validation images of seen classes, so that no unseen image tells about another (the figures on seen
 images are transductive then), or without any image the classifier's rows, of which each stands for an image of its
-class. Nor are
-`hierse_classifiers`: the cosine of an image's features to the classifier's row that a label would have, predicted from
-its vector (zeroshot.closed_form.models.classifiers), counts beside the mixture's; data/hierse_classifiers.safetensors.
+class. Nor are `hierse_classifiers`: the cosine of an image's features to the classifier's row that a label would have,
+predicted from its vector (zeroshot.closed_form.models.classifiers), counts beside the mixture's; they are written to
+data/hierse_classifiers.safetensors.
 """
 
 from collections.abc import Callable, Iterator
