@@ -24,7 +24,7 @@ from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
 from zeroshot.evaluation import metrics
 from zeroshot.evaluation.classes import COLUMNS as CLASS_COLUMNS
-from zeroshot.evaluation.classes import apart_figures, class_rows
+from zeroshot.evaluation.classes import apart_figures, class_rows, wilson_interval
 from zeroshot.evaluation.hierarchy import FAR, hops_and_radii
 from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import NOT_MEASURED, display_name
@@ -148,8 +148,7 @@ def score_set(ranked: Rankings, name: str, hierarchy: Hierarchy, by_class: np.nd
         correct += metrics.correct_counts(top, hierarchy.source_of[true], hierarchy.hops, hierarchy.radii[name])
     reachable = hierarchy.reachable(name)
     precision = {k: metrics.precision_values(correct, reachable, k) for k in KS}
-    hit_values = np.array([0.0, 1.0]), np.array([by_rank.sum() - by_rank[1:2].sum(), by_rank[1:2].sum()])
-    low, high = metrics.bootstrap_interval(*hit_values, params.resamples, params.seed)
+    low, high = wilson_interval(int(by_rank[1:2].sum()), int(by_rank.sum()))
     hp_low, hp_high = metrics.bootstrap_interval(*precision[5], params.resamples, params.seed)
     return {
         **{f"hit@{k}": metrics.hit_at(by_rank, k) for k in KS},
