@@ -7,7 +7,6 @@ repeat. Cost: seconds, and one read of the models' rankings, for their checksums
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pydantic
@@ -22,7 +21,8 @@ from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import display_name
 from zeroshot.images.index import ImageIndex
 from zeroshot.images.pixels import open_pixels
-from zeroshot.labels.label_sets import ALL_LABEL_SETS, read_label_sets
+from zeroshot.labels.asked_sets import LabelSet, refuse_unmade
+from zeroshot.labels.label_sets import read_label_sets
 from zeroshot.ranking.rankings import Rankings
 from zeroshot.report.figures import LONGEST, save
 from zeroshot.report.gallery import (
@@ -41,7 +41,7 @@ SIDE = 224  # pixels, at most, of an image in the figure
 
 
 class Params(StageParams):
-    label_set: Literal[ALL_LABEL_SETS]
+    label_set: LabelSet
     models: list[str] = pydantic.Field(min_length=1)
     images: int = pydantic.Field(ge=1, le=100)
     answers: int = pydantic.Field(ge=1, le=KS[-1])
@@ -51,6 +51,7 @@ class Params(StageParams):
 def main(params: Params, *, rankings: Path, index: Path, images: Path, taxonomy: Path, label_sets: Path, answers: Path
          ) -> None:
     sets, nouns = read_label_sets(label_sets), read_taxonomy(taxonomy)
+    refuse_unmade(params.label_set, sets, "draw_figures.label_set")
     seen = set(sets["seen"])
     ranked = read_models(params, rankings, sets)
     if len(ImageIndex.read(index).test_rows()):

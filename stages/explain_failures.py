@@ -29,10 +29,10 @@ from stages import run_stage
 from zeroshot.base.artifacts import Artifact, why_not_made
 from zeroshot.base.files import atomic_write
 from zeroshot.base.params import StageParams
-from zeroshot.console.errors import InputError
 from zeroshot.console.progress import progress
 from zeroshot.evaluation.model_names import display_name
-from zeroshot.labels.label_sets import PLUS_SEEN, POPULATED, ZERO_SHOT, read_label_sets
+from zeroshot.labels.asked_sets import ZeroShotSet, refuse_unmade
+from zeroshot.labels.label_sets import PLUS_SEEN, read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.ranking.rankings import TOP, Rankings
 from zeroshot.taxonomy import Taxonomy, read_taxonomy
@@ -53,16 +53,9 @@ CHUNK = 512  # classes at a time
 
 
 class Params(StageParams):
-    label_set: str
+    label_set: ZeroShotSet
     neighbours: int = pydantic.Field(ge=1)
     hops: int = pydantic.Field(ge=1)
-
-    @pydantic.field_validator("label_set")
-    @classmethod
-    def _may_be_one(cls, name: str) -> str:
-        if name not in ZERO_SHOT and not POPULATED.fullmatch(name):
-            raise ValueError(f"one of {', '.join(ZERO_SHOT)}, most-<n> or least-<n>")
-        return name
 
 
 class Asked(NamedTuple):
@@ -84,9 +77,7 @@ class Asked(NamedTuple):
 def main(params: Params, *, rankings: Path, features: Path, label_vectors: Path, taxonomy: Path, label_sets: Path,
          out: Path) -> None:
     sets, nouns, labels = read_label_sets(label_sets), read_taxonomy(taxonomy), read_label_vectors(label_vectors)
-    if params.label_set not in sets or params.label_set == "seen" or params.label_set.endswith(PLUS_SEEN):
-        raise InputError(f"params.yaml: `explain_failures.label_set` is {params.label_set!r}; expected one of "
-                         f"{', '.join(name for name in sets if name != 'seen' and not name.endswith(PLUS_SEEN))}")
+    refuse_unmade(params.label_set, sets, "explain_failures.label_set")
     ranked = [model for model in read_models(rankings, sets) if params.label_set in model.names]
     asked = asked_of(ranked, params.label_set, len(labels.wnids))
     failed = np.flatnonzero((asked.images > 0) & (asked.best > TOP))

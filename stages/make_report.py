@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,8 @@ from zeroshot.evaluation.model_names import display_name
 from zeroshot.images.files import ImageFiles
 from zeroshot.images.index import INDEX_FILE
 from zeroshot.images.pixels import PackedPixels, open_pixels
-from zeroshot.labels.label_sets import PLUS_SEEN, ZERO_SHOT, read_label_sets
+from zeroshot.labels.asked_sets import ZeroShotSet, refuse_unmade
+from zeroshot.labels.label_sets import PLUS_SEEN, read_label_sets
 from zeroshot.labels.label_vectors import read_label_vectors
 from zeroshot.ranking.rankings import Rankings
 from zeroshot.report import cautions, counts, curves, label_map
@@ -53,7 +54,7 @@ LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "
 
 
 class Params(StageParams):
-    label_set: Literal[ZERO_SHOT]
+    label_set: ZeroShotSet
     images: int = pydantic.Field(ge=1, le=500)
     side: int = pydantic.Field(ge=32, le=512)
     answers: int = pydantic.Field(ge=1, le=KS[-1])
@@ -75,6 +76,7 @@ def main(params: Params, *, scores: Path, published: Path, rankings: Path, index
          ) -> None:
     results, _ = read_scores(scores, load_params("rank_conse", ConseParams, settings).t)
     nouns, sets = read_taxonomy(taxonomy), read_label_sets(label_sets)
+    refuse_unmade(params.label_set, sets, "make_report.label_set")
     ours, models, labels = figures_of(results), models_in(results), read_label_vectors(label_vectors)
     ranked = read_models(models, rankings, sets)
     shown, seen, known = shown_sets(params.label_set, ranked), set(sets["seen"]), counts.read_counts(counted)

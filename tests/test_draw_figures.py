@@ -55,8 +55,24 @@ def test_seen_images_are_shown_where_there_are_no_others(world, capsys):
     assert "none of these models was tested on `unseen`" in capsys.readouterr().out
     with pytest.raises(InputError, match="`draw_figures.models` are softmax, none of which was tested on `unseen` or"):
         draw_figures.tested_on(asked, [])
-    with pytest.raises(pydantic.ValidationError, match="Input should be 'seen', 'unseen', "):
-        params(label_set="unsen")
+
+
+@pytest.mark.parametrize("label_set", ["seen", "unseen", "2-hops+seen", "most-500", "least-5+seen"])
+def test_any_label_set_may_be_shown(label_set):
+    assert params(label_set=label_set).label_set == label_set
+
+
+@pytest.mark.parametrize("label_set", ["unsen", "seen+seen", "most-0", "most", "unseen+seen+seen", ""])
+def test_what_is_no_label_set_is_refused(label_set):
+    with pytest.raises(pydantic.ValidationError, match="one of seen, unseen, 2-hops, 3-hops, 21k, most-<n> or least-<"):
+        params(label_set=label_set)
+
+
+def test_a_label_set_that_the_run_did_not_make_is_refused(world):
+    with pytest.raises(InputError, match=r"`draw_figures.label_set` is most-5, .*`build_label_sets.populated`"):
+        draw_figures.main(params(label_set="most-5"), rankings=world / "rankings", index=world / "index",
+                          images=world, taxonomy=world / "taxonomy", label_sets=world / "label_sets",
+                          answers=world / "answers.png")
 
 
 def test_one_image_of_each_class_is_picked(world):

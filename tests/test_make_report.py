@@ -13,6 +13,7 @@ from stages import make_report
 from tests.ranking_world import NOUNS, WNID, build
 from tests.report_world import MODELS, PARAMS, build_ranked, make_page, name_the_pug
 from zeroshot.base.artifacts import Artifact
+from zeroshot.console.errors import InputError
 from zeroshot.evaluation.hierarchy import FAR
 from zeroshot.evaluation.metrics import KS
 from zeroshot.labels.label_sets import read_label_sets
@@ -315,10 +316,15 @@ def test_figures_are_printed_as_the_papers_do():
         "12.3", "0.123", "–"]
 
 
-@pytest.mark.parametrize("label_set", ["seen", "unseen+seen", "unsen"])
+@pytest.mark.parametrize("label_set", ["seen", "unseen+seen", "unsen", "most-5+seen"])
 def test_the_label_set_is_a_zero_shot_one(label_set):
-    with pytest.raises(ValueError, match="Input should be 'unseen', '2-hops', '3-hops' or '21k'"):
+    with pytest.raises(ValueError, match="one of unseen, 2-hops, 3-hops, 21k, most-<n> or least-<n>"):
         make_report.Params(**{**PARAMS, "label_set": label_set})
+
+
+def test_a_label_set_that_the_run_did_not_make_is_refused(world):
+    with pytest.raises(InputError, match=r"`make_report.label_set` is most-5, .*`build_label_sets.populated`"):
+        make_page(world, world / "refused.html", label_set="most-5")
 
 
 def test_models_are_those_of_the_tables(world):
