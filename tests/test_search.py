@@ -109,6 +109,17 @@ def test_a_damaged_cache_is_made_anew(model, folder, tmp_path, computed):
     assert model.search("dog", folder) == first
 
 
+def test_a_second_search_tells_the_same_faults(model, folder):
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    (folder / "empty.png").touch()
+    search, pictures = Search(model, "dog"), find_pictures([folder])
+    _, first = search.nearest(pictures, 3)
+    _, second = search.nearest(pictures, 3)
+    assert first == second and {pictures[number].name for number in first} == {
+        str(folder / "broken.jpg"), str(folder / "empty.png")}
+    assert not any("earlier" in fault for fault in second.values())
+
+
 def test_nothing_is_written_beside_the_pictures(model, folder, tmp_path):
     before = sorted(folder.rglob("*"))
     model.search("dog", folder)

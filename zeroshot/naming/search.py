@@ -8,17 +8,20 @@ import numpy as np
 from jaxtyping import Float32
 
 from zeroshot.console.errors import InputError
+from zeroshot.images.decoding import UnreadableImage
 from zeroshot.labels.embedding import unit
 from zeroshot.naming.answers import Found
 from zeroshot.naming.model import Model, checked
 from zeroshot.naming.own_labels import meaning, own_label, says_which, unknown
 from zeroshot.naming.pictures import Picture
 from zeroshot.naming.points_cache import PointsCache
+from zeroshot.naming.reading import Reader
 from zeroshot.naming.words import Words
 from zeroshot.terms.spelling import term_of, words_of
 
 CHUNK = 1 << 14  # pictures at a time
 LONGEST = 6  # words of a term
+SIDE = 32  # pixels, of a picture that is read only to see whether it can be
 MINUS = re.compile(r"(?:^|[\s,])[-−]\s*\w+")  # as in "dog -cat"
 
 
@@ -95,8 +98,17 @@ def placed(model: Model, model_name: str, pictures: Sequence[Picture], progress:
         return np.zeros((0, 0), np.float32), {}
     points = cache_of(model, model_name).points(pictures, place)
     lost = [(number, pictures[number]) for number in np.flatnonzero(np.isnan(points).any(1)).tolist()]
-    return points, {number: picture.fault or found_now.get(picture.name, "could not be read in an earlier search")
+    return points, {number: picture.fault or found_now.get(picture.name) or fault_of(picture)
                     for number, picture in lost}
+
+
+def fault_of(picture: Picture) -> str:
+    """Why it could not be read in an earlier search, of which only points are kept: it is tried once more."""
+    try:
+        Reader([picture], None).square(0, SIDE)
+    except UnreadableImage as error:
+        return str(error)
+    return "could not be read in an earlier search"
 
 
 def cache_of(model: Model, model_name: str) -> PointsCache:
