@@ -30,7 +30,7 @@ from zeroshot.console.errors import InputError, quoted
 from zeroshot.console.progress import progress
 from zeroshot.image_sets.archives import Listing, in_words, list_folder, list_tar
 from zeroshot.image_sets.choosing import ChoosingParams, Chosen, choose_sources, read_seen
-from zeroshot.image_sets.cifar import choose_cifar, datasets_of
+from zeroshot.image_sets.cifar import Cifar, choose_cifar, datasets_of
 from zeroshot.image_sets.cifar_files import SIDE
 from zeroshot.image_sets.demo import DemoParams, draw_demo
 from zeroshot.image_sets.layouts import Source
@@ -122,6 +122,9 @@ def index_cifar(params: Params, root: Path, nouns: Taxonomy, names: Path, seen_l
                          published=params.cifar.md5 == "published")
     arrays, places = cifar.arrays(), list(dict.fromkeys(part.where for role in cifar.roles for part in role.parts))
     print(f"index_images: {'; '.join(places)}")
+    report_classes(cifar)
+    if params.ground_truth is not None:
+        print(f"index_images: ground_truth ({printable(params.ground_truth)}) is of no use: CIFAR's files tell classes")
     made_from = {"source": params.source, "roles": params.roles.model_dump()}
     sha256 = write_blocks(out / PIXELS_FILE, cifar.pixels(COPY_ROWS), len(arrays["role"]), SIDE)
     write_index(out, cifar.wnids, arrays, pixels=sha256, containers=[], made_from=made_from,
@@ -177,14 +180,19 @@ def report_found(chosen: Chosen, ignored: Counter[str]) -> None:
         if role.links:
             print(f"index_images: {name}: {len(role.links)} links to folders ({printable(role.links[0])}); DVC does "
                   "not see changes behind them: after one, `dvc repro -f index_images`")
-    if chosen.listed:
-        print(f"index_images: {len(chosen.listed):,} seen classes by list")
-    if chosen.left_out:
-        print(f"index_images: unseen: {chosen.left_out} classes are left out, since they are seen")
+    report_classes(chosen)
     if ignored:
         print(f"index_images: passed over {ignored.total():,} entries that are no images: {in_words(ignored)}")
     if lacking := chosen.truths.lacking():
         print(f"index_images: the tables of classes name {lacking:,} images that are not there")
+
+
+def report_classes(chosen: Chosen | Cifar) -> None:
+    """Say which classes lists made seen."""
+    if chosen.listed:
+        print(f"index_images: {len(chosen.listed):,} seen classes by list")
+    if chosen.left_out:
+        print(f"index_images: unseen: {chosen.left_out} classes are left out, since they are seen")
 
 
 def list_images(params: Params, root: Path, chosen: Chosen):

@@ -131,6 +131,12 @@ def test_a_pickle_of_python_2_is_read(tmp_path):
     assert part.labels.tolist() == labels and (part.stored == stored(SEEN, labels)).all()
 
 
+def test_empty_bytes_are_let_in(tmp_path):
+    """As Python 3 writes them for Python 2."""
+    put_folder(tmp_path, {**python_files("cifar-100"), "cifar-100-python/test": batch(batch_label=b"")})
+    assert read_part(tmp_path, "cifar-100", "test", published=False).labels.tolist() == [0, 1]
+
+
 class Malicious:
     def __reduce__(self):
         return os.system, ("touch hacked",)
@@ -149,11 +155,19 @@ def batch(**changes) -> bytes:
     (batch(data=np.zeros((2, 12288), np.uint8)), r"images have 12,288 bytes; expected 3,072, which are 32x32 pixels"),
     (batch(data=np.zeros((2, 3072), np.float32)), r"`data` is float32 \[2, 3072\]; expected uint8"),
     (batch(data=None), r"`data` is missing or no array"), (batch(data=np.zeros(3072, np.uint8)), r"uint8 \[3072\]"),
-    (batch(fine_labels=[0, 4]), r"image 1 has the label 4; expected 0 to 3, for meta has 4 names"),
-    (batch(fine_labels=[-1, 0]), r"image 0 has the label -1"), (batch(fine_labels=[10**40, 0]), r"the label 1000000"),
-    (batch(fine_labels=[0]), r"has 1 `fine_labels` for 2 images"),
-    (batch(fine_labels=["a", 1]), r"expected a whole number each"),
-    (pickle.dumps({"data": stored(SEEN, [0])}), r"has no `fine_labels`")])
+    (batch(fine_labels=[0, 4]), r"the label of image 1 is 4; expected 0 to 3, for meta has 4 names"),
+    (batch(fine_labels=[-1, 0]), r"label of image 0 is -1"),
+    (batch(fine_labels=[10**5000, 0]), r"label of image 0 is a huge number; expected 0 to 3"),
+    (batch(fine_labels=[0]), r"its `fine_labels` are 1; expected a list of 2 whole numbers, one an image"),
+    (batch(fine_labels=(0, 1)), r"its `fine_labels` are a tuple; expected"),
+    (batch(fine_labels=[0, "a"]), r"its `fine_labels` hold a str, of image 1; expected"),
+    (batch(fine_labels=[True, 1]), r"hold a bool, of image 0"),
+    (batch(data=np.zeros((0, 3072), np.uint8), fine_labels=[]), r"`data` is uint8 \[0, 3072\]; expected uint8"),
+    (pickle.dumps({"data": stored(SEEN, [0])}), r"its `fine_labels` are missing"),
+    *[(f"c{module}\n{name}\n.".encode(), f"it refers to {module}.{name}, which is not let in") for module, name in (
+        ("numpy.f2py.__main__", "dtype"), ("numpy.core.f2py", "dtype"), ("numpy.f2py", "_reconstruct"),
+        ("numpy.core.multiarray", "dtype"), ("numpy._core", "ndarray"), ("numpy.testing", "ndarray"))],
+    (b"c__builtin__\nbytes\n(I1000000000000\ntR.", r"it makes bytes of something")])
 def test_a_batch_that_is_not_cifars_is_refused_and_runs_nothing(tmp_path, monkeypatch, content, said):
     monkeypatch.chdir(tmp_path)
     put_folder(tmp_path, {**python_files("cifar-100"), "cifar-100-python/test": content})
@@ -170,7 +184,7 @@ def test_a_batch_that_is_not_cifars_is_refused_and_runs_nothing(tmp_path, monkey
     (lambda root: (root / "cifar-100-python.tar.gz").write_bytes(b"no archive"), r"truncated or damaged archive"),
     (lambda root: without(root, "cifar-10", "test_batch"), r"holds no cifar-10-batches-py/test_batch; expected"),
     (lambda root: without(root, "cifar-100", "meta"), r"holds no cifar-100-python/meta"),
-    (lambda root: renamed(root, ["apple", "apple", "wolf", "bear"]), r"python.tar.gz/meta: names a label twice"),
+    (lambda root: renamed(root, ["apple", "apple", "wolf", "bear"]), r"tar.gz/cifar-100-python/meta: names a label twice"),
     (lambda root: renamed(root, ["apple", "aple", "wolf", "bear"]), r"'aple' in cifar-100-python.*: no noun"),
     (lambda root: renamed(root, []), r"meta: names no labels"), (lambda root: renamed(root, None), r"names no labels")])
 def test_archives_that_are_not_whole_are_refused(run, tmp_path, change, said):
@@ -229,8 +243,10 @@ def test_the_md5_sums_are_those_that_torchvision_knows():
 @pytest.mark.parametrize(("changes", "said"), [
     ({"roles": {**CIFAR["roles"], "train": "train"}}, r"roles.train is 'train'; where `source` is cifar, expected one"),
     ({"roles": {**CIFAR["roles"], "val": "cifar-100"}}, r"train and val both take cifar-100/train"),
-    ({"roles": {**CIFAR["roles"], "unseen": "cifar-100/test"}}, r"is also in .* \(4 such classes\)"),
-    ({"roles": {**CIFAR["roles"], "val": "cifar-10/test"}}, r"class n00000005 has no training images")])
+    ({"roles": {**CIFAR["roles"], "unseen": "cifar-100/test"}}, r"also in cifar-100/train in .* \(4 in all\)"),
+    ({"roles": {**CIFAR["roles"], "val": "cifar-10/test"}}, r"cifar-10/test in .*: class n00000005 has no train"),
+    ({"roles": {**CIFAR["roles"], "train": "cifar-100/test", "val": None, "unseen": "cifar-100/train"},
+      "split": {"list": "", "drawn": 4, "seed": 0}}, r"no seen class: index_images.split takes all 4 classes")])
 def test_roles_that_cannot_be_are_refused(run, tmp_path, changes, said):
     with pytest.raises(InputError, match=said):
         run(put_archives(tmp_path / "images"), **changes)

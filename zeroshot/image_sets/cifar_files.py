@@ -139,11 +139,12 @@ def read_part(root: Path, dataset: str, part: str, *, published: bool) -> Part:
     version, path = find_version(root, dataset)
     wanted = (version.names, *version.batches[part])
     files = _read_folder(path, wanted, published) if path.is_dir() else _read_archive(path, version, wanted, published)
-    names = _names(files[version.names], version, dataset, path / version.names)
+    inside = path if path.is_dir() else path / version.folder
+    names = _names(files[version.names], version, dataset, inside / version.names)
     read = _from_pickle if version.pickled else _from_binary
-    batches = [read(files.pop(name), version, path / name) for name in version.batches[part]]
+    batches = [read(files.pop(name), version, inside / name) for name in version.batches[part]]
     for name, (labels, _) in zip(version.batches[part], batches, strict=True):
-        _check_labels(labels, names, path / name, version.names)
+        _check_labels(labels, names, inside / name, version.names)
     return Part(names, np.concatenate([np.array(labels, np.int64) for labels, _ in batches]),
                 np.concatenate([stored for _, stored in batches]), f"{path.name}, {part}")
 
@@ -258,11 +259,22 @@ def _from_pickle(data: bytes, version: Version, path: Path) -> tuple[list[int], 
     if stored.shape[1] != BYTES:
         raise InputError(f"{path}: its images have {stored.shape[1]:,} bytes; expected {BYTES:,}, which are "
                          f"{SIDE}x{SIDE} pixels in three colours; read others with `index_images.source: folders`")
-    if not isinstance(labels, list) or not all(type(label) is int for label in labels) or len(labels) != len(stored):
-        count = f"{len(labels):,}" if isinstance(labels, list) else "no"
-        raise InputError(f"{path}: has {count} `{version.label}` for {len(stored):,} images; expected a whole number "
-                         f"each; {AGAIN}")
+    if fault := _label_fault(labels, len(stored)):
+        raise InputError(f"{path}: its `{version.label}` {fault}; expected a list of {len(stored):,} whole numbers, "
+                         f"one an image; {AGAIN}")
     return labels, stored
+
+
+def _label_fault(labels: Any, images: int) -> str | None:
+    """What is wrong with a batch's labels as its pickle has them."""
+    if labels is None:
+        return "are missing"
+    if not isinstance(labels, list):
+        return f"are a {type(labels).__name__}"
+    if len(labels) != images:
+        return f"are {len(labels):,}"
+    odd = next((row for row, label in enumerate(labels) if type(label) is not int), None)
+    return None if odd is None else f"hold a {type(labels[odd]).__name__}, of image {odd:,}"
 
 
 def _from_binary(data: bytes, version: Version, path: Path) -> tuple[list[int], np.ndarray]:
@@ -277,5 +289,6 @@ def _from_binary(data: bytes, version: Version, path: Path) -> tuple[list[int], 
 def _check_labels(labels: list[int], names: list[str], path: Path, names_file: str) -> None:
     for row, label in enumerate(labels):
         if not 0 <= label < len(names):
-            raise InputError(f"{path}: image {row:,} has the label {str(label)[:20]}; expected 0 to {len(names) - 1}, "
+            said = label if abs(label) < 10**9 else "a huge number"
+            raise InputError(f"{path}: the label of image {row:,} is {said}; expected 0 to {len(names) - 1}, "
                              f"for {names_file} has {len(names)} names; {AGAIN}")

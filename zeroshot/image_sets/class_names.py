@@ -56,8 +56,9 @@ class ClassNames:
             shown = list(self.faults.values())[:SHOWN]
             more = [f"and {len(self.faults) - SHOWN} more"] if len(self.faults) > SHOWN else []
             raise InputError("\n".join([
-                f"{len(self.faults)} class names have no wnid of their own; rename their folders, or add them to "
-                f"{self.table or 'the table'} (params.yaml: index_images.names), a line of name, tab and wnid each:",
+                f"{len(self.faults)} class name{'s have' if len(self.faults) > 1 else ' has'} no wnid of "
+                f"{'their' if len(self.faults) > 1 else 'its'} own; add a line of name, tab and wnid to "
+                f"{self.table or 'the table'} (params.yaml: index_images.names), or rename the folder:",
                 *shown, *more]))
 
     @cached_property
