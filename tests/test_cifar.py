@@ -27,7 +27,7 @@ from tests.image_sets import put_folder, tar_of
 from tests.processes import run_command
 from tests.test_fuzz_images import damaged, fuzzed, read_or_refused
 from tests.test_index_images import SETTINGS
-from tools import check_data
+from tools import check_data, check_params
 from tools.stage_deps import PROJECT
 from zeroshot.console.errors import InputError
 from zeroshot.image_sets.cifar_files import MD5S, VERSIONS, read_part
@@ -184,7 +184,7 @@ def test_a_batch_that_is_not_cifars_is_refused_and_runs_nothing(tmp_path, monkey
     (lambda root: (root / "cifar-100-python.tar.gz").write_bytes(b"no archive"), r"truncated or damaged archive"),
     (lambda root: without(root, "cifar-10", "test_batch"), r"holds no cifar-10-batches-py/test_batch; expected"),
     (lambda root: without(root, "cifar-100", "meta"), r"holds no cifar-100-python/meta"),
-    (lambda root: renamed(root, ["apple", "apple", "wolf", "bear"]), r"tar.gz/cifar-100-python/meta: names a label twice"),
+    (lambda root: renamed(root, ["apple", "apple", "wolf", "bear"]), r"cifar-100-python/meta: names a label twice"),
     (lambda root: renamed(root, ["apple", "aple", "wolf", "bear"]), r"'aple' in cifar-100-python.*: no noun"),
     (lambda root: renamed(root, []), r"meta: names no labels"), (lambda root: renamed(root, None), r"names no labels")])
 def test_archives_that_are_not_whole_are_refused(run, tmp_path, change, said):
@@ -276,6 +276,27 @@ def test_check_data_counts_what_will_be_indexed(run, tmp_path, monkeypatch):
     assert check_data.seen_classes({"index_images": settings}) == [f"n{number:08d}" for number in range(1, 5)]
     with pytest.raises(InputError, match="its MD5 is"):
         check_data.look_at_images({"index_images": {**settings, "cifar": {"md5": "published", "fetch": False}}}, None)
+
+
+def test_check_data_counts_what_will_be_downloaded(tmp_path, capsys):
+    settings = {**CIFAR, "images": str(tmp_path), "cifar": {"md5": "published", "fetch": True}}
+    found = check_data.look_at_images({"index_images": settings}, None)
+    assert found.classes == {"train": 100, "val": 100, "unseen": 10, "seen": 100}
+    assert found.images == {"train": 50_000, "val": 10_000, "unseen": 10_000}
+    assert "cifar-100 and cifar-10 will be downloaded by index_images" in capsys.readouterr().out
+    whole = {**settings, "roles": {"train": "cifar-10/train", "val": None, "unseen": "cifar-100"}}
+    found = check_data.look_at_images({"index_images": whole}, None)
+    assert found.classes == {"train": 10, "val": 0, "unseen": 100, "seen": 10}
+    assert found.images == {"train": 50_000, "val": 0, "unseen": 60_000}
+
+
+def test_the_folder_of_a_download_is_made(tmp_path):
+    """DVC starts no stage whose dependency is not there."""
+    for fetch, there in ((False, False), (True, True)):
+        check_params.make_download_folder({"index_images": {
+            **CIFAR, "images": str(tmp_path / "a" / "b"), "cifar": {"md5": "any", "fetch": fetch}}})
+        assert (tmp_path / "a" / "b").is_dir() == there
+    check_params.make_download_folder({})
 
 
 # --- names

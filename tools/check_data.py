@@ -3,7 +3,7 @@
 Checks every section of params.yaml, the network that it names and all that the stages read from outside, lists some
 classes of each role, decodes some of their images, tokenises some of the text, and trains the CNN for some seconds; the
 rest is multiplication (tools/estimate_cost.py). Changes nothing, but that it has DVC make data/taxonomy, seconds of any
-run, where it is not there: classes cannot be told without it.
+run, where it is not there, since classes cannot be told without it, and makes the folder that a download goes to.
 Exit status 1 if something is missing or wrong.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 import zeroshot.text.markup  # noqa: F401  (else reading a MediaWiki dump loads it, while that is timed)
 from stages import prepare_corpus, pretrain_cnn
 from stages.index_images import Params, list_source
-from tools.check_params import check_params, linked_outs, missing_inputs, not_in_copies
+from tools.check_params import check_params, linked_outs, make_download_folder, missing_inputs, not_in_copies
 from tools.estimate_cost import DRAWN, Found, Text, Training, basis, disk_bytes, memory_bytes, run_seconds
 from tools.measure_training import feature_width, measure_training
 from tools.stage_deps import PROJECT, stage_bodies
@@ -29,7 +29,8 @@ from zeroshot.base.params import read_yaml
 from zeroshot.console.errors import InputError
 from zeroshot.image_sets.archives import Listing
 from zeroshot.image_sets.choosing import choose_sources
-from zeroshot.image_sets.cifar import Cifar, choose_cifar
+from zeroshot.image_sets.cifar import PLACES, Cifar, choose_cifar, datasets_of
+from zeroshot.image_sets.cifar_files import VERSIONS, place_of
 from zeroshot.image_sets.demo import read_demo_classes
 from zeroshot.image_sets.layouts import Source
 from zeroshot.images.decoding import UnreadableImage, decode_square
@@ -46,6 +47,7 @@ from zeroshot.text.sources import BOUNDARY, text_files
 TAXONOMY, OURS = Path("data/taxonomy"), Path("data/term_vectors")  # outs of build_taxonomy and train_skipgram
 LISTED = 12  # classes of each role that are listed
 DECODED = 16  # images of each of these that are decoded
+CIFAR_CLASSES, CIFAR_IMAGES = {"cifar-100": 100, "cifar-10": 10}, {"train": 50_000, "test": 10_000}  # published
 CHAINS = 82_000  # nouns, each of which makes a sentence of hypernyms
 VECTORS = 20_000  # of a user's file that are looked at
 TEXT_FILES = 16  # of the text that are looked at ...
@@ -56,6 +58,7 @@ def main() -> int:
     bodies = stage_bodies(read_yaml(PROJECT / "dvc.yaml"))
     params, faults = check_params(bodies)
     if not faults:  # of settings; else there is no saying what data they ask for
+        make_download_folder(params)
         faults = linked_outs(bodies) + missing_inputs(bodies, params)
         faults += (unmade := make_taxonomy())
         if not unmade:
@@ -106,6 +109,8 @@ def look_at_images(params: dict[str, dict], text: Text) -> Found:
         classes = {"train": len(seen), "val": len(seen), "unseen": len(unseen), "seen": len(seen)}
         each = settings.demo.model_dump(include=set(ROLES))
         return Found(classes, {role: classes[role] * each[role] for role in ROLES}, DRAWN, DRAWN, 0, text)
+    if to_download(settings):
+        return as_published(settings, text)
     if settings.source == "cifar":
         cifar = cifar_of(settings)
         classes = {name: len(role.wanted) for name, role in zip(ROLES, cifar.roles, strict=True)}
@@ -139,10 +144,32 @@ def cifar_of(settings: Params) -> Cifar:
                         Path(settings.seen), Path(settings.split.list), published=settings.cifar.md5 == "published")
 
 
+def to_download(settings: Params) -> list[str]:
+    """The data sets that index_images will download, as it is told to."""
+    if settings.source != "cifar" or not settings.cifar.fetch:
+        return []
+    return [dataset for dataset in datasets_of(settings)
+            if not any(place_of(Path(settings.images), version) for version in VERSIONS[dataset])]
+
+
+def as_published(settings: Params, text: Text) -> Found:
+    """What the roles will have once their data sets are there; classes can be checked only then."""
+    print(f"{settings.images}: {' and '.join(to_download(settings))} will be downloaded by index_images "
+          "(index_images.cifar.fetch); counted as published, without splits")
+    classes, images = {}, {}
+    for name in ROLES:
+        parts = PLACES.get(getattr(settings.roles, name), ())
+        classes[name] = sum(CIFAR_CLASSES[dataset] for dataset in dict(parts))
+        images[name] = sum(CIFAR_IMAGES[part] for _, part in parts)
+    return Found({**classes, "seen": classes["train"]}, images, DRAWN, DRAWN, 0, text)
+
+
 def look_at_weights(params: dict[str, dict]) -> list[str]:
     """What is wrong with the weights in a file or package, or with what their outputs are said to be."""
     cnn = pretrain_cnn.Params.model_validate(params["pretrain_cnn"])
     if cnn.pretrained not in ("file", "package"):  # the libraries' downloads are left to the stage
+        return []
+    if to_download(Params.model_validate(params["index_images"])):  # without it, the classes are not known
         return []
     try:
         pretrain_cnn.build_network(cnn, seen_classes(params), Path(cnn.weights), Path(cnn.weights_list))

@@ -34,6 +34,7 @@ def main() -> None:
         params, faults = _document(), []
     else:
         params, faults = check_params(bodies)
+    make_download_folder(params)
     if faults := faults + linked_outs(bodies) + missing_inputs(bodies, params):
         sys.exit("\n".join(faults))
     if Path(".dvc").is_dir():
@@ -111,6 +112,14 @@ def _section(document: dict, section: str, model: type[P]) -> P:
         return model.model_validate(document[section])
     except ValidationError as error:
         raise refusals.wrong_params(PARAMS, section, model.model_fields, error.errors()) from None
+
+
+def make_download_folder(params: dict[str, dict]) -> None:
+    """Make the folder that index_images is to download into: DVC starts no stage whose dependency is not there."""
+    settings = params.get("index_images", {})
+    if settings.get("source") == "cifar" and settings["cifar"]["fetch"] and settings["images"].strip(" ~"):
+        with contextlib.suppress(OSError):  # `missing_inputs` tells
+            Path(settings["images"]).mkdir(parents=True, exist_ok=True)
 
 
 def missing_inputs(bodies: dict[str, dict], params: dict[str, dict]) -> list[str]:
