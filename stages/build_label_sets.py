@@ -83,7 +83,8 @@ def main(params: Params, *, taxonomy: Path, seen: Path, unseen: Path, universe: 
     write_json(metrics, measures(sets, lists, distances))
     write_histogram(histogram, distances)
     with atomic_write(report) as file:
-        file.write("\n".join(report_lines(params, nouns, lists, conventions, distances)) + "\n")
+        lines = report_lines(params, nouns, lists, conventions, distances) + populated_lines(sets, counts)
+        file.write("\n".join(lines) + "\n")
     sizes = ", ".join(f"{name}: {len(sets[name]):,}" for name in (*LABEL_SETS, *populated(sets)))
     print(f"{sizes} ({params.convention} convention)")
 
@@ -189,6 +190,26 @@ def populated_sets(others: list[str], path: Path, sizes: list[int]) -> dict[str,
     return {f"{kind}-{size}": wnids[:size] for kind, wnids in ranked.items() for size in sizes}
 
 
+def populated_lines(sets: dict[str, list[str]], counts: Path) -> list[str]:
+    """What the report says of the populated sets: which classes were counted, and where the cuts fall."""
+    if not (names := populated(sets)):
+        return []
+    images, others = read_counts(counts), set(sets["21k"])
+    counted = [number for wnid, number in images.items() if number and wnid in others]
+    passed = sorted(wnid for wnid, number in images.items() if number and wnid not in others)
+    lines = ["", "## The most and the least populated classes", "",
+             f"Of the classes of `21k`, {len(counted):,} have images by {counts}; {len(passed):,} more there are seen, "
+             f"or not in the universe, and passed over{': ' + ', '.join(passed[:20]) if passed else ''}"
+             f"{', ...' if len(passed) > 20 else ''}. Of equally many images the first by wnid are taken.", "",
+             "| set | most images of a class | fewest | classes with as many as at the cut, in it | and in all |",
+             "|---|---:|---:|---:|---:|"]
+    for name in names:
+        own = [images[wnid] for wnid in sets[name]]
+        cut = own[-1]
+        lines.append(f"| {name} | {max(own):,} | {min(own):,} | {own.count(cut):,} | {counted.count(cut):,} |")
+    return lines
+
+
 def read_counts(path: Path) -> dict[str, int]:
     """wnid -> number of images, from lines of a wnid and a number, parted as in lists of wnids.
 
@@ -274,10 +295,10 @@ def decision_lines(nouns: Taxonomy, lists: dict[str, list[str]], distances: np.n
     strays = sorted(set(lists["unseen"]) - universe)
     disconnected = [wnid for wnid, hop in zip(lists["universe"], distances, strict=True) if hop < 0]
     for what, wnids in [
-            ("of the universe are no nouns of WordNet 3.0: in no set", lists["unknown"]),
-            ("seen classes are not in the universe: still seen", sorted(seen - universe)),
-            ("unseen classes are not in the universe: in `unseen`, in no other set", strays),
-            ("of the universe have no path to a seen class: in `21k`; in `3-hops` only by way of Misc", disconnected)]:
+            ("of the universe, no nouns of WordNet 3.0: in no set", lists["unknown"]),
+            ("of the seen classes, not in the universe: still seen", sorted(seen - universe)),
+            ("of the unseen classes, not in the universe: in `unseen`, in no other set", strays),
+            ("of the universe, no path to a seen class: in `21k`; in `3-hops` only by way of Misc", disconnected)]:
         names = ", ".join(f"{wnid} ({nouns.lemmas[nouns.index[wnid]][0]})" if wnid in nouns.index else wnid
                           for wnid in wnids[:20])
         names += ", ..." if len(wnids) > 20 else ""

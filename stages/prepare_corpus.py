@@ -47,6 +47,7 @@ from zeroshot.text.sources import Source
 from zeroshot.text.tallies import say_what_was_passed_over, shares, summary
 
 CHAINS = "chains"  # the source that WordNet's graph is
+NO_TEXT = "presets/no-text.txt"  # is there for DVC, which wants a file, where there is no second text
 MAX_DISTINCT = 10_000_000  # distinct terms counted at a time, about 1 GB; beyond, the rarest are forgotten
 
 
@@ -80,6 +81,9 @@ class Params(StageParams):
     def _something_is_read(self) -> "Params":
         if not (self.times or self.also.times or self.glosses or self.chains.times):
             raise ValueError("times, also.times, glosses or chains.times above 0: else there is no text")
+        if self.also.times and self.also.text == NO_TEXT:
+            raise ValueError(f"the second text's file or folder in also.text, where also.times is {self.also.times}; "
+                             f"{NO_TEXT} stands for none")
         return self
 
 

@@ -213,7 +213,7 @@ def test_main(small):
     assert (small / "h.csv").read_text() == "distance,classes\n00,1\n01,1\n02,1\n03,1\ndisconnected,1\n"
     report = (small / "r.md").read_text()
     for line in ("| 2-hops | 1 | 2 | 1 | 0 | 1 |",
-                 f"- 1 of the universe are no nouns of WordNet 3.0: in no set: {wnid(77)}",
+                 f"- 1 of the universe, no nouns of WordNet 3.0: in no set: {wnid(77)}",
                  f"to a seen class: in `21k`; in `3-hops` only by way of Misc: {wnid(9)} (noun 9)"):
         assert line in report
 
@@ -239,6 +239,12 @@ def test_populated_sets_by_hand(small):
                               "least-2+seen"]
     assert [sets[name] for name in ("most-1", "most-2", "least-1", "least-2", "least-1+seen")] == [
         [wnid(2)], [wnid(2), wnid(9)], [wnid(1)], [wnid(1), wnid(2)], [wnid(1), wnid(4)]]
+    report = (small / "r.md").read_text()
+    assert "`21k`, 3 have images by" in report
+    assert "; 2 more there are seen, or not in the universe, and passed over: n00000004, n00000005. Of" in report
+    for line in ("| most-1 | 7 | 7 | 1 | 2 |", "| most-2 | 7 | 7 | 2 | 2 |", "| least-1 | 3 | 3 | 1 | 1 |",
+                 "| least-2 | 7 | 3 | 1 | 2 |"):
+        assert line in report
     with pytest.raises(InputError, match=r"counts.txt: has images of 3 classes.*asks for the 4"):
         run(small, sizes=(1, 4))
 

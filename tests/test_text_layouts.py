@@ -8,8 +8,11 @@ import lzma
 import pytest
 import zstandard
 
+from stages.prepare_corpus import NO_TEXT, Params
 from tests.test_prepare_corpus import prepare
 from tests.test_prepare_corpus import taxonomy as taxonomy  # a fixture
+from tools.stage_deps import PROJECT
+from zeroshot.base.params import read_yaml
 from zeroshot.console.errors import InputError
 from zeroshot.taxonomy import make_taxonomy, write_taxonomy
 
@@ -251,3 +254,10 @@ def test_a_text_without_words_is_refused_beside_others_too(world, taxonomy):
 def test_something_must_be_read(world, taxonomy):
     with pytest.raises(ValueError, match="above 0: else there is no text"):
         prepare(world, taxonomy, TEXT, times=0)
+
+
+def test_the_file_that_stands_for_no_text_is_not_read():
+    settings = read_yaml(PROJECT / "params.yaml")["prepare_corpus"]
+    assert settings["also"] == {"source": "plain", "text": NO_TEXT, "times": 0} and (PROJECT / NO_TEXT).is_file()
+    with pytest.raises(ValueError, match="where also.times is 2; presets/no-text.txt stands for none"):
+        Params(**{**settings, "also": {**settings["also"], "times": 2}})
