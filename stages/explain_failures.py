@@ -135,11 +135,12 @@ def explained(failed: Int64[np.ndarray, "classes"], asked: Asked, images: Iterat
     tests = [~labels.has_vector[failed], ~near & near_sense, ~near, (share > 0.5) & of_seen[answer],
              (spread > SPREAD) | (near_cnn < 0.5), np.ones(len(failed), bool)]
     reason = np.array(list(REASONS))[np.argmax(np.stack(tests), axis=0)]
+    first = [labels.wnids[label] if times else "" for label, times in zip(answer, share, strict=True)]
     return pd.DataFrame({
         "wnid": wnids, "name": names_of(nouns, wnids), "images": asked.images[failed], "reason": reason,
-        "nearest_label": names_of(nouns, nearest), "first_answer": names_of(
-            nouns, [labels.wnids[label] if times else "" for label, times in zip(answer, share, strict=True)]),
-        "first_answer_share": share, "likeliest_seen": names_of(nouns, likeliest), "likeliest_near": near_cnn,
+        "nearest_label": names_of(nouns, nearest), "nearest_wnid": nearest,
+        "first_answer": names_of(nouns, first), "first_answer_wnid": first, "first_answer_share": share,
+        "likeliest_seen": names_of(nouns, likeliest), "likeliest_wnid": likeliest, "likeliest_near": near_cnn,
         "entropy": spread})
 
 
@@ -253,8 +254,8 @@ def report(table: pd.DataFrame, asked: Asked, params: Params) -> str:
     counts = table["reason"].value_counts()
     mendable = int(sum(counts.get(reason, 0) for reason in list(REASONS)[:OF_VECTORS]))
     lines = ["# What fails", "",
-             f"Of {tested:,} classes tested in `{params.label_set}`, {failed:,} are never named right among the first "
-             f"{TOP} labels by any model ({models}).", "",
+             f"Of {tested:,} classes tested in `{params.label_set}`, never named right among the first {TOP} labels by "
+             f"any model ({models}): {failed:,}.", "",
              f"Each has one reason, the first that holds. Near: at most {params.hops} WordNet edges; nearest labels: "
              f"{params.neighbours}. Better label vectors could mend the first three: {mendable:,} classes.", "",
              "| reason | classes | what was found |", "|---|--:|---|"]
@@ -267,12 +268,20 @@ def report(table: pd.DataFrame, asked: Asked, params: Params) -> str:
 
 def examples(reason: str, table: pd.DataFrame) -> list[str]:
     lines = ["", f"## {reason[0].upper()}{reason[1:]}", "",
-             "| class | images | nearest label | most first answers | likeliest seen class |", "|---|--:|---|---|---|"]
+             "| class | images | nearest label | most frequent first answer | likeliest seen class |",
+             "|---|--:|---|---|---|"]
     for row in table.itertuples(index=False):
-        answer = f"{row.first_answer} ({row.first_answer_share:.0%})" if row.first_answer else "–"
-        lines.append(f"| {row.name} ({row.wnid}) | {row.images:,} | {row.nearest_label or '–'} | {answer} | "
-                     f"{row.likeliest_seen or '–'} |")
+        nearest, answer, likeliest = (
+            told(row.name, name, wnid) for name, wnid in ((row.nearest_label, row.nearest_wnid), (
+                row.first_answer, row.first_answer_wnid), (row.likeliest_seen, row.likeliest_wnid)))
+        share = f" ({row.first_answer_share:.0%})" if row.first_answer else ""
+        lines.append(f"| {row.name} ({row.wnid}) | {row.images:,} | {nearest} | {answer}{share} | {likeliest} |")
     return lines
+
+
+def told(own: str, name: str, wnid: str) -> str:
+    """Another label by name, a dash if there is none; a namesake of the class by wnid too, else it passes for it."""
+    return f"{name} ({wnid})" if name and name.lower() == own.lower() else name or "–"
 
 
 if __name__ == "__main__":

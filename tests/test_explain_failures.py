@@ -4,7 +4,7 @@ import pytest
 import scipy.sparse
 
 from stages import explain_failures, rank_conse, rank_softmax
-from stages.explain_failures import REASONS, Asked, Params, entropy, explained, report
+from stages.explain_failures import REASONS, Asked, Params, entropy, explained, report, told
 from tests.ranking_world import WNID, build
 from tests.vision import CLASSIFIERS
 from zeroshot.console.errors import InputError
@@ -52,13 +52,20 @@ def test_each_class_gets_the_first_reason_that_holds():
     assert found.loc["crane", "nearest_label"] == "machine" and found.loc["emu", "nearest_label"] == ""
     assert found.loc["heron", ["first_answer", "first_answer_share"]].tolist() == ["stork", 0.75]
     assert found.loc["wren", "first_answer"] == "crane"  # of equals the first
+    assert found.loc["wren", "first_answer_wnid"] == IDS["crane"] and found.loc["emu", "nearest_wnid"] == ""
     assert found.loc["egret", ["likeliest_seen", "likeliest_near"]].tolist() == ["metal", 0]
     text = report(table, asked, params).splitlines()
-    assert text[2] == ("Of 13 classes tested in `21k`, 7 are never named right among the first 20 labels by any model "
-                       "(DeViSE).")
+    assert text[2] == ("Of 13 classes tested in `21k`, never named right among the first 20 labels by any model "
+                       "(DeViSE): 7.")
     assert any(line.startswith("| CNN at a loss | 2 |") for line in text)
     assert any("could mend the first three: 3 classes." in line for line in text)
     assert "| heron (n00000007) | 4 | bird | stork (75%) | bird |" in text
+
+
+def test_a_namesake_is_told_by_wnid():
+    """Another crane is not the class itself."""
+    assert told("crane", "Crane", "n3") == "Crane (n3)"
+    assert told("crane", "machine", "n4") == "machine" and told("crane", "", "") == "–"
 
 
 def test_entropy_by_hand():
