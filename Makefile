@@ -39,7 +39,7 @@ test: env .venv/serving
 	dvc repro build_taxonomy
 	python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-# By the environment and as they were given: a folder's name may hold quotes and dollars.
+# By the environment and as they were given, here and below: a name may hold quotes and dollars.
 serve: export SERVE_HOST := $(value HOST)
 serve: export SERVE_PORT := $(value PORT)
 serve: export SERVE_PHOTOGRAPHS := $(value PHOTOGRAPHS)
@@ -69,8 +69,9 @@ PIP = base=$(BASE) || exit 1; \
 	@$(PIP) install --quiet --disable-pip-version-check -r requirements-serve.txt -c constraints.txt
 	@touch .venv/serving
 
+preset ablation: export GIVEN_NAME := $(value NAME)
 preset: env
-	@python -m tools.preset '$(NAME)'
+	@python -m tools.preset "$$GIVEN_NAME"
 
 check-data: env
 	python -m tools.check_data
@@ -78,11 +79,13 @@ check-data: env
 compare: env
 	@python -m tools.compare $(REVS)
 
+ablation: export GIVEN_ROWS := $(value ROWS)
 ablation: env
-	@python -m tools.ablation '$(NAME)' --jobs '$(JOBS)' --rows '$(ROWS)'
+	@python -m tools.ablation "$$GIVEN_NAME" --jobs '$(JOBS)' --rows "$$GIVEN_ROWS"
 
+experiments: export GIVEN_REV := $(value REV)
 experiments: env
-	@python -m tools.experiments '$(REV)'
+	@python -m tools.experiments "$$GIVEN_REV"
 
 # Without `env`: a machine with a GPU may have a Python of its own, with its own torch, and no network.
 check-gpu:

@@ -49,6 +49,23 @@ def test_a_bad_section_is_refused_naming_file_and_key(tmp_path, text, message):
         load(tmp_path, text)
 
 
+class Counted(StageParams):
+    t: list[int] = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=3)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("train: {t: [], name: a}", r"`train.t` is \[\]; expected: at least 1 item$"),
+    ("train: {t: [1], name: ''}", "`train.name` is ''; expected: at least 1 character$"),
+    ("train: {t: [1], name: abcd}", "`train.name` is 'abcd'; expected: at most 3 characters$"),
+])
+def test_lengths_are_told_without_pydantics_sentence(tmp_path, text, message):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_params("train", Counted, path)
+
+
 def test_all_faults_are_told_at_once(tmp_path):
     with pytest.raises(InputError, match="(?s)train.margin.*train.epochs"):
         load(tmp_path, "train: {margin: no, epochs: 1.5}")

@@ -50,7 +50,10 @@ def changed_stages(before: Run, after: Run) -> list[StageChange]:
 
 
 def stale(run: Run) -> list[str]:
-    """Stages before the rankings that have not run since what they read has changed, each with what that is."""
+    """Stages before the rankings that have not run since a setting or another stage's output changed, each with which.
+
+    Code and lists that git tracks are left to `dvc status`: a lock holds DVC's hashes of them, and no later ones.
+    """
     found = []
     for name in sorted(_leading_to_rankings(run)):
         stage = run.stages[name]

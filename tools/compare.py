@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 
 from tools.changes import ParamChange, StageChange, changed_params, changed_stages, stale
 from tools.differences import HARMONIC, METRICS, ClassChange, Difference, class_changes, common_models, differences
+from tools.preset import shown
 from tools.runs import WORKSPACE, Run
 from zeroshot.console.ends import ended
 from zeroshot.console.errors import InputError
@@ -171,7 +172,7 @@ def _lost(changes: Sequence[ClassChange]) -> list[ClassChange]:
 def _params(changes: Sequence[ParamChange], most: int = 8) -> str:
     if not changes:
         return "Params that differ: none."
-    told = [f"`{change.key}` {change.before} → {change.after}" for change in changes[:most]]
+    told = [f"`{change.key}` {shown(change.before)} → {shown(change.after)}" for change in changes[:most]]
     rest = f"; and {len(changes) - most} more (`--json` has all)" if len(changes) > most else ""
     return _wrap(f"Params that differ: {'; '.join(told)}{rest}.", "  ")
 

@@ -4,6 +4,7 @@ The table is that of `make ablation`: figures, differences from the commit's run
 """
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tools.ablation_list import COLUMNS, MODELS, column
 from tools.ablation_settings import git, read, values
 from tools.ablation_table import Row, as_markdown, fill
 from tools.bench import Found, experiments
+from tools.preset import shown
 from tools.stage_deps import PROJECT
 from zeroshot.console.ends import ended
 from zeroshot.console.errors import InputError
@@ -46,9 +48,10 @@ def _row(one: Found, baseline: str, root: Path) -> Row:
 
 
 def _changes(commit: str, baseline: str, root: Path) -> str:
-    """`key=value` of what an experiment set otherwise than its commit."""
+    """`key=value` of what an experiment set otherwise than its commit, as `dvc exp run -S` takes it."""
     before, after = (values(read(git(root, "show", f"{rev}:params.yaml").encode())) for rev in (baseline, commit))
-    changed = [f"{key}={value}" for key, value in after.items() if before.get(key) != value or key not in before]
+    changed = [shlex.quote(f"{key}={shown(value)}") for key, value in after.items()
+               if before.get(key) != value or key not in before]
     return " ".join(changed[:MOST]) + (f" and {len(changed) - MOST} more" if len(changed) > MOST else "")
 
 

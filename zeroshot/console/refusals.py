@@ -1,5 +1,6 @@
 """What base says when it refuses: its sentences stand here, so that a reworded one makes no stage run again."""
 
+import re
 import reprlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -78,7 +79,9 @@ def _by_key(faults: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _expectation(message: str) -> str:
-    return message.removeprefix("Value error, ").removeprefix("Input should be ")
+    """What is expected, of pydantic's message."""
+    message = message.removeprefix("Value error, ").removeprefix("Input should be ")
+    return re.sub(r"^\w+ should have (at (least|most) \d+ \w+).*", r"\1", message)
 
 
 def _wrong_param(path: Path, section: str, known: Iterable[str], fault: dict[str, Any]) -> str:
