@@ -272,14 +272,14 @@ def examples(reason: str, table: pd.DataFrame) -> list[str]:
              "|---|--:|---|---|---|"]
     for row in table.itertuples(index=False):
         nearest, answer, likeliest = (
-            told(row.name, name, wnid) for name, wnid in ((row.nearest_label, row.nearest_wnid), (
+            name_told(row.name, name, wnid) for name, wnid in ((row.nearest_label, row.nearest_wnid), (
                 row.first_answer, row.first_answer_wnid), (row.likeliest_seen, row.likeliest_wnid)))
         share = f" ({row.first_answer_share:.0%})" if row.first_answer else ""
         lines.append(f"| {row.name} ({row.wnid}) | {row.images:,} | {nearest} | {answer}{share} | {likeliest} |")
     return lines
 
 
-def told(own: str, name: str, wnid: str) -> str:
+def name_told(own: str, name: str, wnid: str) -> str:
     """Another label by name, a dash if there is none; a namesake of the class by wnid too, else it passes for it."""
     return f"{name} ({wnid})" if name and name.lower() == own.lower() else name or "–"
 

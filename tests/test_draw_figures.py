@@ -69,7 +69,7 @@ def test_what_is_no_label_set_is_refused(label_set):
 
 
 def test_a_label_set_that_the_run_did_not_make_is_refused(world):
-    with pytest.raises(InputError, match=r"`draw_figures.label_set` is most-5, .*`build_label_sets.populated`"):
+    with pytest.raises(InputError, match=r"`draw_figures.label_set` is most-5, .*`build_label_sets.populated.sizes`"):
         draw_figures.main(params(label_set="most-5"), rankings=world / "rankings", index=world / "index",
                           images=world, taxonomy=world / "taxonomy", label_sets=world / "label_sets",
                           answers=world / "answers.png")

@@ -4,7 +4,7 @@ import pytest
 import scipy.sparse
 
 from stages import explain_failures, rank_conse, rank_softmax
-from stages.explain_failures import REASONS, Asked, Params, entropy, explained, report, told
+from stages.explain_failures import REASONS, Asked, Params, entropy, explained, name_told, report
 from tests.ranking_world import WNID, build
 from tests.vision import CLASSIFIERS
 from zeroshot.console.errors import InputError
@@ -64,8 +64,8 @@ def test_each_class_gets_the_first_reason_that_holds():
 
 def test_a_namesake_is_told_by_wnid():
     """Another crane is not the class itself."""
-    assert told("crane", "Crane", "n3") == "Crane (n3)"
-    assert told("crane", "machine", "n4") == "machine" and told("crane", "", "") == "–"
+    assert name_told("crane", "Crane", "n3") == "Crane (n3)"
+    assert name_told("crane", "machine", "n4") == "machine" and name_told("crane", "", "") == "–"
 
 
 def test_entropy_by_hand():
@@ -105,7 +105,7 @@ def test_from_rankings_on_disk(tmp_path):
     assert table[["name", "reason", "nearest_label"]].values.tolist() == [["canoe", "no vector", ""]]
     assert table["first_answer"][0] and table["likeliest_seen"][0] in ("cat", "husky", "car")
     assert "(ConSE(1), HierSE)" in (world / "tables" / "failures.md").read_text()
-    with pytest.raises(InputError, match=r"explain_failures.label_set` is most-5, .*`build_label_sets.populated`"):
+    with pytest.raises(InputError, match=r"explain_failures.label_set` is most-5, .*`build_label_sets.populated.sizes`"):
         run(world, "most-5")
 
 

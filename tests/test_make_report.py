@@ -323,7 +323,7 @@ def test_the_label_set_is_a_zero_shot_one(label_set):
 
 
 def test_a_label_set_that_the_run_did_not_make_is_refused(world):
-    with pytest.raises(InputError, match=r"`make_report.label_set` is most-5, .*`build_label_sets.populated`"):
+    with pytest.raises(InputError, match=r"`make_report.label_set` is most-5, .*`build_label_sets.populated.sizes`"):
         make_page(world, world / "refused.html", label_set="most-5")
 
 

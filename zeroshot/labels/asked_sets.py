@@ -1,6 +1,6 @@
 """Label sets that a setting names: which it may name, and whether this run has it."""
 
-from collections.abc import Iterable
+from collections.abc import Container
 from typing import Annotated
 
 import pydantic
@@ -26,8 +26,8 @@ ZeroShotSet = Annotated[str, pydantic.AfterValidator(_zero_shot)]
 LabelSet = Annotated[str, pydantic.AfterValidator(_any)]
 
 
-def refuse_unmade(name: str, made: Iterable[str], setting: str) -> None:
+def refuse_unmade(name: str, made: Container[str], setting: str) -> None:
     """Raises InputError: this run has no such label set, as those of populated classes that were not asked for."""
     if name not in made:
-        raise InputError(f"params.yaml: `{setting}` is {name}, which this run did not make; expected one of "
-                         f"{', '.join(made)}, or its number in `build_label_sets.populated`")
+        raise InputError(f"params.yaml: `{setting}` is {name}, which this run did not make; expected another set, or "
+                         "its number among `build_label_sets.populated.sizes`")
