@@ -105,7 +105,7 @@ def test_from_rankings_on_disk(tmp_path):
     assert table[["name", "reason", "nearest_label"]].values.tolist() == [["canoe", "no vector", ""]]
     assert table["first_answer"][0] and table["likeliest_seen"][0] in ("cat", "husky", "car")
     assert "(ConSE(1), HierSE)" in (world / "tables" / "failures.md").read_text()
-    with pytest.raises(InputError, match=r"explain_failures.label_set` is most-5, .*`build_label_sets.populated.sizes`"):
+    with pytest.raises(InputError, match=r"label_set` is most-5, .* among `build_label_sets.populated.sizes`"):
         run(world, "most-5")
 
 

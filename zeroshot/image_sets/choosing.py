@@ -82,7 +82,7 @@ def choose_sources(params: ChoosingParams, root: Path, nouns: Taxonomy, names: P
     wanted = [truths.classes(role.sources) for role in roles]
     for place, classes in zip(places, wanted, strict=True):
         for wnid in sorted(classes - nouns.index.keys()):
-            raise InputError(f"{lies(root, place)}: {wnid} is no noun synset of WordNet 3.0")
+            raise InputError(f"{where(root, place)}: {wnid} is no noun synset of WordNet 3.0")
     wanted, listed, left_out = split_roles(params, root, nouns, wanted, seen_list, unseen_list)
     return Chosen(roles, wanted, truths, class_names, listed, left_out)
 
@@ -107,14 +107,14 @@ def split_roles(params: ChoosingParams, root: Path, nouns: Taxonomy, found: list
         raise InputError(f"params.yaml: no seen class: index_images.roles.train is null and {seen_list} "
                          "(index_images.seen) names none; set one of them, presets/lists/imagenet-1k.txt for example")
     for wnid in sorted(val - seen):
-        raise InputError(f"{lies(root, params.roles.val)}: class {wnid} has no training images and is in no list of "
+        raise InputError(f"{where(root, params.roles.val)}: class {wnid} has no training images and is in no list of "
                          f"seen classes; remove it, or add it to {place}")
     both = sorted(unseen & seen)
     if both and params.seen_among_unseen == "error":
-        raise InputError(f"{lies(root, params.roles.unseen)}: {both[0]} is also in {place} ({len(both)} in all); "
+        raise InputError(f"{where(root, params.roles.unseen)}: {both[0]} is also in {place} ({len(both)} in all); "
                          "remove one, or set index_images.seen_among_unseen to skip")
     if both and not unseen - seen:
-        raise InputError(f"{lies(root, params.roles.unseen)}: every class there is also in {place}; photographs of "
+        raise InputError(f"{where(root, params.roles.unseen)}: every class there is also in {place}; photographs of "
                          "seen classes test as index_images.roles.val")
     return [train, val, unseen - seen], listed, len(both)
 
@@ -134,11 +134,11 @@ def read_seen(path: Path, nouns: Taxonomy, held_out: set[str]) -> list[str]:
 
 def seen_place(params: ChoosingParams, root: Path, seen_list: Path, listed: list[str]) -> str:
     """Where the seen classes are named, for messages."""
-    places = [lies(root, params.roles.train)] if params.roles.train is not None else []
+    places = [where(root, params.roles.train)] if params.roles.train is not None else []
     return " or ".join([*places, str(seen_list)] if listed else places)
 
 
-def lies(root: Path, role: str) -> str:
+def where(root: Path, role: str) -> str:
     """Where a role's images lie: a path, or what is no path, as a pattern or CIFAR's part, and below which folder."""
     return str(root / role) if (root / role).exists() else f"{role} in {root}"
 
