@@ -118,6 +118,20 @@ def test_a_model_that_was_not_made_and_a_run_that_measured_nothing_are_told(proj
     assert "HEAD measured nothing" not in told
 
 
+def test_runs_whose_seen_classes_have_no_test_images_have_no_harmonic_mean(project):
+    """As of a preset without validation images; the other figures are there."""
+    for model in ("devise", "conse/conse-10"):
+        ranked = Artifact(Path(f"data/rankings/{model}.safetensors"))
+        arrays = {name: ranked[name] for name in ranked.names() if not name.startswith("seen/")
+                  and not name.endswith("/val_rank")}
+        write_artifact(ranked.path, ranked.meta, arrays)
+    commit_outs(project)
+    for before in (Run.at(), Run.at("HEAD")):
+        found = figures(before, Run.at(), models=["devise"], label_sets=["seen", "unseen", "unseen+seen"])
+        assert set(found) == {("devise", name, metric) for name in ("unseen", "unseen+seen") for metric in METRICS}
+    compare.main([])
+
+
 def test_what_changed_is_told(project):
     before, after = Run.at("HEAD"), Run.at()
     assert [tuple(change) for change in changed_params(before, after)] == [("train_devise.seed", 2, 3)]
