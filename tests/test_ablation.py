@@ -175,6 +175,48 @@ def test_ctrl_c_before_any_row_is_done_leaves_an_older_table(toy, monkeypatch):
             (name, "of an earlier commit") for name in there]
 
 
+def test_where_no_row_is_done_the_tables_of_earlier_commits_stay(toy, faked, capsys):
+    listed = LIST.replace("as it is:", "is 9: second.x=9").replace("x is 9: second.x=9", "is 7: second.x=7")
+    (toy / "ablations" / "toys.yaml").write_text(listed)
+    folder = toy / "results" / "demo" / "ablations"
+    folder.mkdir(parents=True)
+    (folder / "toys.md").write_text("published")
+    assert ablation.main("toys", rows="is 9", root=toy) == 1
+    said = capsys.readouterr().out
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("toys.md", "published")]
+    assert "is 9 FAILED: second: it is 9 (all" in said
+    assert said.endswith("\nno row is done, so no table is written; one of an earlier commit stays as it is\n")
+
+
+def test_rows_that_only_the_table_before_has_are_named_and_not_lost(toy, faked, capsys):
+    (toy / "ablations" / "toys.yaml").write_text(LIST.replace("x is 9: second.x=9", "8: second.x=8"))
+    folder = toy / "results" / "demo" / "ablations"
+    ablation.main("toys", root=toy)
+    git(toy, "add", ".")
+    git(toy, "commit", "--quiet", "-m", "results")
+    forget_experiments(toy)
+    before = [(folder / name).read_text() for name in ("toys.md", "toys.csv")]
+    ablation.main("toys", rows="both", root=toy)
+    one = [(folder / name).read_text() for name in ("toys.md", "toys.csv")]
+    assert ("results/demo/ablations/toys.md: the one before had more of as it is; 8; `git checkout results/demo/"
+            "ablations/toys.md results/demo/ablations/toys.csv` brings it back\n") in capsys.readouterr().out
+    for number in ("", "2"):  # not committed: kept, and what is kept is not lost either
+        forget_experiments(toy)
+        ablation.main("toys", rows="8", root=toy)
+        assert (f"toys.md: the one before had more of both; it is kept as toys.md.before{number} and "
+                f"toys.csv.before{number}\n") in capsys.readouterr().out
+        assert [(folder / f"{name}.before{number}").read_text() for name in ("toys.md", "toys.csv")] == one
+        for name, text in zip(("toys.md", "toys.csv"), one, strict=True):
+            (folder / name).write_text(text)
+    git(toy, "checkout", "results/demo/ablations")
+    assert [(folder / name).read_text() for name in ("toys.md", "toys.csv")] == before
+
+
+def forget_experiments(root):
+    for ref in ablation_settings.git(root, "for-each-ref", "--format=%(refname)", "refs/exps").split():
+        git(root, "update-ref", "-d", ref)
+
+
 def test_which_edition_of_cifar_lies_there_is_its_users_own(tmp_path):
     for name in ("presets", "dvc.yaml", "ablations"):
         (tmp_path / name).symlink_to(PROJECT / name)

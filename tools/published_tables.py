@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tools.kept_tables import write_table
 from tools.runs import Run
-from zeroshot.base.files import atomic_write
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.classes import wilson_interval
 from zeroshot.evaluation.model_names import display_name
@@ -76,9 +76,7 @@ def write_published(path: Path, title: str, lines: Sequence[Line], commits: Mapp
         commits: row's label -> commits of its runs, one a seed; none for a row that has not run.
     """
     cells = [_ours(line, commits.get(line.row, ()), figure, root) for line in lines]
-    for name, text in (("tables.md", as_markdown(title, lines, cells)), ("tables.csv", as_csv(lines, cells))):
-        with atomic_write(path / name) as file:
-            file.write(text)
+    write_table(path / "tables.md", as_markdown(title, lines, cells), as_csv(lines, cells), root)
     return path / "tables.md"
 
 
