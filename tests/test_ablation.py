@@ -137,11 +137,11 @@ def test_rows_run_again_after_a_commit_of_what_decides_them(toy, faked, path, te
 def test_rows_by_a_pattern_and_the_others_stay_in_the_table_as_they_are(toy, faked):
     assert ablation.main("toys", rows="as*", root=toy) == 0 and rows_of(faked) == ["as it is"]
     text = (toy / "results" / "demo" / "ablations" / "toys.md").read_text()
-    assert "\nNot run: x is 9, both.\n" in text and "| both " not in text and "intervals say:" not in text
+    assert "\nNot run: x is 9; both.\n" in text and "| both " not in text and "intervals say:" not in text
     ablation.main("toys", rows="both", root=toy)
     assert rows_of(faked) == ["as it is", "both"]
-    assert refused("toys", rows="bot", root=toy) == ("ROWS: `bot` is no row of ablations/toys.yaml; it has as it is, "
-                                                     "x is 9, both; a pattern takes several: `ResNet*`")
+    assert refused("toys", rows="bot", root=toy) == ("ROWS: `bot` is no row of ablations/toys.yaml; it has `as it is`"
+                                                     ", `x is 9`, `both`; a pattern takes several: `ResNet*`")
 
 
 def test_ctrl_c_leaves_the_table_of_what_is_there(toy, faked, monkeypatch):

@@ -79,7 +79,7 @@ def main(name: str, jobs: str = "1", rows: str = "*", root: Path = PROJECT) -> i
     wanted = [run for run in planned if fnmatchcase(run.row.label, rows)]
     if not wanted:
         raise InputError(f"ROWS: `{rows}` is no row of ablations/{name}.yaml; it has "
-                         f"{', '.join(row.label for row in ablation.rows)}; a pattern takes several: `ResNet*`")
+                         f"`{'`, `'.join(row.label for row in ablation.rows)}`; a pattern takes several: `ResNet*`")
     with _alone(root):
         done = experiments(root)
         missing = [run for run in planned if run.name not in done]
