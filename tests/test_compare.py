@@ -290,6 +290,8 @@ def test_a_stale_workspace_says_so(project):
     (["--model", "devise", "--model", "devize"], "no model `devize`; it has conse-10, devise"),
     (["--model", "devise,devize"], "no model `devize`; it has conse-10, devise"),
     (["--model", "devise", "--label-set", "3-hops"], "devise: not tested on 3-hops in both runs"),
+    *((asked, "a list of models or label sets is empty, as of a variable that is not set; expected names, or no such")
+      for asked in (["--model", ""], ["--model", "devise", "--model", ","], ["--label-set", " "])),
     (["--label-set", "4-hops"], "no label set `4-hops` in both runs; expected some of seen, unseen")])
 def test_bad_requests_are_refused_in_a_line(project, arguments, message):
     with pytest.raises(InputError, match=message) as refusal:
