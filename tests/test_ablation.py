@@ -276,9 +276,11 @@ def refused(*arguments, **keywords):
     (("models:", "model:"), ["unknown key `figures.model`; did you mean `figures.models`?"]),
     (("unseen hit@1", "unsen hit@1"), ["unknown figure `unsen hit@1`; did you mean `unseen hit@1`",
                                        "; expected a label set of seen, unseen, 2-hops"]),
+    (("unseen hit@1", "seen+seen hit@1"), ["unknown figure `seen+seen hit@1`; did you mean"]),
     (("unseen hit@1", "unseen hit@3"), ["unknown figure `unseen hit@3`; did you mean"]),
     (("unseen+seen harm", "unseen harm"), ["did you mean `unseen+seen harmonic_mean`?"]),
     (("second.x=9", "second.modls=9"), ["row `x is 9`: unknown setting `second.modls`; did you mean `second.models"]),
+    (("second.x=9", "second=9"), ["`second=9`: `second` is a section; expected one of its keys x, models"]),
     (("second.x=9", "second.x"), ["row `x is 9`: second.x is no setting; expected `section.key=value`"]),
     (("second.x=9", "second.x=1,2"), ["row `x is 9`: `second.x=1,2` has several values; expected one a row"]),
     (("second.x=9", "second.x=[1"), ["row `x is 9`: `second.x=[1`: "]),
@@ -309,6 +311,14 @@ def test_a_bad_list_is_refused_by_name(toy, faked, change, expected):
     assert [words for words in expected if words not in said] == [] and faked == []
 
 
+def test_a_model_of_conse_that_no_row_makes_is_refused(toy, faked):
+    listed = LIST.replace("[devise]", "[devise, conse-5, conse-20, conse-1]").replace("x=3", "x=3 rank_conse.t=[5]")
+    (toy / "ablations" / "toys.yaml").write_text(listed)
+    (toy / "presets" / "demo.yaml").write_text(PARAMS + "rank_conse: {t: [1, 10]}\n")
+    assert refused("toys", root=toy) == ("ablations/toys.yaml: figures.models: `conse-20`: no row has 20 in "
+                                         "`rank_conse.t`; they have 1, 10, 5") and faked == []
+
+
 def test_what_is_not_committed_and_what_a_row_would_not_find_is_refused(toy, faked, tmp_path):
     (toy / "code" / "new.py").touch()
     (toy / "code" / "second.py").write_text("")
@@ -335,6 +345,26 @@ def test_unknown_names_and_jobs_are_refused_in_a_line(toy, tmp_path, monkeypatch
     with pytest.raises(SystemExit) as ended:  # a line, and exit status 1
         runpy.run_path(str(PROJECT / "tools" / "ablation.py"), run_name="__main__")
     assert len(ended.value.code.splitlines()) == 1 and "tiny-imagenet" in ended.value.code
+
+
+@pytest.mark.parametrize("name", ["c 8", "a..b", "-a", "a~1"])
+def test_a_name_that_no_experiment_could_have_is_refused_before_anything_runs(toy, faked, name):
+    (toy / "ablations" / f"{name}.yaml").write_text(LIST)
+    assert refused(name, root=toy) == (f"ablations/{name}.yaml: its rows' experiments begin with its name; expected "
+                                       "letters, digits, `_`, `-` and single dots in it") and faked == []
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "title"])
+def test_a_file_without_keys_is_told_what_a_list_has(toy, text):
+    (toy / "ablations" / "toys.yaml").write_text(text)
+    assert refused("toys", root=toy) == ("ablations/toys.yaml: holds no `key: value`; expected title, preset, rows, "
+                                         "and perhaps base, seeds, seed_keys, published, figures")
+
+
+def test_figures_of_populated_sets_are_taken_with_and_without_the_seen_classes(toy):
+    listed = LIST.replace("[unseen hit@1,", "[least-7+seen harmonic_mean, most-500 hit@1,")
+    (toy / "ablations" / "toys.yaml").write_text(listed)
+    assert read_ablation("toys", toy).columns[:2] == (("least-7+seen", "harmonic_mean"), ("most-500", "hit@1"))
 
 
 def test_two_at_once_in_a_folder_are_refused(toy, faked, monkeypatch):

@@ -23,7 +23,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tools import ablation_settings as settings
-from tools.ablation_list import Ablation, Row, read_ablation
+from tools.ablation_list import MODELS, Ablation, Row, read_ablation
 from tools.ablation_table import Row as TableRow
 from tools.ablation_table import as_csv, as_markdown, fill
 from tools.ablation_table import figure as figure_of
@@ -121,7 +121,18 @@ def plan(ablation: Ablation, commit: str, root: Path) -> list[Planned]:
             label = f"ablation {ablation.name}: {row.label}{'' if seed is None else f', seed {seed}'}"
             planned.append(Planned(row, seed, f"{ablation.name}-{row.slug}{suffix}-{decides}", label, params, text,
                                    overrides))
+    if faults := _never_ranked(ablation, planned):
+        raise InputError("\n".join(f"{where}: {fault}" for fault in faults))
     return planned
+
+
+def _never_ranked(ablation: Ablation, planned: Sequence[Planned]) -> list[str]:
+    """Of ConSE's models that the list asks for, those that no row makes, a sentence each; its default it may lack."""
+    given = [settings.values(run.params).get("rank_conse.t") for run in planned]
+    made = {f"conse-{t}": t for ts in given if isinstance(ts, list) for t in ts}
+    asked = [] if ablation.models == MODELS else [model for model in ablation.models if model.startswith("conse-")]
+    return [f"figures.models: `{model}`: no row has {model.partition('-')[2]} in `rank_conse.t`; they have "
+            f"{', '.join(map(str, made.values())) or 'none'}" for model in asked if model not in made]
 
 
 def _plain(value: Any) -> Any:
