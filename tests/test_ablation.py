@@ -137,11 +137,11 @@ def test_rows_run_again_after_a_commit_of_what_decides_them(toy, faked, path, te
 def test_rows_by_a_pattern_and_the_others_stay_in_the_table_as_they_are(toy, faked):
     assert ablation.main("toys", rows="as*", root=toy) == 0 and rows_of(faked) == ["as it is"]
     text = (toy / "results" / "demo" / "ablations" / "toys.md").read_text()
-    assert "\nNot run: x is 9, both.\n" in text and "| both " not in text and "intervals say:" not in text
+    assert "\nNot run: x is 9; both.\n" in text and "| both " not in text and "intervals say:" not in text
     ablation.main("toys", rows="both", root=toy)
     assert rows_of(faked) == ["as it is", "both"]
-    assert refused("toys", rows="bot", root=toy) == ("ROWS: `bot` is no row of ablations/toys.yaml; it has as it is, "
-                                                     "x is 9, both; a pattern takes several: `ResNet*`")
+    assert refused("toys", rows="bot", root=toy) == ("ROWS: `bot` is no row of ablations/toys.yaml; it has `as it is`"
+                                                     ", `x is 9`, `both`; a pattern takes several: `ResNet*`")
 
 
 def test_ctrl_c_leaves_the_table_of_what_is_there(toy, faked, monkeypatch):
@@ -173,6 +173,48 @@ def test_ctrl_c_before_any_row_is_done_leaves_an_older_table(toy, monkeypatch):
             ablation.main("toys", root=toy)
         assert [(path.name, path.read_text()) for path in sorted(folder.glob("*"))] == [
             (name, "of an earlier commit") for name in there]
+
+
+def test_where_no_row_is_done_the_tables_of_earlier_commits_stay(toy, faked, capsys):
+    listed = LIST.replace("as it is:", "is 9: second.x=9").replace("x is 9: second.x=9", "is 7: second.x=7")
+    (toy / "ablations" / "toys.yaml").write_text(listed)
+    folder = toy / "results" / "demo" / "ablations"
+    folder.mkdir(parents=True)
+    (folder / "toys.md").write_text("published")
+    assert ablation.main("toys", rows="is 9", root=toy) == 1
+    said = capsys.readouterr().out
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("toys.md", "published")]
+    assert "is 9 FAILED: second: it is 9 (all" in said
+    assert said.endswith("\nno row is done, so no table is written; one of an earlier commit stays as it is\n")
+
+
+def test_rows_that_only_the_table_before_has_are_named_and_not_lost(toy, faked, capsys):
+    (toy / "ablations" / "toys.yaml").write_text(LIST.replace("x is 9: second.x=9", "8: second.x=8"))
+    folder = toy / "results" / "demo" / "ablations"
+    ablation.main("toys", root=toy)
+    git(toy, "add", ".")
+    git(toy, "commit", "--quiet", "-m", "results")
+    forget_experiments(toy)
+    before = [(folder / name).read_text() for name in ("toys.md", "toys.csv")]
+    ablation.main("toys", rows="both", root=toy)
+    one = [(folder / name).read_text() for name in ("toys.md", "toys.csv")]
+    assert ("results/demo/ablations/toys.md: the one before had more of as it is; 8; `git checkout results/demo/"
+            "ablations/toys.md results/demo/ablations/toys.csv` brings it back\n") in capsys.readouterr().out
+    for number in ("", "2"):  # not committed: kept, and what is kept is not lost either
+        forget_experiments(toy)
+        ablation.main("toys", rows="8", root=toy)
+        assert (f"toys.md: the one before had more of both; it is kept as toys.md.before{number} and "
+                f"toys.csv.before{number}\n") in capsys.readouterr().out
+        assert [(folder / f"{name}.before{number}").read_text() for name in ("toys.md", "toys.csv")] == one
+        for name, text in zip(("toys.md", "toys.csv"), one, strict=True):
+            (folder / name).write_text(text)
+    git(toy, "checkout", "results/demo/ablations")
+    assert [(folder / name).read_text() for name in ("toys.md", "toys.csv")] == before
+
+
+def forget_experiments(root):
+    for ref in ablation_settings.git(root, "for-each-ref", "--format=%(refname)", "refs/exps").split():
+        git(root, "update-ref", "-d", ref)
 
 
 def test_which_edition_of_cifar_lies_there_is_its_users_own(tmp_path):
@@ -234,9 +276,11 @@ def refused(*arguments, **keywords):
     (("models:", "model:"), ["unknown key `figures.model`; did you mean `figures.models`?"]),
     (("unseen hit@1", "unsen hit@1"), ["unknown figure `unsen hit@1`; did you mean `unseen hit@1`",
                                        "; expected a label set of seen, unseen, 2-hops"]),
+    (("unseen hit@1", "seen+seen hit@1"), ["unknown figure `seen+seen hit@1`; did you mean"]),
     (("unseen hit@1", "unseen hit@3"), ["unknown figure `unseen hit@3`; did you mean"]),
     (("unseen+seen harm", "unseen harm"), ["did you mean `unseen+seen harmonic_mean`?"]),
     (("second.x=9", "second.modls=9"), ["row `x is 9`: unknown setting `second.modls`; did you mean `second.models"]),
+    (("second.x=9", "second=9"), ["`second=9`: `second` is a section; expected one of its keys x, models"]),
     (("second.x=9", "second.x"), ["row `x is 9`: second.x is no setting; expected `section.key=value`"]),
     (("second.x=9", "second.x=1,2"), ["row `x is 9`: `second.x=1,2` has several values; expected one a row"]),
     (("second.x=9", "second.x=[1"), ["row `x is 9`: `second.x=[1`: "]),
@@ -267,6 +311,14 @@ def test_a_bad_list_is_refused_by_name(toy, faked, change, expected):
     assert [words for words in expected if words not in said] == [] and faked == []
 
 
+def test_a_model_of_conse_that_no_row_makes_is_refused(toy, faked):
+    listed = LIST.replace("[devise]", "[devise, conse-5, conse-20, conse-1]").replace("x=3", "x=3 rank_conse.t=[5]")
+    (toy / "ablations" / "toys.yaml").write_text(listed)
+    (toy / "presets" / "demo.yaml").write_text(PARAMS + "rank_conse: {t: [1, 10]}\n")
+    assert refused("toys", root=toy) == ("ablations/toys.yaml: figures.models: `conse-20`: no row has 20 in "
+                                         "`rank_conse.t`; they have 1, 10, 5") and faked == []
+
+
 def test_what_is_not_committed_and_what_a_row_would_not_find_is_refused(toy, faked, tmp_path):
     (toy / "code" / "new.py").touch()
     (toy / "code" / "second.py").write_text("")
@@ -293,6 +345,26 @@ def test_unknown_names_and_jobs_are_refused_in_a_line(toy, tmp_path, monkeypatch
     with pytest.raises(SystemExit) as ended:  # a line, and exit status 1
         runpy.run_path(str(PROJECT / "tools" / "ablation.py"), run_name="__main__")
     assert len(ended.value.code.splitlines()) == 1 and "tiny-imagenet" in ended.value.code
+
+
+@pytest.mark.parametrize("name", ["c 8", "a..b", "-a", "a~1"])
+def test_a_name_that_no_experiment_could_have_is_refused_before_anything_runs(toy, faked, name):
+    (toy / "ablations" / f"{name}.yaml").write_text(LIST)
+    assert refused(name, root=toy) == (f"ablations/{name}.yaml: its rows' experiments begin with its name; expected "
+                                       "letters, digits, `_`, `-` and single dots in it") and faked == []
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "title"])
+def test_a_file_without_keys_is_told_what_a_list_has(toy, text):
+    (toy / "ablations" / "toys.yaml").write_text(text)
+    assert refused("toys", root=toy) == ("ablations/toys.yaml: holds no `key: value`; expected title, preset, rows, "
+                                         "and perhaps base, seeds, seed_keys, published, figures")
+
+
+def test_figures_of_populated_sets_are_taken_with_and_without_the_seen_classes(toy):
+    listed = LIST.replace("[unseen hit@1,", "[least-7+seen harmonic_mean, most-500 hit@1,")
+    (toy / "ablations" / "toys.yaml").write_text(listed)
+    assert read_ablation("toys", toy).columns[:2] == (("least-7+seen", "harmonic_mean"), ("most-500", "hit@1"))
 
 
 def test_two_at_once_in_a_folder_are_refused(toy, faked, monkeypatch):

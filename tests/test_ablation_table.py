@@ -43,7 +43,17 @@ def test_the_table_by_hand():
         "- **a|b** (`a.b=1`): better: DeViSE unseen hit@1 +2.0 ±1.0; worse: DeViSE unseen hp@5 -0.010 ±0.010",
         "- **c**: no difference that its interval tells from 0 (1 figures)",
         "- **d**: nothing changed: every answer is the first row's", "- **e**: failed: no memory"]
-    assert "what another seed would shift" in text and text.endswith("\n\nNot run: f, g.\n")
+    assert "what another seed would shift" in text and text.endswith("\n\nNot run: f; g.\n")
+
+
+def test_a_row_without_figures_says_whether_it_was_as_the_first_or_not_measured():
+    """The first row too, which nothing can be the same as."""
+    rows = [ablation_table.Row("one", "", {None: "a" * 40}), ablation_table.Row("same", "", {None: "b" * 40},
+                                                                                same=["devise"]),
+            ablation_table.Row("other", "", {None: "c" * 40})]
+    text = ablation_table.as_markdown(rows, [("unseen", "hit@1")])
+    assert [line.split(" | ")[1].strip() for line in text.splitlines() if line.startswith("| ")][1:] == [
+        "not measured", "as the first row", "not measured"]
 
 
 def test_the_csv_has_full_digits_and_the_intervals_ends():
@@ -113,6 +123,30 @@ def test_intervals_are_those_of_compare_and_figures_those_of_the_commits(world):
     assert cell.half == pytest.approx(ablation_table.over_seeds([-0.3, -0.2], halves)[1]) and min(halves) > 0
     assert rows[2].same == ["devise", "conse-10"] and rows[2].cells == {}
     assert rows[1].same == [] and "conse-10" not in rows[1].cells  # it has no metrics here
+
+
+def test_a_label_set_that_some_runs_lack_is_a_dash_and_the_others_have_their_intervals(world):
+    commits = [ablation_settings.git(world, "rev-parse", rev).strip() for rev in ("HEAD", *seeds_of(world))]
+    columns = [("most-500", "hit@1"), ("unseen", "hit@1")]
+    rows = [ablation_table.Row(label, "", {None: commit}) for label, commit in zip("ab", commits, strict=False)]
+    ablation_table.fill(rows, ["devise"], columns, world)
+    cell = rows[1].cells["devise"]["unseen", "hit@1"]
+    assert list(rows[1].cells["devise"]) == [columns[1]] and cell.half > 0 and rows[1].notes == []
+    lines = ablation_table.as_markdown(rows, columns).splitlines()
+    assert [line.split(" | ")[2].strip() for line in lines if line.startswith("| ")][1:] == ["–", "–"]
+
+
+def test_what_is_out_of_reach_costs_the_intervals_and_not_the_table(world, monkeypatch):
+    def unreachable(*_):
+        raise InputError("data/label_sets is not in DVC's cache")
+
+    monkeypatch.setattr(ablation_table, "differences", unreachable)
+    commits = [ablation_settings.git(world, "rev-parse", rev).strip() for rev in ("HEAD", *seeds_of(world))]
+    rows = [ablation_table.Row(label, "", {None: commit}) for label, commit in zip("ab", commits, strict=False)]
+    ablation_table.fill(rows, ["devise"], [("unseen", "hit@1")], world)
+    cell = rows[1].cells["devise"]["unseen", "hit@1"]
+    assert (cell.value, cell.half) == (0.2, None) and cell.difference == pytest.approx(-0.3)
+    assert rows[1].notes == ["`b` has no intervals: data/label_sets is not in DVC's cache"]
 
 
 def seeds_of(world):

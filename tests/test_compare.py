@@ -118,6 +118,20 @@ def test_a_model_that_was_not_made_and_a_run_that_measured_nothing_are_told(proj
     assert "HEAD measured nothing" not in told
 
 
+def test_runs_whose_seen_classes_have_no_test_images_have_no_harmonic_mean(project):
+    """As of a preset without validation images; the other figures are there."""
+    for model in ("devise", "conse/conse-10"):
+        ranked = Artifact(Path(f"data/rankings/{model}.safetensors"))
+        arrays = {name: ranked[name] for name in ranked.names() if not name.startswith("seen/")
+                  and not name.endswith("/val_rank")}
+        write_artifact(ranked.path, ranked.meta, arrays)
+    commit_outs(project)
+    for before in (Run.at(), Run.at("HEAD")):
+        found = figures(before, Run.at(), models=["devise"], label_sets=["seen", "unseen", "unseen+seen"])
+        assert set(found) == {("devise", name, metric) for name in ("unseen", "unseen+seen") for metric in METRICS}
+    compare.main([])
+
+
 def test_what_changed_is_told(project):
     before, after = Run.at("HEAD"), Run.at()
     assert [tuple(change) for change in changed_params(before, after)] == [("train_devise.seed", 2, 3)]
@@ -230,10 +244,12 @@ def empty_cache(project, run, path):
 def test_rankings_out_of_reach_are_told_and_the_others_compared(project):
     md5 = empty_cache(project, Run.at("HEAD"), "data/rankings/devise.safetensors")
     before, after = Run.at("HEAD"), Run.at()
+    commit = before.commit[:7]
     compared = compare.compare(before, after, None, None)
     assert {row.model for row in compared.figures} == {"conse-10"}
     note = (f"HEAD: data/rankings/devise.safetensors (md5 {md5}) is not in DVC's cache, and no default remote is "
-            "configured; `git checkout HEAD && dvc repro` makes it anew")
+            f"configured; `git worktree add --detach ../{commit} {commit} && cd ../{commit} && dvc cache dir --local "
+            f"{project / '.dvc' / 'cache'} && dvc repro` makes it anew")
     assert note in compared.notes and not [told for told in compared.notes if told.startswith("only ")]
     with pytest.raises(InputError, match=md5):
         differences(before, after, ["devise"])
@@ -274,6 +290,8 @@ def test_a_stale_workspace_says_so(project):
     (["--model", "devise", "--model", "devize"], "no model `devize`; it has conse-10, devise"),
     (["--model", "devise,devize"], "no model `devize`; it has conse-10, devise"),
     (["--model", "devise", "--label-set", "3-hops"], "devise: not tested on 3-hops in both runs"),
+    *((asked, "a list of models or label sets is empty, as of a variable that is not set; expected names, or no such")
+      for asked in (["--model", ""], ["--model", "devise", "--model", ","], ["--label-set", " "])),
     (["--label-set", "4-hops"], "no label set `4-hops` in both runs; expected some of seen, unseen")])
 def test_bad_requests_are_refused_in_a_line(project, arguments, message):
     with pytest.raises(InputError, match=message) as refusal:
@@ -284,6 +302,11 @@ def test_bad_requests_are_refused_in_a_line(project, arguments, message):
 @pytest.mark.parametrize("name, text, said", [
     ("dvc.lock", "hello", "dvc.lock holds no `key: value`"), ("dvc.lock", "stages: [1]", "dvc.lock is none of DVC's"),
     ("dvc.lock", "stages: {a: null}", "dvc.lock is none of DVC's"), ("params.yaml", "[1]", "params.yaml holds no `key"),
+    *(("dvc.lock", f"stages: {{a: {{{key}: {entries}}}}}", f"dvc.lock is none of DVC's: stage `a`: `{key}` is no list")
+      for key in ("outs", "deps") for entries in ("[5]", "[{md5: x}]", "[{path: a, md5: 5}]", "[{path: a, md5: x}]",
+                                                  "{path: a}")),
+    ("dvc.lock", "stages: {a: {params: [1]}}", "dvc.lock is none of DVC's: stage `a`: `params` is no mapping"),
+    ("dvc.lock", "stages: {a: {params: {params.yaml: 1}}}", "dvc.lock is none of DVC's: stage `a`: `params` is no"),
     ("dvc.lock", "<<<<<<< HEAD\na: 1\n", "dvc.lock is not valid YAML")])
 def test_files_that_are_not_dvcs_are_refused_in_a_line(project, name, text, said):
     Path(name).write_text(text)
@@ -306,7 +329,7 @@ def test_places_without_a_run_are_refused_in_a_line(project, tmp_path, monkeypat
         Run.at()
     git(project, "rm", "--quiet", "--cached", "dvc.lock")
     git(project, "commit", "--quiet", "-m", "no run")
-    with pytest.raises(InputError, match="HEAD: has no dvc.lock.*git checkout"):
+    with pytest.raises(InputError, match="HEAD: has no dvc.lock.*`git log --oneline -- dvc.lock` shows them"):
         Run.at("HEAD")
     shutil.rmtree(project / ".git")
     (project / ".dvc" / "config").write_text("[core]\n    no_scm = true\n")

@@ -31,14 +31,15 @@ def test_published_and_ours_stand_side_by_side(tmp_path, monkeypatch):
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in path.read_text().splitlines()
             if line.startswith("| ")]
     assert rows[1] == ["Softmax", "67.5", "70.0 (65.0 to 75.5)", "one, Softmax baseline, seen hit@1"]
-    assert rows[2] == ["DeViSE", "–", "45.0", "two, DeViSE, seen hit@1"] and rows[4][:3] == ["cat", "17.53", "–"]
+    assert rows[2] == ["DeViSE", "–", "45.0", "two, DeViSE, seen hit@1"] and rows[4] == [
+        "cat", "17.53", "–", "one, DeViSE, unseen hit@1 of n02121620"]
     assert "## Table 1. First" in path.read_text() and "## Table 2. Second" in path.read_text()
     kept = list(csv.DictReader(io.StringIO((tmp_path / "tables.csv").read_text())))
     assert [(line["published"], line["ours"], line["low"]) for line in kept] == [
         ("67.5", "70.0", "65.0"), ("", "45.0", ""), ("17.53", "", "")]
 
 
-def test_a_class_has_its_own_hits_from_the_runs_rankings(tmp_path, monkeypatch):
+def test_a_class_has_its_own_hits_from_the_runs_rankings(tmp_path, monkeypatch, capsys):
     import yaml
 
     monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
@@ -61,14 +62,21 @@ def test_a_class_has_its_own_hits_from_the_runs_rankings(tmp_path, monkeypatch):
         line = published_tables.Line("5", "", "", None, "one", "devise", "unseen", "hit@1", ranked.wnids[label])
         hits = int((own == 1).sum())
         assert published_tables._of_class("HEAD", line, root) == (hits / len(own), *wilson_interval(hits, len(own)))
-    absent = published_tables.Line("5", "", "", None, "one", "devise", "unseen", "hit@1", "n99999999")
+    absent = published_tables.Line("5", "", "unicorn", None, "one", "devise", "unseen", "hit@1", "n99999999")
     assert published_tables._of_class("HEAD", absent, root) is None
+    assert capsys.readouterr().out == "table 5, unicorn: n99999999 is no label of the run of row `one`\n"
     assert published_tables._of_class("no revision", absent, root) is None
 
 
 @pytest.mark.parametrize(("text", "said"), [
     (TEXT.replace("67.5", "much"), r"line 2: `published` is much; expected a number"),
-    (TEXT.replace(",two,", ",tow,"), r"line 3: the ablation has no row `tow`; it has one, two"),
+    (TEXT.replace(",two,", ",tow,"), r"line 3: the ablation has no row `tow`; it has `one`, `two`"),
+    *((TEXT.replace("67.5", number), f"line 2: `published` is {number}; expected a num") for number in ("inf", "nan")),
+    (TEXT.replace("softmax", "sofmax"), r"line 2: unknown model `sofmax`; did you mean `softmax`\?"),
+    (TEXT.replace(",,two,devise,seen", ",,two,devise,sen"), r"line 3: unknown figure `sen hit@1`; did you mean `see"),
+    (TEXT.replace("one,softmax,seen,hit@1", "one,softmax,seen,hit@11"), r"line 2: unknown figure `seen hit@11`; did"),
+    (TEXT.replace("n02121620", "cat"), r"line 4: `wnid` is cat; expected n and eight digits, or nothing"),
+    (TEXT.replace("unseen,hit@1,n", "unseen,hit@5,n"), r"line 4: `metric` is hit@5; expected hit@1, which is what"),
     (TEXT.replace(",devise,seen", ",seen"), r"line 3 has not 9 columns"), ("a,b\n", r"columns a, b; expected table"),
     ("", r"columns none"), (None, r"cannot be read")])
 def test_a_file_that_is_not_such_is_refused(tmp_path, text, said):
@@ -76,6 +84,13 @@ def test_a_file_that_is_not_such_is_refused(tmp_path, text, said):
         (tmp_path / "p.csv").write_text(text)
     with pytest.raises(InputError, match=said):
         read_published(tmp_path / "p.csv", ROWS)
+
+
+@pytest.mark.parametrize("figure", ["2-hops+seen,harmonic_mean", "least-7+seen,macro_hit@20", "seen,hp@10"])
+def test_figures_that_evaluate_has_and_ablations_do_not_ask_for_are_taken(tmp_path, figure):
+    (tmp_path / "p.csv").write_text(HEAD + f"1,First,DeViSE,,two,devise,{figure},\n")
+    (line,) = read_published(tmp_path / "p.csv", ROWS)
+    assert f"{line.label_set},{line.metric}" == figure
 
 
 @pytest.mark.parametrize("name", ablation_names(PROJECT))

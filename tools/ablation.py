@@ -23,15 +23,15 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tools import ablation_settings as settings
-from tools.ablation_list import Ablation, Row, read_ablation
+from tools.ablation_list import MODELS, Ablation, Row, read_ablation
 from tools.ablation_table import Row as TableRow
 from tools.ablation_table import as_csv, as_markdown, fill
 from tools.ablation_table import figure as figure_of
 from tools.bench import Benches, Found, Job, experiments, why_it_failed
 from tools.keep_results import VERSIONS, hardware
+from tools.kept_tables import write_table
 from tools.published_tables import Line, read_published, write_published
 from tools.stage_deps import PROJECT
-from zeroshot.base.files import atomic_write
 from zeroshot.console.errors import InputError
 
 WORK = Path(".dvc/tmp/ablations")  # DVC and git ignore it
@@ -79,7 +79,7 @@ def main(name: str, jobs: str = "1", rows: str = "*", root: Path = PROJECT) -> i
     wanted = [run for run in planned if fnmatchcase(run.row.label, rows)]
     if not wanted:
         raise InputError(f"ROWS: `{rows}` is no row of ablations/{name}.yaml; it has "
-                         f"{', '.join(row.label for row in ablation.rows)}; a pattern takes several: `ResNet*`")
+                         f"`{'`, `'.join(row.label for row in ablation.rows)}`; a pattern takes several: `ResNet*`")
     with _alone(root):
         done = experiments(root)
         missing = [run for run in planned if run.name not in done]
@@ -90,14 +90,9 @@ def main(name: str, jobs: str = "1", rows: str = "*", root: Path = PROJECT) -> i
         failed = {}
         try:
             run_all(name, missing, commit, int(jobs), root, failed)
-        finally:  # Ctrl-C too: what is there can be read; where nothing is, an older table stays
-            done = experiments(root)
-            if failed or any(run.name in done for run in planned):
-                path = write_tables(ablation, planned, done, failed, root)
-                if published:
-                    print("\n" + write_beside(ablation, published, planned, root).read_text(encoding="utf-8"))
-    print("\n" + path.read_text(encoding="utf-8") + f"\nkept in {path.relative_to(root)} and .csv; each row is an "
-          "experiment: `dvc exp show`, `dvc exp apply <name>`")
+        finally:  # Ctrl-C too: what is there can be read
+            told = write_done(ablation, planned, failed, published, root)
+    print(told)
     return len(failed)
 
 
@@ -126,7 +121,18 @@ def plan(ablation: Ablation, commit: str, root: Path) -> list[Planned]:
             label = f"ablation {ablation.name}: {row.label}{'' if seed is None else f', seed {seed}'}"
             planned.append(Planned(row, seed, f"{ablation.name}-{row.slug}{suffix}-{decides}", label, params, text,
                                    overrides))
+    if faults := _never_ranked(ablation, planned):
+        raise InputError("\n".join(f"{where}: {fault}" for fault in faults))
     return planned
+
+
+def _never_ranked(ablation: Ablation, planned: Sequence[Planned]) -> list[str]:
+    """Of ConSE's models that the list asks for, those that no row makes, a sentence each; its default it may lack."""
+    given = [settings.values(run.params).get("rank_conse.t") for run in planned]
+    made = {f"conse-{t}": t for ts in given if isinstance(ts, list) for t in ts}
+    asked = [] if ablation.models == MODELS else [model for model in ablation.models if model.startswith("conse-")]
+    return [f"figures.models: `{model}`: no row has {model.partition('-')[2]} in `rank_conse.t`; they have "
+            f"{', '.join(map(str, made.values())) or 'none'}" for model in asked if model not in made]
 
 
 def _plain(value: Any) -> Any:
@@ -200,6 +206,19 @@ def about_machine() -> dict[str, str]:
     return {"hardware": hardware(), "versions": f"Python {platform.python_version()}, {versions}"}
 
 
+def write_done(ablation: Ablation, planned: Sequence[Planned], failed: Mapping[str, str], published: Sequence[Line],
+               root: Path) -> str:
+    """Write every table of the list, if any run is done; what to print of them."""
+    done = experiments(root)
+    if not any(run.name in done for run in planned):
+        return "\nno row is done, so no table is written; one of an earlier commit stays as it is"
+    path = write_tables(ablation, planned, done, failed, root)
+    files = [*([write_beside(ablation, published, planned, root)] if published else []), path]
+    return "".join("\n" + file.read_text(encoding="utf-8") for file in files) + (
+        f"\nkept in {path.relative_to(root)} and .csv; each row is an experiment: `dvc exp show`, `dvc exp apply "
+        "<name>`")
+
+
 def write_tables(ablation: Ablation, planned: Sequence[Planned], done: Mapping[str, Found], failed: Mapping[str, str],
                  root: Path) -> Path:
     """The Markdown file, and the CSV beside it."""
@@ -208,10 +227,9 @@ def write_tables(ablation: Ablation, planned: Sequence[Planned], done: Mapping[s
     folder = root / "results" / ablation.preset / "ablations"
     found = [done[run.name] for run in planned if run.name in done]
     text = "\n".join([*_head(ablation, found), "", as_markdown(rows, ablation.columns)])
-    for suffix, content in (("md", text), ("csv", as_csv(rows, ablation.columns))):
-        with atomic_write(folder / f"{ablation.name}.{suffix}") as file:
-            file.write(content)
-    return folder / f"{ablation.name}.md"
+    path = folder / f"{ablation.name}.md"
+    write_table(path, text, as_csv(rows, ablation.columns), root)
+    return path
 
 
 def published_of(ablation: Ablation, root: Path) -> list[Line]:
@@ -283,4 +301,5 @@ if __name__ == "__main__":
         sys.exit(f"ablation: {error}")
     except KeyboardInterrupt:
         sys.exit("ablation: stopped; finished rows stay, the same command goes on")
-    sys.exit(f"ablation: {failures} runs failed, named above; the same command tries them again" if failures else 0)
+    sys.exit(f"ablation: {failures} run{'s' * (failures > 1)} failed, named above; the same command tries again what "
+             "failed" if failures else 0)

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from tools.differences import HARMONIC, METRICS
-from tools.preset import load, near_spellings, preset_names, shown
+from tools.preset import near_spellings, preset_names, shown
+from zeroshot.base.params import read_yaml
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.model_names import BESIDE, NAMES
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN, in_order
@@ -82,7 +83,13 @@ def read_ablation(name: str, root: Path) -> Ablation:
     if name not in ablation_names(root):
         asked = f"no ablation is called `{name}`" if name else "no ablation is named (`make ablation NAME=...`)"
         raise InputError(f"{asked}; ablations/ has {', '.join(ablation_names(root)) or 'none'}")
-    document = load(root / "ablations" / f"{name}.yaml")
+    if not re.fullmatch(r"\w[\w-]*(\.[\w-]+)*", name):
+        raise InputError(f"ablations/{name}.yaml: its rows' experiments begin with its name; expected letters, digits, "
+                         "`_`, `-` and single dots in it")
+    document = read_yaml(root / "ablations" / f"{name}.yaml")
+    if not isinstance(document, Mapping):
+        raise InputError(f"ablations/{name}.yaml: holds no `key: value`; expected {', '.join(REQUIRED)}, and perhaps "
+                         f"{', '.join(key for key in KEYS if key not in REQUIRED)}")
     faults = [*_key_faults(document), *_head_faults(document, root), *_row_faults(document.get("rows", MISSING)),
               *_seed_faults(document), *_figure_faults(document.get("figures", {}))]
     if faults:
@@ -182,7 +189,7 @@ def _figure_faults(figures: Any) -> list[str]:
         return [f"`figures` is {shown(figures)}; expected `models:` and `columns:`, a list each"]
     faults = [_unknown("key", f"figures.{key}", ("figures.models", "figures.columns")) for key in figures
               if key not in ("models", "columns")]
-    for key, fault_of in (("models", _model_fault), ("columns", _column_fault)):
+    for key, fault_of in (("models", model_fault), ("columns", column_fault)):
         listed = figures.get(key, [None])
         if not isinstance(listed, list) or not listed or len({" ".join(str(one).split()) for one in listed}) < len(
                 listed):
@@ -192,21 +199,23 @@ def _figure_faults(figures: Any) -> list[str]:
     return faults
 
 
-def _model_fault(model: str) -> str:
+def model_fault(model: str) -> str:
+    """Why this is no model, "" if it is one."""
     known = [*NAMES, *BESIDE]
     return "" if model in known or re.fullmatch(r"conse-[1-9]\d*", model) else _unknown("model", model,
                                                                                        [*known, "conse-10"])
 
 
-def _column_fault(text: str) -> str:
+def column_fault(text: str, metrics: Sequence[str] = METRICS) -> str:
+    """Why this is no label set and one of these metrics or the harmonic mean, "" if it is."""
     label_set, metric = column(text)
-    if not in_order([label_set]) or metric not in (*METRICS, HARMONIC):
-        known = [f"{name} {figure}" for name in ALL_LABEL_SETS for figure in METRICS]
+    if label_set not in in_order([label_set, label_set.removesuffix(PLUS_SEEN)]) or metric not in (*metrics, HARMONIC):
+        known = [f"{name} {figure}" for name in ALL_LABEL_SETS for figure in metrics]
         known += [f"{name} {HARMONIC}" for name in ALL_LABEL_SETS if name.endswith(PLUS_SEEN)]
         near = near_spellings(text, known)
         meant = f"did you mean `{'` or `'.join(near)}`?; " if near else ""
         return (f"unknown figure `{text}`; {meant}expected a label set of {', '.join(ALL_LABEL_SETS)}, and one of "
-                f"{', '.join((*METRICS, HARMONIC))}")
+                f"{', '.join((*metrics, HARMONIC))}")
     if metric == HARMONIC and not label_set.endswith(PLUS_SEEN):
         return f"figure `{text}`: the harmonic mean is one of `+seen` sets; did you mean `{label_set}+seen {HARMONIC}`?"
     return ""

@@ -88,6 +88,8 @@ def overridden(text: bytes, overrides: Sequence[str], of: str) -> dict[str, Any]
     known, config = _parsed(text)
     for override in overrides:
         key = override.partition("=")[0]
+        if inner := [other.removeprefix(f"{key}.") for other in known if other.startswith(f"{key}.")]:
+            raise InputError(f"{of}: `{override}`: `{key}` is a section; expected one of its keys {', '.join(inner)}")
         if key not in known:
             near = near_spellings(key, known)
             raise InputError(f"{of}: unknown setting `{key}`; " + (f"did you mean `{'` or `'.join(near)}`?" if near

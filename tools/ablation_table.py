@@ -20,7 +20,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from tools.ablation_settings import git
-from tools.differences import HARMONIC, differences
+from tools.differences import HARMONIC, Difference, differences
 from tools.runs import Run
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.model_names import display_name
@@ -127,12 +127,23 @@ def _intervals(paired: Sequence[tuple[Any, Any]], models: Sequence[str], columns
         gone = [run.missing(model) for model in ranked for run in (before, after) if not run.has(model)]
         row.notes += gone[:1]
         shown = [model for model in ranked if before.has(model) and after.has(model)]
-        for found in differences(before, after, shown, label_sets) if shown else []:
+        for found in _differences(before, after, shown, label_sets, row):
             half = None if found.low is None else (found.high - found.low) / 2
             row.notes += [f"`{row.label}` is not paired with the first row, the two are taken as independent: "
                           f"{found.unpaired} in {found.label_set}"] if found.unpaired else []
             halves.setdefault(found.model, {}).setdefault((found.label_set, found.metric), []).append(half)
     return halves
+
+
+def _differences(before: Run, after: Run, models: Sequence[str], label_sets: Sequence[str], row: Row
+                 ) -> list[Difference]:
+    """In those label sets that both runs have; what is out of reach gets a note and is no reason to lose the table."""
+    try:
+        both = [name for name in label_sets if models and name in before.label_sets and name in after.label_sets]
+        return differences(before, after, models, both) if both else []
+    except InputError as error:
+        row.notes.append(f"`{row.label}` has no intervals: {error}")
+        return []
 
 
 def _same(before: Any, after: Any, model: str) -> bool:
@@ -181,7 +192,7 @@ def as_markdown(rows: Sequence[Row], columns: Sequence[tuple[str, str]]) -> str:
     verdicts = [f"- **{row.label}**{f' (`{row.change}`)' if row.change else ''}: "
                 f"{verdict(row) if row is not rows[0] else 'what the others are compared with'}"
                 for row in ran if row is not rows[0] or row.change]
-    waiting = ", ".join(row.label for row in rows if row not in ran)
+    waiting = "; ".join(row.label for row in rows if row not in ran)
     return "\n".join([*aligned(table, figures_from=2), "",
                       f"{METHOD}{seeds}. A model that answers every image as in the first row is left out.",
                       *([""] if notes else []), *notes,
@@ -194,8 +205,15 @@ def _lines(row: Row, columns: Sequence[tuple[str, str]]) -> Iterator[list[str]]:
     cells = row.cells or {"": {}}
     for at, (model, figures) in enumerate(cells.items()):
         shown = [_shown(figures.get(column), column[1]) for column in columns]
-        what = display_name(model) if model else "as the first row" if row.commits else verdict(row).partition(":")[0]
+        what = display_name(model) if model else _instead(row)
         yield [row.label.replace("|", "\\|") if at == 0 else "", what, *shown, time if at == 0 else ""]
+
+
+def _instead(row: Row) -> str:
+    """What stands in place of a model where a row has no figures."""
+    if not row.commits:
+        return verdict(row).partition(":")[0]
+    return "as the first row" if row.same else "not measured"
 
 
 def _shown(cell: Cell | None, metric: str) -> str:

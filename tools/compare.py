@@ -53,6 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "" in revs:
         raise InputError("a revision is empty, as of a variable that is not set; expected one of git, an experiment's "
                          f"name, or `{WORKSPACE}`")
+    if "" in [*(asked.model or ()), *(asked.label_set or ())]:
+        raise InputError("a list of models or label sets is empty, as of a variable that is not set; expected names, "
+                         "or no such option for the usual ones")
     if len(revs) > 2:
         raise InputError(f"{len(revs)} revisions: {', '.join(revs)}; expected at most two, before and after")
     before, after = map(Run.at, revs)
@@ -245,7 +248,7 @@ def _wrap(text: str, indent: str = "") -> str:
 
 def _parser() -> argparse.ArgumentParser:
     def names(text: str) -> list[str]:
-        return [name for name in re.split(r"[,\s]+", text) if name]
+        return [name for name in re.split(r"[,\s]+", text) if name] or [""]
 
     parser = argparse.ArgumentParser(prog="python -m tools.compare", description=__doc__.partition("\n")[0])
     parser.add_argument("revs", nargs="*", metavar="REV", help="before and after: a revision of git, an experiment's "

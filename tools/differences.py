@@ -96,7 +96,7 @@ def differences(before: Run, after: Run, models: Sequence[str] | None = None, la
             if all(name in ranked.names for ranked in pair):
                 unpaired = why_unpaired(before, after, model, name)
                 found += _of_means(model, name, pair, tests, unpaired, seed)
-                found += _of_harmonic(model, name, pair, unpaired or why_unpaired(before, after, model, "seen"), seed)
+                found += _of_harmonic(before, after, model, name, unpaired, seed)
     return found
 
 
@@ -225,9 +225,12 @@ def _of_means(model: str, name: str, pair: Sequence[Rankings], tests: Sequence[T
     return _rows(model, name, METRICS, estimate, int(last.images.sum()), len(last.images), unpaired)
 
 
-def _of_harmonic(model: str, name: str, pair: Sequence[Rankings], unpaired: str, seed: int) -> list[Difference]:
+def _of_harmonic(before: Run, after: Run, model: str, name: str, unpaired: str, seed: int) -> list[Difference]:
+    """[] of a set without the seen classes, and where these have no test images."""
+    pair = before.rankings(model), after.rankings(model)
     if not name.endswith(PLUS_SEEN) or any(f"{name}/val_rank" not in ranked for ranked in pair):
         return []
+    unpaired = unpaired or why_unpaired(before, after, model, "seen")
     seen, unseen = zip(*(harmonic_rates(ranked, name) for ranked in pair), strict=True)
     estimate = (unpaired_harmonic if unpaired else paired_harmonic)(seen, unseen, seed)
     images = sum(ranked.about[of]["images"] for of in ("seen", name) for ranked in pair[1:])

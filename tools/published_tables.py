@@ -9,20 +9,25 @@ What an ablation's list names as `published:` is a CSV file, one line per figure
 
 import csv
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from tools.ablation_list import column_fault, model_fault
+from tools.kept_tables import write_table
 from tools.runs import Run
-from zeroshot.base.files import atomic_write
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.classes import wilson_interval
+from zeroshot.evaluation.metrics import KS
 from zeroshot.evaluation.model_names import display_name
 from zeroshot.report.markdown import aligned
+from zeroshot.taxonomy import WNID
 
 COLUMNS = ["table", "caption", "line", "published", "row", "model", "label_set", "metric", "wnid"]
+METRICS = tuple(f"{kind}@{k}" for kind in ("hit", "hp", "macro_hit") for k in KS)  # of metrics/, beside HARMONIC
 Figure = Callable[[str, str, str, str], float | None]  # commit, model, label set, metric -> fraction
 
 
@@ -42,7 +47,7 @@ class Line:
 
 
 def read_published(path: Path, rows: Sequence[str]) -> list[Line]:
-    """Raises InputError: missing, other columns, a figure that is no number, or a row that the ablation lacks."""
+    """Raises InputError: missing, other columns, a figure that is none or no number, a row that the ablation lacks."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
@@ -58,13 +63,29 @@ def _line(path: Path, number: int, given: dict[str, str], rows: Sequence[str]) -
     if None in given or None in given.values():
         raise InputError(f"{path}: line {number} has not {len(COLUMNS)} columns")
     if given["row"] not in rows:
-        raise InputError(f"{path}: line {number}: the ablation has no row `{given['row']}`; it has {', '.join(rows)}")
+        raise InputError(f"{path}: line {number}: the ablation has no row `{given['row']}`; it has "
+                         f"`{'`, `'.join(rows)}`")
+    if fault := _fault(given):
+        raise InputError(f"{path}: line {number}: {fault}")
+    return Line(**{**given, "published": float(given["published"]) if given["published"] else None})
+
+
+def _fault(given: Mapping[str, str]) -> str:
+    """What is wrong with a line's figure; "" if nothing. Whether the runs have its class, they tell."""
+    if given["published"] and not _is_number(given["published"]):
+        return f"`published` is {given['published']}; expected a number or nothing"
+    if given["wnid"] and not WNID.fullmatch(given["wnid"]):
+        return f"`wnid` is {given['wnid']}; expected n and eight digits, or nothing"
+    if given["wnid"] and given["metric"] != "hit@1":
+        return f"`metric` is {given['metric']}; expected hit@1, which is what a class has"
+    return model_fault(given["model"]) or column_fault(f"{given['label_set']} {given['metric']}", METRICS)
+
+
+def _is_number(text: str) -> bool:
     try:
-        published = float(given["published"]) if given["published"] else None
+        return math.isfinite(float(text))
     except ValueError:
-        raise InputError(f"{path}: line {number}: `published` is {given['published']}; expected a number or nothing"
-                         ) from None
-    return Line(**{**given, "published": published})
+        return False
 
 
 def write_published(path: Path, title: str, lines: Sequence[Line], commits: Mapping[str, Sequence[str]],
@@ -76,9 +97,7 @@ def write_published(path: Path, title: str, lines: Sequence[Line], commits: Mapp
         commits: row's label -> commits of its runs, one a seed; none for a row that has not run.
     """
     cells = [_ours(line, commits.get(line.row, ()), figure, root) for line in lines]
-    for name, text in (("tables.md", as_markdown(title, lines, cells)), ("tables.csv", as_csv(lines, cells))):
-        with atomic_write(path / name) as file:
-            file.write(text)
+    write_table(path / "tables.md", as_markdown(title, lines, cells), as_csv(lines, cells), root)
     return path / "tables.md"
 
 
@@ -108,7 +127,10 @@ def _of_class(commit: str, line: Line, root: Path) -> Cell | None:
         true, rank = ranked[f"{line.label_set}/true"], ranked[f"{line.label_set}/rank"]
     except InputError:
         return None
-    own = rank[true == ranked.wnids.index(line.wnid)] if line.wnid in ranked.wnids else rank[:0]
+    if line.wnid not in ranked.wnids:
+        print(f"table {line.table}, {line.line}: {line.wnid} is no label of the run of row `{line.row}`", flush=True)
+        return None
+    own = rank[true == ranked.wnids.index(line.wnid)]
     return ((own == 1).mean(), *wilson_interval(int((own == 1).sum()), len(own))) if len(own) else None
 
 
@@ -120,9 +142,10 @@ def as_markdown(title: str, lines: Sequence[Line], cells: Sequence[Cell | None])
         own = [(line, cell) for line, cell in zip(lines, cells, strict=True) if line.table == table]
         rows = [["", "published", "ours", "row, model, figure"]]
         for line, cell in own:
+            of_class = f" of {line.wnid}" if line.wnid else ""
             published = "–" if line.published is None else f"{line.published:g}"
             rows.append([line.line, published, _shown(cell),
-                         f"{line.row}, {display_name(line.model)}, {line.label_set} {line.metric}"])
+                         f"{line.row}, {display_name(line.model)}, {line.label_set} {line.metric}{of_class}"])
         text += ["", f"## Table {table}. {own[0][0].caption}", "", *aligned(rows)]
     return "\n".join(text) + "\n"
 

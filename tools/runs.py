@@ -6,6 +6,8 @@
 
 import json
 import logging
+import re
+import shlex
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -31,6 +33,7 @@ PLACES = {  # what is read of a run -> the out that holds it; where the name has
     "label_sets": ("data/label_sets", "data/splits"),
     "index": ("data/index",),
 }
+MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 RANKINGS = "data/rankings/"  # outs below it are rankings, or folders of rankings
 
 
@@ -71,13 +74,13 @@ class Run:
         with repo:
             commit = None if rev == WORKSPACE else _resolve(repo, rev)
             lock, params = (_read_yaml(repo, rev, commit, name) for name in ("dvc.lock", "params.yaml"))
-            if not _mappings(lock.get("stages") or {}):
-                raise InputError(f"{rev}: dvc.lock is none of DVC's, who writes `stages:`, then a mapping a stage; "
-                                 "`git checkout dvc.lock`, or `dvc repro`")
+            if fault := _fault(lock.get("stages") or {}):
+                raise InputError(f"{rev}: dvc.lock is none of DVC's: {fault}; `git checkout dvc.lock`, or `dvc repro`")
             if not lock.get("stages"):
                 raise InputError(f"{rev}: has no dvc.lock, so no run of the pipeline; "
                                  + ("`dvc repro` makes one" if commit is None else
-                                    f"expected a commit after a `dvc repro`, or `git checkout {rev} && dvc repro`"))
+                                    "expected a commit after a `dvc repro`, as `git log --oneline -- dvc.lock` shows "
+                                    "them"))
             return cls(rev, commit, params, lock["stages"], Path(repo.root_dir), repo.cache.local)
 
     def __str__(self) -> str:
@@ -185,9 +188,16 @@ class Run:
         return link
 
     def _out_of_reach(self, path: str, md5: str) -> str:
-        remedy = "`dvc repro`" if self.commit is None else f"`git checkout {self.rev} && dvc repro`"
         return (f"{self.rev}: {path} (md5 {md5}) is not in DVC's cache, and {self._asked[md5]}; "
-                f"{remedy} makes it anew")
+                f"`{self._remake()}` makes it anew")
+
+    def _remake(self) -> str:
+        """The command; a commit's runs beside the workspace, whose changes a checkout would keep, into its cache."""
+        if self.commit is None:
+            return "dvc repro"
+        beside, cache = f"../{self.commit[:7]}", shlex.quote(str(Path(self._cache.path).parents[1]))
+        return (f"git worktree add --detach {beside} {self.commit[:7]} && cd {beside} && dvc cache dir --local {cache} "
+                "&& dvc repro")
 
 
 def _resolve(repo: Repo, rev: str) -> str:
@@ -237,7 +247,22 @@ def _fetch(project: Path, md5s: Iterable[str]) -> str:
         return f"remote `{remote}` lacks it"
 
 
-def _mappings(stages: Any) -> bool:
-    """Are these what dvc.lock tells of stages?"""
-    return isinstance(stages, dict) and all(isinstance(stage, dict) and isinstance(stage.get("outs", []), list)
-                                            for stage in stages.values())
+def _fault(stages: Any) -> str:
+    """What of these is not as dvc.lock tells of stages; "" if nothing."""
+    if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
+        return "expected `stages:`, then a mapping a stage"
+    for name, stage in stages.items():
+        for key in ("deps", "outs"):
+            listed = stage.get(key, [])
+            if not isinstance(listed, list) or not all(map(_is_entry, listed)):
+                return f"stage `{name}`: `{key}` is no list of `path` and `md5`, both text"
+        params = stage.get("params", {})
+        if not isinstance(params, dict) or not all(isinstance(values, dict) for values in params.values()):
+            return f"stage `{name}`: `params` is no mapping of a file to its keys and values"
+    return ""
+
+
+def _is_entry(entry: Any) -> bool:
+    """Of a dependency or an out; those that DVC does not hash itself have no md5."""
+    return (isinstance(entry, dict) and isinstance(entry.get("path"), str)
+            and ("md5" not in entry or isinstance(entry["md5"], str) and MD5.fullmatch(entry["md5"]) is not None))
