@@ -81,9 +81,6 @@ class Params(StageParams):
     def _something_is_read(self) -> "Params":
         if not (self.times or self.also.times or self.glosses or self.chains.times):
             raise ValueError("times, also.times, glosses or chains.times above 0: else there is no text")
-        if self.also.times and self.also.text == NO_TEXT:
-            raise ValueError(f"the second text's file or folder in also.text, where also.times is {self.also.times}; "
-                             f"{NO_TEXT} stands for none")
         return self
 
 
@@ -129,7 +126,14 @@ class TextSource(NamedTuple):
 
 
 def sources_of(params: Params, text: Path, also: Path, taxonomy: Path) -> list[TextSource]:
-    """All that are read at all, in the order in which they are named in params.yaml."""
+    """All that are read at all, in the order in which they are named in params.yaml.
+
+    Raises:
+        InputError: a second text is to be read, and none is named.
+    """
+    if params.also.times and params.also.text == NO_TEXT:
+        raise InputError(f"params.yaml: `prepare_corpus.also.text` is {NO_TEXT}, which stands for no text, and "
+                         f"`also.times` {params.also.times}; expected the second text's file or folder, or 0 times")
     sources = [TextSource("text", params.source, text, params.times),
                TextSource("also.text", params.also.source, also, params.also.times),
                TextSource("glosses", "wordnet", taxonomy / "glosses.txt", params.glosses),

@@ -27,13 +27,14 @@ def test_published_and_ours_stand_side_by_side(tmp_path, monkeypatch):
     (tmp_path / "p.csv").write_text(TEXT)
     monkeypatch.setattr(published_tables, "_of_class", lambda *_: None)
     lines, commits = read_published(tmp_path / "p.csv", ROWS), {"one": ["c1"], "two": ["c2", "c3"]}
-    path = write_published(tmp_path, "T", lines, commits, lambda *asked: FIGURES.get(asked), tmp_path)
+    path = write_published(tmp_path, "# T", lines, commits, lambda *asked: FIGURES.get(asked), tmp_path)
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in path.read_text().splitlines()
             if line.startswith("| ")]
     assert rows[1] == ["Softmax", "67.5", "70.0 (65.0 to 75.5)", "one, Softmax baseline, seen hit@1"]
     assert rows[2] == ["DeViSE", "–", "45.0", "two, DeViSE, seen hit@1"] and rows[4] == [
         "cat", "17.53", "–", "one, DeViSE, unseen hit@1 of n02121620"]
-    assert "## Table 1. First" in path.read_text() and "## Table 2. Second" in path.read_text()
+    text = path.read_text()
+    assert text.startswith("# T\n\nPer cent;") and "## Table 1. First" in text and "## Table 2. Second" in text
     kept = list(csv.DictReader(io.StringIO((tmp_path / "tables.csv").read_text())))
     assert [(line["published"], line["ours"], line["low"]) for line in kept] == [
         ("67.5", "70.0", "65.0"), ("", "45.0", ""), ("17.53", "", "")]

@@ -8,7 +8,7 @@ import lzma
 import pytest
 import zstandard
 
-from stages.prepare_corpus import NO_TEXT, Params
+from stages.prepare_corpus import NO_TEXT, Params, sources_of
 from tests.test_prepare_corpus import prepare
 from tests.test_prepare_corpus import taxonomy as taxonomy  # a fixture
 from tools.stage_deps import PROJECT
@@ -256,8 +256,9 @@ def test_something_must_be_read(world, taxonomy):
         prepare(world, taxonomy, TEXT, times=0)
 
 
-def test_the_file_that_stands_for_no_text_is_not_read():
+def test_the_file_that_stands_for_no_text_is_not_read(tmp_path):
     settings = read_yaml(PROJECT / "params.yaml")["prepare_corpus"]
     assert settings["also"] == {"source": "plain", "text": NO_TEXT, "times": 0} and (PROJECT / NO_TEXT).is_file()
-    with pytest.raises(ValueError, match="where also.times is 2; presets/no-text.txt stands for none"):
-        Params(**{**settings, "also": {**settings["also"], "times": 2}})
+    asked = Params(**{**settings, "also": {**settings["also"], "times": 2}})
+    with pytest.raises(InputError, match="presets/no-text.txt, which stands for no text, and `also.times` 2; expected"):
+        sources_of(asked, tmp_path, PROJECT / NO_TEXT, tmp_path)

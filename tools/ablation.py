@@ -242,7 +242,10 @@ def write_beside(ablation: Ablation, published: Sequence[Line], planned: Sequenc
     done = experiments(root)
     commits = {row.label: [done[run.name].commit for run in planned if run.row is row and run.name in done]
                for row in ablation.rows}
-    return write_published(root / "results" / ablation.preset, ablation.title, published, commits,
+    file = f"ablations/{ablation.name}.md"
+    head = (f"# {ablation.title}: the published tables\n\nOurs: rows of [{file}]({file}), which tells date, hardware "
+            "and settings.")
+    return write_published(root / "results" / ablation.preset, head, published, commits,
                            lambda *asked: figure_of(root, *asked), root)
 
 

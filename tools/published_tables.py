@@ -88,16 +88,17 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def write_published(path: Path, title: str, lines: Sequence[Line], commits: Mapping[str, Sequence[str]],
+def write_published(path: Path, head: str, lines: Sequence[Line], commits: Mapping[str, Sequence[str]],
                     figure: Figure, root: Path) -> Path:
     """Write the Markdown file, and the CSV beside it; returns the former.
 
     Args:
         path: their folder.
+        head: what stands above them, in Markdown.
         commits: row's label -> commits of its runs, one a seed; none for a row that has not run.
     """
     cells = [_ours(line, commits.get(line.row, ()), figure, root) for line in lines]
-    write_table(path / "tables.md", as_markdown(title, lines, cells), as_csv(lines, cells), root)
+    write_table(path / "tables.md", as_markdown(head, lines, cells), as_csv(lines, cells), root)
     return path / "tables.md"
 
 
@@ -134,10 +135,9 @@ def _of_class(commit: str, line: Line, root: Path) -> Cell | None:
     return ((own == 1).mean(), *wilson_interval(int((own == 1).sum()), len(own))) if len(own) else None
 
 
-def as_markdown(title: str, lines: Sequence[Line], cells: Sequence[Cell | None]) -> str:
+def as_markdown(head: str, lines: Sequence[Line], cells: Sequence[Cell | None]) -> str:
     """One section per table; figures in per cent."""
-    text = [f"# {title}: the published tables", "",
-            "Per cent; ours with its 95 % interval over the test images. A dash: not published, or not run."]
+    text = [head, "", "Per cent; ours with its 95 % interval over the test images. A dash: not published, or not run."]
     for table in dict.fromkeys(line.table for line in lines):
         own = [(line, cell) for line, cell in zip(lines, cells, strict=True) if line.table == table]
         rows = [["", "published", "ours", "row, model, figure"]]
