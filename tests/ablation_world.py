@@ -5,8 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.run_world import git
 from tools import ablation
+from zeroshot.console.errors import InputError
 
 LIST = """
 title: Toys
@@ -79,3 +82,10 @@ def committed(root: Path, parent: str, path: str, text: str, message: str) -> st
         git update-index --add --cacheinfo 100644,$blob,"$2" && git commit-tree -p "$1" -m "$4" $(git write-tree)"""
     return subprocess.run(["sh", "-ec", script, "sh", parent, path, text, message], cwd=root, capture_output=True,
                           text=True, check=True).stdout.strip()
+
+
+def refused(*arguments, **keywords):
+    """What an ablation says that does not begin."""
+    with pytest.raises(InputError) as error:
+        ablation.main(*arguments, **keywords)
+    return str(error.value)
