@@ -1,9 +1,12 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from zeroshot.ranking import first_labels
 from zeroshot.ranking.first_labels import TOP, CosineScores, OutputScores, lay_out, rank_chunk
 
 
@@ -29,9 +32,10 @@ def rank(scores, true, members, scored):
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([3, 30, 700, 1500]), st.sampled_from([2, 9, 10**6]), st.booleans())
-@example(144032134, 3, 2, False)  # no candidate at all
-def test_ranks_and_first_20_are_those_of_a_full_sort(seed, labels, levels, negative):
+@given(st.integers(0, 2**32 - 1), st.sampled_from([3, 30, 700, 1500]), st.sampled_from([2, 9, 10**6]), st.booleans(),
+       st.sampled_from([1, 7, first_labels.TILE]))
+@example(144032134, 3, 2, False, first_labels.TILE)  # no candidate at all
+def test_ranks_and_first_20_are_those_of_a_full_sort(seed, labels, levels, negative, tile):
     """Two levels tie nearly everything, a million nearly nothing; 1,500 labels make atoms of more than 20 blocks."""
     rng = np.random.default_rng(seed)
     scores = (rng.integers(0, levels, (8, labels)) * (-0.25 if negative else 0.25)).astype(np.float32)  # also -0.0
@@ -40,7 +44,8 @@ def test_ranks_and_first_20_are_those_of_a_full_sort(seed, labels, levels, negat
     seen = rng.random(labels) < 0.2
     members = {"seen": seen, "unseen": ~seen & (rng.random(labels) < 0.1), "21k": ~seen, "none": np.zeros(labels, bool)}
     members["21k+seen"] = members["21k"] | seen
-    layout, ranked = rank(scores, true, members, scored)
+    with mock.patch.object(first_labels, "TILE", tile):  # the last tile is cut where it does not divide the blocks
+        layout, ranked = rank(scores, true, members, scored)
     for name, (top, ranks) in naive(scores, true, members, scored).items():
         assert layout.candidates[name] == (members[name] & scored).sum()
         if layout.candidates[name] == 0:
