@@ -98,4 +98,4 @@ deps: env
 	python -m tools.stage_deps --write
 
 clean-scratch: env
-	python -c 'from zeroshot.running.scratch import scratch_root as r; import shutil; shutil.rmtree(r(), ignore_errors=True)'
+	@python -m tools.clean_scratch

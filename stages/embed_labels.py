@@ -26,8 +26,9 @@ from zeroshot.labels.embedding import (
     UnitVectors,
     as_embedded,
     centered,
+    count_by_class,
     embed,
-    named_as_keyed,
+    named_by_class,
     unit,
     wanted_terms,
     with_hypernyms,
@@ -69,7 +70,8 @@ def main(params: Params, *, taxonomy: Path, label_sets: Path, term_vectors: Path
     nouns.rows(wnids)  # all must be there
     wanted = wanted_terms(nouns)
     read = read_term_vectors(term_vectors, lambda name: term_of(name) in wanted, params.member)
-    nouns, by_class = named_as_keyed(nouns, read)
+    by_class = count_by_class(nouns, read)
+    nouns = named_by_class(nouns) if by_class else nouns
     terms = UnitVectors(read, wanted)
     draw = retrofitting(nouns, terms, params.synonyms, **params.retrofit.model_dump())
     labels = [draw(wnid, embed(nouns, terms, wnid, params.synonyms, params.fallback)) for wnid in wnids]
@@ -79,6 +81,7 @@ def main(params: Params, *, taxonomy: Path, label_sets: Path, term_vectors: Path
     ways = {wnid: label.way for wnid, label in zip(wnids, labels, strict=True)}
     check_some_have_vectors(sets, ways, term_vectors)
     meta = params.model_dump(exclude={"hypernyms", "seed"} | ({"retrofit"} if draw is as_embedded else set()))
+    meta |= {"by_class": True} if by_class else {}
     meta["terms"] = sha256_of(term_vectors / "sha256.txt" if term_vectors.is_dir() else term_vectors)
     found = pack(wnids, labels, meta)
     write_label_vectors(out / "lemmas.safetensors", found)

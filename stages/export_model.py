@@ -27,7 +27,7 @@ from zeroshot.base.files import atomic_write
 from zeroshot.base.params import StageParams, load_params
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import INDEX_FILE, PIXELS_FILE
-from zeroshot.labels.embedding import UnitVectors, embed, named_as_keyed, wanted_terms, with_hypernyms
+from zeroshot.labels.embedding import UnitVectors, embed, named_by_class, wanted_terms, with_hypernyms
 from zeroshot.labels.label_sets import all_labels, in_order, memberships, read_label_sets
 from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.labels.retrofitting import NOT_RETROFITTED, retrofitting
@@ -275,10 +275,10 @@ def how_embedded(vectors: dict[str, LabelVectors], nouns: Taxonomy, terms: TermV
     """What embed_labels did, for labels that it did not see: its settings, and the means that it subtracted."""
     meta = vectors["hypernyms"].meta
     how = {name: meta[name] for name in ("synonyms", "fallback", "hypernyms")}
-    how |= {name: meta[name] for name in ("retrofit",) if name in meta}
+    how |= {name: meta[name] for name in ("retrofit", "by_class") if name in meta}
     if not meta["center"]:
         return {**how, "means": {}}
-    nouns, _ = named_as_keyed(nouns, terms)
+    nouns = named_by_class(nouns) if "by_class" in how else nouns
     unit = UnitVectors(terms, wanted_terms(nouns))
     draw = retrofitting(nouns, unit, how["synonyms"], **how.get("retrofit", NOT_RETROFITTED))
     labels = [draw(wnid, embed(nouns, unit, wnid, how["synonyms"], how["fallback"])) for wnid in seen]

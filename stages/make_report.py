@@ -181,8 +181,11 @@ def shown_answers(answers: list[Answer], true: str, nouns: Taxonomy) -> list[tup
 # --- what it was made from
 
 def settings_of(path: Path) -> dict[str, dict[str, str]]:
-    """params.yaml, section by section, dotted keys; of a path from the root only that it is one."""
-    return {section: dict(flat(values)) for section, values in read_yaml(path).items()}
+    """params.yaml, section by section, dotted keys; of a path from the root only that it is one.
+
+    Sections that begin with x- are the user's own, for anchors: what they hold stands where it is used.
+    """
+    return {section: dict(flat(values)) for section, values in read_yaml(path).items() if not section.startswith("x-")}
 
 
 def flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

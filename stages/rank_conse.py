@@ -139,9 +139,12 @@ def handicap_of(params: Params, values: ImageValues, learnt: Learnt, index: Imag
         return {"seen_handicap": params.handicap}
     classes, lacking = len(learnt(None).columns), "no validation images"
     if len(index.rows(VAL)):
-        if classes >= FEWEST:
-            return choose_handicap(params, values, learnt, index, rows)
-        lacking = f"{classes} seen classes with a vector are too few"
+        if classes < FEWEST:
+            lacking = f"{classes} seen classes with a vector are too few"
+        elif (chosen := choose_handicap(params, values, learnt, index, rows))["held_out_harmonic"]:
+            return chosen
+        else:  # of one class alone, say: then nothing is right both where it plays unseen and where it is seen
+            lacking = "validation images of too few classes, or none named right,"
     if is_first():
         print(f"rank_conse: {lacking} to choose HierSE's handicap by; it is "
               f"{params.handicap_without_val:g} (rank_conse.handicap_without_val)", flush=True)

@@ -52,7 +52,7 @@ def write_wordnet(path):
         archive.writestr("index.noun", "\n".join(lines) + "\n")
 
 
-def build_parts(folder, *, pack=None, frozen=True):
+def build_parts(folder, *, pack=None, frozen=True, **meta):
     """Everything that export_model reads."""
     rng = np.random.default_rng(7)
     torch.manual_seed(7)
@@ -69,7 +69,7 @@ def build_parts(folder, *, pack=None, frozen=True):
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         write_label_vectors(folder / f"{name}.safetensors", LabelVectors(
             wnids, vectors, np.arange(len(wnids), dtype=np.int32),
-            {"synonyms": "first", "fallback": "none", "center": False, "hypernyms": 1.0}))
+            {"synonyms": "first", "fallback": "none", "center": False, "hypernyms": 1.0, **meta}))
     seal = {name: Artifact(folder / f"{name}.safetensors").sha256 for name in ("lemmas", "hypernyms")}
     (folder / "index").mkdir()
     write_index(folder / "index", SEEN, {"role": np.ones(2, np.uint8), "label": np.zeros(2, np.int32)},

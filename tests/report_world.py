@@ -49,6 +49,7 @@ def pack(index: Path) -> None:
 
 def write_settings(world: Path) -> None:
     (world / "params.yaml").write_text(json.dumps({
+        "x-threads": 1, "x-mine": {"of": "an anchor"},  # a user's own
         "rank_conse": {"t": [1, 2], "threads": 1}, "make_tables": {"same_size": 0.03}, "make_report": PARAMS,
         "index_images": {"images": "/home/somebody/pictures", "roles": {"train": "train", "unseen": None}}}))
     (world / "metrics").mkdir(exist_ok=True)

@@ -177,7 +177,7 @@ def test_the_page_holds_counts_settings_versions_and_seals_but_no_path_and_no_ad
     for said in ("1,234", "image files that do not begin like an image", "index_images", "(a path on this machine)",
                  Artifact(world / "rankings" / "softmax.safetensors").sha256, "torch <b>2."):
         assert said in text
-    assert "/home/somebody" not in text and str(world) not in text
+    assert "/home/somebody" not in text and str(world) not in text and "an anchor" not in text
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)|url\(|@import|https?://(?!www\.w3\.org)""", text)
 
 

@@ -124,7 +124,14 @@ def test_one_class_gives_no_interval():
     one = sums_of(np.ones((5, 1)), np.zeros(5))
     assert np.isnan(paired.paired_means(one, one, one).half).all()
     assert np.isnan(paired.unpaired_means(one, one).half).all()
-    assert np.isnan(paired.paired_harmonic((np.ones(1), np.zeros(1)), (np.ones(4), np.ones(4))).half).all()
+    several = sums_of(np.ones((8, 1)), np.arange(8) // 2)
+    assert np.isnan(paired.unpaired_means(one, several).half).all()
+    assert np.isnan(paired.unpaired_means(several, one).half).all()
+    rates = (np.array([0.1, 0.4, 0.2, 0.3]), np.array([0.2, 0.1, 0.5, 0.3]))
+    for harmonic in (paired.paired_harmonic, paired.unpaired_harmonic):
+        assert np.isnan(harmonic((np.ones(1), np.zeros(1)), rates).half).all()
+        assert np.isnan(harmonic(rates, (np.ones(1), np.zeros(1))).half).all()
+        assert np.isfinite(harmonic(rates, rates).half).all()
 
 
 def test_unpaired_errors_add_as_those_of_independent_runs():

@@ -1,3 +1,5 @@
+import types
+
 import numpy as np
 import pydantic
 import pytest
@@ -185,7 +187,7 @@ def test_a_handicap_moves_hierses_seen_labels_only_where_unseen_ones_compete(tmp
     run(world)
     free = Rankings(world / "hierse.safetensors", read_label_sets(world / "label_sets"))
     monkeypatch.setattr(rank_conse, "FEWEST", 3)  # classes of this world
-    monkeypatch.setattr(rank_conse, "choose_handicap", lambda *_: {"seen_handicap": 1.5})
+    monkeypatch.setattr(rank_conse, "choose_handicap", lambda *_: {"seen_handicap": 1.5, "held_out_harmonic": 1.0})
     rank(world, 2, handicap="auto")
     held = Rankings(world / "hierse.safetensors", read_label_sets(world / "label_sets"))
     assert np.array_equal(held["seen/top"], free["seen/top"]) and np.array_equal(held["unseen/top"], free["unseen/top"])
@@ -256,6 +258,18 @@ def test_too_few_classes_for_the_folds(classified):
     values, mixer, index = classified
     with pytest.raises(InputError, match="`rank_conse.folds` is 3, for which 6 seen classes .* found 4"):
         rank_conse.choose_handicap(rank_conse.Params(**{**PARAMS, "folds": 3}), values, lambda _: mixer, index)
+
+
+def test_validation_images_of_one_class_choose_no_handicap(classified, capsys):
+    """In no fold are there images both of a class that plays unseen and of one that is seen."""
+    values, mixer, index = classified
+    one = types.SimpleNamespace(seen=index.seen, roles=index.roles, rows=index.rows,
+                                numbered=lambda wnids, rows: np.zeros(len(rows), int))
+    params = rank_conse.Params(**{**PARAMS, "handicap": "auto", "handicap_without_val": 0.25})
+    assert rank_conse.handicap_of(params, values, lambda _: mixer, one, None) == {"seen_handicap": 0.25}
+    assert ("validation images of too few classes, or none named right, to choose HierSE's handicap by; it is 0.25"
+            in capsys.readouterr().out)
+    assert "held_out_harmonic" in rank_conse.handicap_of(params, values, lambda _: mixer, index, None)
 
 
 def test_refusals(tmp_path):

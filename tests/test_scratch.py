@@ -1,6 +1,7 @@
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import types
 import pytest
 import torch
 
+from tools import clean_scratch
 from zeroshot.base.checkpoints import load_checkpoint, save_checkpoint
 from zeroshot.base.files import atomic_write
 from zeroshot.console.errors import InputError
@@ -156,3 +158,30 @@ def test_atomic_write_shows_nothing_until_it_is_whole(tmp_path):
         file.write("whole\n")
         assert not path.exists()
     assert path.read_bytes() == b"whole\n"
+
+
+def test_what_never_finished_is_removed_and_nothing_else(tmp_path, capsys):
+    root = tmp_path / "scratch"
+    for margin in (0.1, 0.2):
+        with pytest.raises(KeyboardInterrupt), scratch_folder("pretrain_cnn", margin=margin) as folder:
+            (folder / "last.pt").write_text("half way")
+            raise KeyboardInterrupt
+    others = [root / "thesis.txt", root / "photos" / "me.jpg", root / "points" / "kept.safetensors", root / "a" / "b-1"]
+    for other in others:
+        other.parent.mkdir(exist_ok=True)
+        other.write_text("mine")
+    with scratch_folder("train_devise", margin=0.1) as under_way:
+        (under_way / "last.pt").write_text("half way")
+        clean_scratch.main()
+        assert [path.name for path in root.glob("*/*-0")] == [under_way.name]
+        assert (under_way / "last.pt").exists()
+    assert all(other.read_text() == "mine" for other in others) and list(root.glob("pretrain_cnn/*")) == []
+    said = f"{root}: checkpoints of 2 runs removed; those of 1, which are under way, stay\n"
+    assert capsys.readouterr().out == said
+
+
+def test_a_run_whose_folder_was_cleaned_away_ends_well(tmp_path):
+    with scratch_folder("s", margin=0.1) as folder:
+        shutil.rmtree(tmp_path / "scratch")
+        atomic_write(folder / "last.pt")
+    assert not folder.exists()

@@ -12,6 +12,7 @@ def test_against_a_plain_loop(dim, width):
     for number, dimension in enumerate(sketch.order.tolist()):
         expected[:, number % width] += sketch.sign[dimension] * x[:, dimension]
     torch.testing.assert_close(sketch(x), expected)
+    assert sketch(x[:0]).shape == (0, width)  # as of a chunk whose classes all lack a vector
     assert sorted(sketch.order.tolist()) == list(range(dim)) and set(sketch.sign.abs().tolist()) == {1.0}
 
 

@@ -188,6 +188,7 @@ def test_vectors_by_class_take_the_terms_place(inputs, form):
             "csv.gz": gzip.compress(lines.replace(" ", ",").encode())}[form]
     (inputs / "classes").write_bytes(data)
     lemmas, random, hypernyms = run(inputs, "classes")
+    assert lemmas.meta["by_class"] and hypernyms.meta["by_class"]  # export_model and naming go by it
     assert lemmas.wnids == random.wnids == [ANIMAL, BIRD, CRANE, MACHINE, KIT]
     assert lemmas.row_label.tolist() == [0, 2, 4]  # crane the machine shares a lemma with the bird, and no vector
     assert np.allclose(lemmas.vectors, [[1, 0], [0, 1], [0.6, 0.8]])

@@ -46,10 +46,14 @@ def hardware() -> str:
 
 
 def changed_params() -> list[str]:
-    """`section.key: value` of all that params.yaml has otherwise than the demo; of inputs, not where they lie."""
+    """`section.key: value` of all that params.yaml has otherwise than the demo; of inputs, not where they lie.
+
+    Sections that begin with x- are the user's own, for anchors.
+    """
     demo, here = (read_yaml(Path(path)) for path in ("presets/demo.yaml", "params.yaml"))
     return [f"{section}.{key}: {value if not str(value).startswith('/') else '(the path of the input)'}"
-            for section in here for key, value in here[section].items() if demo[section].get(key) != value]
+            for section in here if not section.startswith("x-")
+            for key, value in here[section].items() if demo.get(section, {}).get(key) != value]
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def paired_means(before: Sums, after: Sums, changes: Sums, seed: int = 0) -> Est
 def unpaired_means(before: Sums, after: Sums, seed: int = 0) -> Estimate:
     """Means over different images, or images that were asked different things: as if drawn independently."""
     error = np.hypot(standard_error(before, seed), standard_error(after, seed))
-    return Estimate(before.means(), after.means(), max(_t(before.images), _t(after.images)) * error)
+    return Estimate(before.means(), after.means(), np.max([_t(before.images), _t(after.images)]) * error)
 
 
 def standard_error(sums: Sums, seed: int) -> Float[np.ndarray, "figures"]:
@@ -133,7 +133,7 @@ def _harmonic_draws(seen: np.ndarray, unseen: np.ndarray, seed: int) -> Float[np
 
 def _harmonic(seen: tuple[np.ndarray, np.ndarray], unseen: tuple[np.ndarray, np.ndarray], error: float) -> Estimate:
     before, after = (harmonic_mean(seen[run].mean(), unseen[run].mean()) for run in (0, 1))
-    t = max(_t(np.ones(len(rates))) for rates in (*seen, *unseen))
+    t = np.max([_t(np.ones(len(rates))) for rates in (*seen, *unseen)])  # NaN if any is
     return Estimate(np.array([before]), np.array([after]), np.array([t * error]))
 
 

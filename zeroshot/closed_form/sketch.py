@@ -35,7 +35,7 @@ class Sketch(NamedTuple):
 
     def __call__(self, x: Float[Tensor, "images dim"]) -> Float[Tensor, "images width"]:
         shuffled = F.pad((x * self.sign)[:, self.order], (0, -x.shape[1] % self.width))
-        return shuffled.view(len(x), -1, self.width).sum(1)
+        return shuffled.view(len(x), shuffled.shape[1] // self.width, self.width).sum(1)
 
     def unfolded(self, model: ClosedForm) -> ClosedForm:
         """The model of long vectors x that equals `model` of their sketches."""

@@ -66,16 +66,19 @@ def wanted_terms(nouns: Taxonomy) -> set[str]:
     return (lemmas | {word for lemma in lemmas for word in lemma.split(JOINER)} | set(nouns.wnids)) - {""}
 
 
-def named_as_keyed(nouns: Taxonomy, terms: TermVectors) -> tuple[Taxonomy, int]:
-    """The nouns as a file of vectors names them, and how many of its vectors are by class, not by term.
+def count_by_class(nouns: Taxonomy, terms: TermVectors) -> int:
+    """How many of a file's vectors are by class, not by term: if most of its keys are wnids, so many; else 0.
 
-    If most of its keys are wnids, the vectors are by class: a noun's only name is its wnid then. Else the nouns are
-    named by their lemmas, and the count is 0.
+    Args:
+        terms: of the file those that `wanted_terms` holds.
     """
     wnids = sum(term_of(name) in nouns.index for name in terms.terms)
-    if 2 * wnids <= len(terms.terms):
-        return nouns, 0
-    return dataclasses.replace(nouns, lemmas=[[wnid] for wnid in nouns.wnids]), wnids
+    return wnids if 2 * wnids > len(terms.terms) else 0
+
+
+def named_by_class(nouns: Taxonomy) -> Taxonomy:
+    """The nouns as a file of vectors by class names them: a noun's only name is its wnid."""
+    return dataclasses.replace(nouns, lemmas=[[wnid] for wnid in nouns.wnids])
 
 
 def unit(vectors: Float[np.ndarray, "*rows dim"]) -> Float32[np.ndarray, "*rows dim"]:

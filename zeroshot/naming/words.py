@@ -16,7 +16,7 @@ from zeroshot.labels.embedding import (
     as_embedded,
     embed,
     known_words,
-    named_as_keyed,
+    named_by_class,
     unit,
     with_hypernyms,
 )
@@ -149,11 +149,11 @@ class Words:
     @cached_property
     def by_class(self) -> bool:
         """Whether the vectors are by class: a noun's only name is its wnid then, and other words have none."""
-        return self._keyed[1] > 0
+        return self._folder.about["embedded"].get("by_class", False)
 
     @cached_property
-    def _keyed(self) -> tuple[Taxonomy, int]:
-        return named_as_keyed(self.taxonomy, self.terms)
+    def _nouns(self) -> Taxonomy:
+        return named_by_class(self.taxonomy) if self.by_class else self.taxonomy
 
     def label_vectors(self, kind: str) -> LabelVectors:
         """Of the run's labels: `lemmas` or `hypernyms`."""
@@ -206,7 +206,7 @@ class Words:
                 others.append(wnid)
         if not others:
             return found
-        how, nouns = self._folder.about["embedded"], self._keyed[0]
+        how, nouns = self._folder.about["embedded"], self._nouns
         made = {wnid: self._draw(wnid, embed(nouns, self.terms, wnid, how["synonyms"], how["fallback"]))
                 for wnid in others}
         made = {wnid: label for wnid, label in made.items() if len(label.vectors)}
@@ -222,7 +222,7 @@ class Words:
         if "retrofit" not in how:
             return as_embedded
         from zeroshot.labels.retrofitting import retrofitting  # scipy, which others do not wait for
-        return retrofitting(self._keyed[0], self.terms, how["synonyms"], **how["retrofit"])
+        return retrofitting(self._nouns, self.terms, how["synonyms"], **how["retrofit"])
 
     def _centered(self, kind: str, rows: Float32[np.ndarray, "rows dim"]) -> Float32[np.ndarray, "rows dim"]:
         """Less the mean of the seen labels', where the run's are."""

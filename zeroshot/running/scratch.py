@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from zeroshot.console.errors import InputError
 PROJECT = Path(__file__).resolve().parents[2]
 OWN = ("__main__", "stages", "zeroshot")  # where the project's code is; a stage that runs is the first
 CHANGE_NO_RESULT = ("console", "running")  # packages
+SLOT = re.compile(r"[0-9a-f]{16}-\d+")
 LOCK_PATIENCE = 10  # seconds: a killed process that gives back its memory is gone by then
 
 
@@ -53,10 +55,31 @@ def scratch_folder(stage: str, **decides: Any) -> Iterator[Path]:
     folder.mkdir(exist_ok=True)
     try:
         yield folder
-        shutil.rmtree(folder)
-        Path(lock.lock_file).unlink()
+        _remove(folder, lock)
     finally:
         lock.release()
+
+
+def remove_unfinished() -> tuple[int, int]:
+    """Remove the folders that no process holds, nothing else; how many they were, and how many are held."""
+    removed = held = 0
+    folders = [path for path in scratch_root().glob("*/*") if SLOT.fullmatch(path.name) and path.is_dir()]
+    for folder in folders:
+        if (lock := _try_lock(folder.with_suffix(".lock"))) is None:
+            held += 1
+            continue
+        try:
+            _remove(folder, lock)
+            removed += 1
+        finally:
+            lock.release()
+    return removed, held
+
+
+def _remove(folder: Path, lock: FileLock) -> None:
+    """Both; whoever cleaned up before us, while we ran, shall not make a finished stage fail."""
+    shutil.rmtree(folder, ignore_errors=True)
+    Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def code_digest() -> str:
