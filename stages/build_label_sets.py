@@ -299,7 +299,7 @@ def decision_lines(nouns: Taxonomy, lists: dict[str, list[str]], distances: np.n
             ("of the seen classes, not in the universe: still seen", sorted(seen - universe)),
             ("of the unseen classes, not in the universe: in `unseen`, in no other set", strays),
             ("of the universe, no path to a seen class: in `21k`; in `3-hops` only by way of Misc", disconnected)]:
-        names = ", ".join(f"{wnid} ({nouns.lemmas[nouns.index[wnid]][0]})" if wnid in nouns.index else wnid
+        names = ", ".join(f"{wnid} ({nouns.name(wnid)})" if wnid in nouns.index else wnid
                           for wnid in wnids[:20])
         names += ", ..." if len(wnids) > 20 else ""
         lines.append(f"- {len(wnids):,} {what}" + (f": {names}" if names else ""))

@@ -23,7 +23,7 @@ from zeroshot.images.index import ImageIndex
 from zeroshot.images.pixels import open_pixels
 from zeroshot.labels.asked_sets import LabelSet, refuse_unmade
 from zeroshot.labels.label_sets import read_label_sets
-from zeroshot.ranking.rankings import Rankings
+from zeroshot.ranking.rankings import Rankings, rankings_path
 from zeroshot.report.figures import LONGEST, save
 from zeroshot.report.gallery import (
     Answer,
@@ -31,7 +31,6 @@ from zeroshot.report.gallery import (
     name_of,
     names_of,
     pick_images,
-    rankings_path,
     small,
     true_wnids,
 )

@@ -137,16 +137,11 @@ def explained(failed: Int64[np.ndarray, "classes"], asked: Asked, images: Iterat
     reason = np.array(list(REASONS))[np.argmax(np.stack(tests), axis=0)]
     first = [labels.wnids[label] if times else "" for label, times in zip(answer, share, strict=True)]
     return pd.DataFrame({
-        "wnid": wnids, "name": names_of(nouns, wnids), "images": asked.images[failed], "reason": reason,
-        "nearest_label": names_of(nouns, nearest), "nearest_wnid": nearest,
-        "first_answer": names_of(nouns, first), "first_answer_wnid": first, "first_answer_share": share,
-        "likeliest_seen": names_of(nouns, likeliest), "likeliest_wnid": likeliest, "likeliest_near": near_cnn,
+        "wnid": wnids, "name": [*map(nouns.name, wnids)], "images": asked.images[failed], "reason": reason,
+        "nearest_label": [*map(nouns.name, nearest)], "nearest_wnid": nearest,
+        "first_answer": [*map(nouns.name, first)], "first_answer_wnid": first, "first_answer_share": share,
+        "likeliest_seen": [*map(nouns.name, likeliest)], "likeliest_wnid": likeliest, "likeliest_near": near_cnn,
         "entropy": spread})
-
-
-def names_of(nouns: Taxonomy, wnids: list[str]) -> list[str]:
-    """The main lemma of each noun, "" of "", the wnid itself where WordNet lacks it."""
-    return [nouns.lemmas[nouns.index[wnid]][0] if wnid in nouns.index else wnid for wnid in wnids]
 
 
 def neighbours_of(wnids: list[str], labels: LabelVectors, nouns: Taxonomy, params: Params

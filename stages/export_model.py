@@ -33,6 +33,7 @@ from zeroshot.labels.label_vectors import LabelVectors, read_label_vectors
 from zeroshot.labels.retrofitting import NOT_RETROFITTED, retrofitting
 from zeroshot.naming.card import Source, write_card
 from zeroshot.naming.folder import write_manifest
+from zeroshot.ranking.rankings import rankings_path
 from zeroshot.taxonomy import Taxonomy, read_taxonomy, write_taxonomy
 from zeroshot.terms.spelling import term_of
 from zeroshot.terms.vectors import TermVectors, read_term_vectors
@@ -179,7 +180,7 @@ def write_labels(path: Path, sets: dict[str, list[str]], models: dict[str, dict]
     wnids, members = all_labels(sets), memberships(sets)
     arrays = {"member": np.stack([members[name] for name in in_order(sets)])}
     for name in models:
-        ranked = rankings / ("conse" if name.startswith("conse-") else "") / f"{name}.safetensors"
+        ranked = rankings_path(rankings, name)
         if not (meta := meta_of(ranked)) or "wnids" not in meta:
             continue
         if meta["wnids"] != wnids:

@@ -81,6 +81,9 @@ def _open_outputs(stack: ExitStack, params: Params, out: Path, index: ImageIndex
 
 
 def _half(v: np.ndarray) -> np.ndarray:
+    if not np.isfinite(v).all():
+        raise InputError("the network gives features that are NaN or infinite; did its training diverge "
+                         "(metrics/pretrain_cnn.json)? Try a lower `pretrain_cnn.learning_rate`")
     with np.errstate(over="ignore"):
         half = v.astype(np.float16)
     if not np.isfinite(half).all():

@@ -159,7 +159,7 @@ def index_files(params: Params, root: Path, chosen: Chosen, out: Path) -> tuple[
         write_artifact(candidates, {"containers": containers}, arrays)
         reader = ImageFiles(candidates, root)
         unreadable = find_unreadable(reader, raw, pack=params.pack, check=params.check,
-                                     max_unreadable=params.max_unreadable, workers=params.workers)
+                                     max_unreadable=params.max_unreadable, lost=len(skipped), workers=params.workers)
         skipped += [(ROLES[arrays["role"][row]], wnids[arrays["label"][row]], reader.where(row), reason)
                     for row, reason in unreadable]
         rows = kept_rows(arrays, [row for row, _ in unreadable])

@@ -31,7 +31,7 @@ from zeroshot.images.pixels import PackedPixels, open_pixels
 from zeroshot.labels.asked_sets import ZeroShotSet, refuse_unmade
 from zeroshot.labels.label_sets import PLUS_SEEN, read_label_sets
 from zeroshot.labels.label_vectors import read_label_vectors
-from zeroshot.ranking.rankings import Rankings
+from zeroshot.ranking.rankings import Rankings, rankings_path
 from zeroshot.report import cautions, counts, curves, label_map
 from zeroshot.report.classes import BANDS, Found, by_distance, confusions, numbered_anew, sheets
 from zeroshot.report.gallery import (
@@ -40,7 +40,6 @@ from zeroshot.report.gallery import (
     name_of,
     names_of,
     pick_images,
-    rankings_path,
     small,
     true_wnids,
 )

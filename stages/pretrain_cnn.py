@@ -83,8 +83,9 @@ def main(params: Params, *, index: Path, images: Path, weights: Path, weights_li
                           max_unreadable=params.max_unreadable)
     trainer = Trainer(params, model, image_index, preprocessing, source, device)
     weights_seal = sha256_of(weights_file(weights)) if params.pretrained == "file" else ""
-    with checkpoint_of("pretrain_cnn", params=params, index=image_index.sha256,
-                       weights=weights_seal) as checkpoint:
+    listed = sha256_of(weights_list) if params.weights_outputs == "list" else ""
+    with checkpoint_of("pretrain_cnn", params=params, index=image_index.sha256, weights=weights_seal,
+                       weights_list=listed) as checkpoint:
         history = run_epochs(params.epochs, trainer.train_epoch,
                              {"model": model, "optimiser": trainer.optimiser}, checkpoint)
         figures = history[-1] if history else trainer.validate()

@@ -149,6 +149,9 @@ def test_cnn_of_other_labels(tmp_path):
 def test_features_too_large_for_half_precision():
     with pytest.raises(InputError, match="does not fit half precision"):
         extract_features._half(np.array([[1e6]], np.float32))
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(InputError, match="features that are NaN or infinite; did its training diverge"):
+            extract_features._half(np.array([[1, wrong]], np.float32))
 
 
 @pytest.fixture

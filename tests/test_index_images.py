@@ -90,6 +90,11 @@ def test_unpacked_images_are_read_in_place_also_by_another_process(run, images, 
     assert [reader.name(row) for row in (0, 4, 8)] == ["d2.JPEG", "c1.JPEG", "w1.JPEG"]
     assert reader.where(4) == f"{images}/train/{CAT}/c1.JPEG"
     assert reader.file_bytes(5) == jpeg((200, 100, 0))
+    file, data = Path(reader.where(4)), reader.file_bytes(4)
+    for changed, said in ((data + b"x", "longer"), (data[:-1], f"cut short to {len(data) - 1} bytes")):
+        file.write_bytes(changed)
+        with pytest.raises(InputError, match=f"c1.JPEG: {said}, {len(data)} bytes when it was indexed"):
+            reader.file_bytes(4)
 
 
 @pytest.mark.parametrize("source", ["folders", "demo"])

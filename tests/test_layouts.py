@@ -304,6 +304,11 @@ def test_lost_links_are_listed_and_capped(run, tmp_path):
     row = (tmp_path / "index/skipped.tsv").read_text().splitlines()[1].split("\t")
     assert row[:3] == ["train", HORSE, f"{root}/train/{HORSE}.tar/b.JPEG"] and "a link to" in row[3]
     assert metrics(tmp_path)["unreadable_skipped"] == 1
+    put_folder(root, {f"train/{DOG}/broken.JPEG": b"<html>"})  # together with the lost one more than may be skipped
+    with pytest.raises(InputError, match=r"2 of 7 images cannot be read, .*broken.JPEG.*at most 1 may be skipped"):
+        run(root, unseen=None, max_unreadable=0.2)
+    run(root, unseen=None, max_unreadable=0.3)
+    assert metrics(tmp_path)["unreadable_skipped"] == 2
 
 
 def test_file_names_that_are_no_utf8_are_written_everywhere(run, tmp_path):

@@ -20,7 +20,6 @@ from zeroshot.base.artifacts import Artifact
 from zeroshot.console.errors import InputError
 from zeroshot.images.decoding import decode_square
 from zeroshot.labels.label_vectors import read_label_vectors
-from zeroshot.naming.network import _batch
 from zeroshot.naming.pictures import find_pictures
 from zeroshot.networks.saved import read_cnn
 from zeroshot.running.scratch import PROJECT
@@ -104,7 +103,6 @@ def test_many_pictures_get_the_answers_that_each_gets_alone(model):
     together, alone = model.name(images), [model.name(image)[0] for image in images]
     assert [one.answers["hierse"][0].wnid for one in together] == [one.answers["hierse"][0].wnid for one in alone]
     assert np.allclose(model.embed(images), np.concatenate([model.embed(image) for image in images]), atol=1e-5)
-    assert [_batch(count, 256) for count in (1, 2, 3, 200, 256, 1000)] == [1, 2, 4, 256, 256, 256]
 
 
 def test_a_picture_is_the_same_in_every_form(model, tmp_path):

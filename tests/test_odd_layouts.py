@@ -12,7 +12,7 @@ from zeroshot.base.lists import read_wnid_list
 from zeroshot.console.errors import InputError
 from zeroshot.image_sets.class_names import ClassNames, plainly
 from zeroshot.image_sets.demo import read_demo_classes
-from zeroshot.images.index import TRAIN, VAL
+from zeroshot.images.index import TRAIN, UNSEEN, VAL
 from zeroshot.taxonomy import make_taxonomy
 
 IMAGE = jpeg((200, 0, 0))
@@ -120,6 +120,22 @@ def test_images_that_only_the_table_knows_are_counted(run, tmp_path, capsys):
     assert shown(run(tmp_path / "images", unseen=None, ground_truth="t.txt"), VAL) == [DOG]
     assert metrics(tmp_path)["images_in_tables_only"] == 2
     assert "the tables of classes name 2 images that are not there" in capsys.readouterr().out
+
+
+def test_one_table_tells_the_classes_of_all_roles(run, tmp_path):
+    put_folder(tmp_path / "images", {"train/a.jpg": IMAGE, "val/b.jpg": IMAGE, "unseen/c.jpg": IMAGE, "t.tsv": (
+        f"a.jpg\t{DOG}\nb.jpg\t{DOG}\nc.jpg\t{CAT}\nnot_here.jpg\t{WOLF}\n").encode()})
+    index = run(tmp_path / "images", ground_truth="t.tsv")
+    assert (index.seen, index.unseen) == ([DOG], [CAT])
+    assert [shown(index, role) for role in (TRAIN, VAL, UNSEEN)] == [[DOG], [DOG], [CAT]]
+    assert metrics(tmp_path)["images_in_tables_only"] == 1
+
+
+def test_a_class_that_only_the_table_puts_into_train_has_no_training_images(run, tmp_path):
+    put_folder(tmp_path / "images", {"train/a.jpg": IMAGE, "val/b.jpg": IMAGE, "t.tsv": (
+        f"a.jpg\t{DOG}\nb.jpg\t{CAT}\n").encode()})
+    with pytest.raises(InputError, match=f"class {CAT} has no training images"):
+        run(tmp_path / "images", unseen=None, ground_truth="t.tsv")
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\x85", "\x0b", "\x1c"])

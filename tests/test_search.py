@@ -16,6 +16,7 @@ from zeroshot.__main__ import main
 from zeroshot.base.artifacts import Artifact, write_artifact
 from zeroshot.console.errors import InputError
 from zeroshot.images.index import write_index
+from zeroshot.naming import search
 from zeroshot.naming.own_labels import own_label
 from zeroshot.naming.pictures import find_pictures
 from zeroshot.naming.points_cache import PointsCache, _find
@@ -80,7 +81,7 @@ def test_unknown_words_are_refused(model, words, said):
         Search(model, words)
 
 
-def test_points_are_kept_by_content(model, folder, tmp_path, computed):
+def test_points_are_kept_by_content(model, folder, tmp_path, computed, monkeypatch):
     first = model.search("dog", folder)
     assert model.search("dog", folder) == first and computed == [6]
     os.utime(folder / "0.png", ns=(1, 1))  # touched
@@ -98,6 +99,8 @@ def test_points_are_kept_by_content(model, folder, tmp_path, computed):
     assert computed == [6, 1, 6]
     shutil.rmtree(tmp_path / "scratch")
     assert len(model.search("dog", folder)) == 6 and computed == [6, 1, 6, 6]
+    monkeypatch.setattr(search, "_made_by", lambda: "by other code, or another torch")
+    assert len(model.search("dog", folder)) == 6 and computed == [6, 1, 6, 6, 6]
 
 
 def test_a_damaged_cache_is_made_anew(model, folder, tmp_path, computed):

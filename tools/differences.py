@@ -206,7 +206,7 @@ def class_changes(before: Run, after: Run, model: str, name: str) -> list[ClassC
     hits = [class_sums(((true, _hit(rank, 1)[:, None]) for true, rank in ranked.chunks(f"{name}/true", f"{name}/rank")),
                        len(ranked.wnids)) for ranked in (before.rankings(model), after.rankings(model))]
     wnids, taxonomy = after.rankings(model).wnids, after.taxonomy
-    changes = [ClassChange(wnids[label], _called(taxonomy, wnids[label]), int(images), int(old), int(new))
+    changes = [ClassChange(wnids[label], taxonomy.name(wnids[label]), int(images), int(old), int(new))
                for label, images, old, new in zip(hits[0][0], hits[0][1].images, hits[0][1].totals[:, 0],
                                                   hits[1][1].totals[:, 0], strict=True)]
     return sorted(changes, key=lambda change: ((change.before - change.after) / change.images, change.wnid))
@@ -295,7 +295,3 @@ def _place(model: str) -> tuple[int, int, str]:
     stem, _, t = model.partition("-")
     order = [*NAMES, "conse", *BESIDE]
     return order.index(stem) if stem in order else len(order), int(t) if t.isdigit() else 0, model
-
-
-def _called(taxonomy, wnid: str) -> str:
-    return taxonomy.lemmas[taxonomy.index[wnid]][0] if wnid in taxonomy.index else wnid

@@ -66,6 +66,10 @@ class Taxonomy:
         starts, parents = self._by_child
         return parents[starts[row]:starts[row + 1]]
 
+    def name(self, wnid: str) -> str:
+        """The synset's first lemma; a wnid that is no noun's is its own name."""
+        return self.lemmas[self.index[wnid]][0] if wnid in self.index else wnid
+
     def ancestors(self, wnid: str) -> dict[str, int]:
         """Hypernyms of every degree, instance hypernyms too -> the fewest edges up to each; by edges, then by wnid."""
         edges, level, degree = {self.index[wnid]: 0}, [self.index[wnid]], 0

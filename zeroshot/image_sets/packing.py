@@ -17,14 +17,15 @@ COPY_ROWS = 4096  # images copied at once
 
 
 def find_unreadable(reader: ImageFiles, raw: Path, *, pack: int | None, check: str, max_unreadable: float,
-                    workers: int) -> list[tuple[int, str]]:
+                    lost: int, workers: int) -> list[tuple[int, str]]:
     """(row, reason) of every image that cannot be read; with `pack` the pixels of all others go to the file `raw`.
 
     Args:
         raw: gets uint8 [images, pack, pack, 3], zeros where unreadable.
         pack: side of the packed squares, pixels; None: no packing, `check` says how closely to look.
         check: "none", "header" or "decode".
-        max_unreadable: share of the images that may be unreadable.
+        max_unreadable: share of all images, the lost ones too, that may be lost or unreadable.
+        lost: images that the reader does not even have.
 
     Raises:
         InputError: more than that.
@@ -32,15 +33,16 @@ def find_unreadable(reader: ImageFiles, raw: Path, *, pack: int | None, check: s
     if pack is None and check == "none":
         return []
     raw.touch()
-    allowed, unreadable = int(max_unreadable * len(reader)), []
+    images, unreadable = len(reader) + lost, []
+    allowed = int(max_unreadable * images)
     tasks = [(start, min(start + ROWS, len(reader))) for start in range(0, len(reader), ROWS)]
     with progress(total=len(reader), unit="img", desc="packing" if pack else "checking", scale=True) as bar:
         for (start, stop), found in in_order(read_rows, tasks, workers, reader, raw, pack, check):
             unreadable += found
             bar.update(stop - start)
-            if len(unreadable) > allowed:
+            if unreadable and lost + len(unreadable) > allowed:
                 row, reason = unreadable[0]
-                raise InputError(f"{len(unreadable)} of {len(reader)} images cannot be read, the first "
+                raise InputError(f"{lost + len(unreadable)} of {images} images cannot be read, the first "
                                  f"{reader.where(row)} ({reason}); at most {allowed} may be skipped "
                                  "(params.yaml: index_images.max_unreadable)")
     return unreadable

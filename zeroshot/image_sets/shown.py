@@ -1,7 +1,6 @@
 """Which class each image of a source shows: the source's own, or what a table or the image's name tells."""
 
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 from zeroshot.image_sets.archives import list_folder, list_tar
@@ -21,7 +20,7 @@ class Truths:
         return sum(max(0, len(table) - self._listed[name]) for name, table in self._read.items())
 
     def classes(self, sources: list[Source]) -> set[str]:
-        """All classes of a role."""
+        """All classes of a role: those that its images show, which a table that serves several roles has more than."""
         return {wnid for source in sources for wnid in self._classes(source)}
 
     def wnids(self, source: Source, names: list[bytes]) -> list[str]:
@@ -32,15 +31,12 @@ class Truths:
             self._listed[source.truth] += len(names)
         return wnids_of(names, self._table(source), self._root / source.container)
 
-    def _classes(self, source: Source) -> Iterator[str]:
+    def _classes(self, source: Source) -> set[str]:
         if source.wnid is not None:
-            yield source.wnid
-        elif (table := self._table(source)) is not None:
-            yield from set(table.values())
-        else:
-            path = self._root / source.container
-            listed = list_folder(path) if path.is_dir() else list_tar(path)
-            yield from set(wnids_of(listed.names, None, path))
+            return {source.wnid}
+        path = self._root / source.container
+        listed = list_folder(path) if path.is_dir() else list_tar(path)
+        return set(wnids_of(listed.names, self._table(source), path))
 
     def _table(self, source: Source) -> dict[str, str] | None:
         if source.truth is not None and source.truth not in self._read:

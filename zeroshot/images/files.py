@@ -47,21 +47,23 @@ class ImageFiles:
         """The image file's bytes, whatever its format; the first `limit` of them.
 
         Raises:
-            InputError: the file is gone or has another size than when it was indexed.
+            InputError: the file is gone or, if it is read whole, has another size than when it was indexed (a tar's
+                member cannot tell that it has grown).
         """
         container, offset, size = int(self._container[row]), int(self._offset[row]), int(self._size[row])
         wanted = size if limit is None else min(size, limit)
         try:
             if offset < 0:
                 with open(self._root / self._containers[container] / self.name(row), "rb") as file:
-                    data = file.read(wanted)
+                    data = file.read(wanted + (limit is None))  # one byte more shows that it has grown
             else:
                 data = self._read_at(container, offset, wanted)
         except OSError as error:
             raise InputError(f"{self.where(row)}: cannot be read ({error.strerror}); it was there when it was indexed: "
                              "bring it back, or `dvc repro index_images`") from None
         if len(data) != wanted:
-            raise InputError(f"{self.where(row)}: cut short to {len(data)} bytes, {size} when it was indexed; "
+            found = f"cut short to {len(data)} bytes" if len(data) < wanted else "longer"
+            raise InputError(f"{self.where(row)}: {found}, {size} bytes when it was indexed; "
                              "`dvc repro index_images` after the images have changed")
         return data
 

@@ -55,7 +55,7 @@ class Network:
         pending: list[dict[str, Tensor]] = []
         source = Source(pictures, self._how["pack"], self._cnn.preprocessing.resize, self.device, _workers(pictures))
         rows = torch.arange(len(pictures)).numpy()
-        how = Passes(_batch(len(pictures), self._how["batch"]), self._how["precision"], self._layout)
+        how = Passes(self._how["batch"], self._how["precision"], self._layout)
         names, forward = self._forward(wanted)
         done = ready = 0
         for _, outputs in over_images(forward, rows, source, self._cnn.preprocessing, how, progress):
@@ -117,9 +117,9 @@ class Source(SquareSource):
 
 
 def _workers(pictures: Sequence[Picture]) -> int:
-    return 0 if len(pictures) <= FEW else max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0))))
+    return 0 if len(pictures) <= FEW else max(1, min(MOST_WORKERS, _cores()))
 
 
-def _batch(pictures: int, most: int) -> int:
-    """A power of two that holds them all, or `most`: few pictures take no large batch's time."""
-    return min(most, 1 << max(pictures - 1, 0).bit_length())
+def _cores() -> int:
+    """Those that this process may use, where the system tells (Linux), else all."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

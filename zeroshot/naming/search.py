@@ -1,5 +1,8 @@
 """Search by words: the pictures whose points are nearest to the mean of the words' vectors."""
 
+import functools
+import hashlib
+import importlib.metadata
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +23,8 @@ from zeroshot.naming.words import Words
 from zeroshot.terms.spelling import term_of, words_of
 
 CHUNK = 1 << 14  # pictures at a time
+MAKERS = ("images", "networks", "closed_form", "ranking", "naming")  # packages whose code decides a picture's points
+LIBRARIES = ("torch", "torchvision", "pillow")
 LONGEST = 6  # words of a term
 SIDE = 32  # pixels, of a picture that is read only to see whether it can be
 MINUS = re.compile(r"(?:^|[\s,])[-−]\s*\w+")  # as in "dog -cat"
@@ -112,7 +117,18 @@ def fault_of(picture: Picture) -> str:
 
 
 def cache_of(model: Model, model_name: str) -> PointsCache:
-    return PointsCache(f"{model.folder.sha256} {model_name}")
+    """Of points that this model, this code and these libraries made."""
+    return PointsCache(f"{model.folder.sha256} {model_name} {_made_by()}")
+
+
+@functools.cache
+def _made_by() -> str:
+    """Digest of what turns a picture into points beside the model: the code of MAKERS, and the libraries' versions."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256(" ".join(map(importlib.metadata.version, LIBRARIES)).encode())
+    for file in sorted(file for maker in MAKERS for file in (package / maker).glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def first_of(points: Float32[np.ndarray, "pictures dim"], query: Float32[np.ndarray, "dim"], top: int

@@ -30,6 +30,11 @@ ROWS = 1 << 17  # images read at a time
 Ranked = tuple[np.ndarray, dict[str, tuple[np.ndarray, np.ndarray]]]  # rows of the index; by set their top and rank
 
 
+def rankings_path(folder: Path, model: str) -> Path:
+    """Where a model's rankings lie in data/rankings."""
+    return folder / ("conse" if model.startswith("conse-") else ".") / f"{model}.safetensors"
+
+
 def write_rankings(out: Path, meta: Mapping[str, Any], images: Mapping[str, int], ranked: Iterable[Ranked],
                    questions: Questions, bias: Float32[np.ndarray, "labels"] | None = None) -> None:
     """Write the artifact, chunk by chunk.

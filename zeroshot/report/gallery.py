@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
@@ -24,11 +23,6 @@ class Answer:
     wnid: str
     right: bool
     seen: bool
-
-
-def rankings_path(folder: Path, model: str) -> Path:
-    """Where a model's rankings lie in data/rankings."""
-    return folder / ("conse" if model.startswith("conse-") else ".") / f"{model}.safetensors"
 
 
 def pick_images(ranked: Rankings, label_set: str, images: int, seed: int) -> Int[np.ndarray, "images"]:
@@ -85,7 +79,7 @@ def small(reader: PackedPixels | ImageFiles, row: int, side: int) -> Image.Image
 
 def name_of(wnid: str, nouns: Taxonomy, longest: int = 1000) -> str:
     """The synset's first lemma, cut to `longest` characters; a wnid that is no noun's is its own name."""
-    return _cut(nouns.lemmas[nouns.index[wnid]][0] if wnid in nouns.index else wnid, longest)
+    return _cut(nouns.name(wnid), longest)
 
 
 def names_of(wnids: Sequence[str], true: str, nouns: Taxonomy, longest: int = 1000) -> list[str]:
