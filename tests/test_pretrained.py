@@ -1,6 +1,7 @@
 """Weights from elsewhere: what their outputs stand for, and every form in which people have them."""
 
 import io
+import shutil
 import subprocess
 import zipfile
 from math import comb
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import save, save_file
 
+from stages import pretrain_cnn
 from tests.test_pretrain_cnn import train
 from tests.vision import SIDE, WNIDS, make_index
 from zeroshot.base.chance import DOUBT, is_near_chance
@@ -53,6 +55,26 @@ def outputs_of(folder: Path, classes: int, lines: list[str] | None = None, **cha
 def test_outputs_are_found_by_a_list_in_output_order(tmp_path):
     listed = [WNIDS[3], "-", f"{WNIDS[0]} what follows is for people", "n99999999", WNIDS[2], WNIDS[1]]
     assert outputs_of(tmp_path, 6, listed, weights_outputs="list") == [2, 5, 4, 0]
+
+
+def test_a_corrected_list_does_not_go_on_from_what_the_old_one_began(tmp_path, monkeypatch):
+    make_index(tmp_path / "index")
+    weights = resnet8(tmp_path, 4)
+
+    def trained(lines):
+        (tmp_path / "outputs.txt").write_text("\n".join(lines) + "\n")
+        return train(tmp_path / "index", tmp_path, weights=weights, weights_list=tmp_path / "outputs.txt",
+                     pretrained="file", epochs=1, weights_outputs="list").read_bytes()
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut, pytest.raises(KeyboardInterrupt):
+        cut.setattr(pretrain_cnn, "write_cnn", killed)
+        trained(WNIDS[:4])
+    corrected = trained(WNIDS[3::-1])
+    shutil.rmtree(tmp_path / "scratch")
+    assert trained(WNIDS[3::-1]) == corrected != trained(WNIDS[:4])
 
 
 def test_the_seen_labels_are_as_many_as_the_outputs(tmp_path):
