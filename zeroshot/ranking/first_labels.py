@@ -206,7 +206,7 @@ def _largest(keys: Int[Tensor, "*images n"], count: int) -> Int[Tensor, "*images
     """Each image's `count` largest keys (all, if fewer), in no order. numpy takes a quarter of torch's time."""
     if keys.shape[-1] <= count:
         return keys
-    if keys.is_cuda:
+    if keys.device.type != "cpu":
         return keys.topk(count, sorted=False).values
     return torch.from_numpy(np.partition(keys.numpy(), -count)[..., -count:])
 
@@ -226,7 +226,7 @@ def _order(keys: Tensor) -> Tensor:
 def _merge(tops: list[Int[Tensor, "images first"]], has: Bool[Tensor, "sets atoms"], top: int
            ) -> Int[Tensor, "sets images top"]:
     """First labels of each set from the sort keys of its atoms' first; -1 where there are fewer."""
-    atom = torch.repeat_interleave(torch.tensor([keys.shape[1] for keys in tops]).to(has.device))
+    atom = torch.repeat_interleave(torch.tensor([keys.shape[1] for keys in tops])).to(has.device)
     keys = torch.where(has[:, None, atom], torch.cat(tops, dim=1), NO_SCORE_KEY << 32)
     best = _largest(keys, top).sort(descending=True).values
     labels = torch.where(best >> 32 == NO_SCORE_KEY, -1, _order(best))
