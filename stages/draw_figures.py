@@ -18,7 +18,7 @@ from zeroshot.base.artifacts import why_not_made
 from zeroshot.base.params import Seed, StageParams
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.metrics import KS
-from zeroshot.evaluation.model_names import display_name
+from zeroshot.evaluation.model_names import BESIDE, NAMES, display_name, is_model
 from zeroshot.images.index import ImageIndex
 from zeroshot.images.pixels import open_pixels
 from zeroshot.labels.asked_sets import LabelSet, refuse_unmade
@@ -45,6 +45,13 @@ class Params(StageParams):
     images: int = pydantic.Field(ge=1, le=100)
     answers: int = pydantic.Field(ge=1, le=KS[-1])
     seed: Seed
+
+    @pydantic.field_validator("models")
+    @classmethod
+    def _names(cls, models: list[str]) -> list[str]:
+        if not all(map(is_model, models)):
+            raise ValueError(f"some of {', '.join([*NAMES, 'conse-<T>', *BESIDE])}")
+        return models
 
 
 def main(params: Params, *, rankings: Path, index: Path, images: Path, taxonomy: Path, label_sets: Path, answers: Path

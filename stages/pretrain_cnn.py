@@ -29,7 +29,7 @@ from zeroshot.networks.outputs import Outputs
 from zeroshot.networks.preprocessing import Preprocessing
 from zeroshot.networks.pretrained import build_pretrained
 from zeroshot.networks.saved import write_cnn
-from zeroshot.networks.visual_model import Stem, VisualModel, check_size
+from zeroshot.networks.visual_model import KNOWN, Stem, VisualModel, check_size, is_arch
 from zeroshot.networks.weights_files import weights_file
 from zeroshot.running.scratch import scratch_root
 from zeroshot.training.augmentation import Augmentation, mixup
@@ -60,6 +60,13 @@ class Params(ImageTrainingParams):
     randaugment_magnitude: int = pydantic.Field(ge=0, le=30)
     mixup: float = pydantic.Field(ge=0)
     label_smoothing: float = Share
+
+    @pydantic.field_validator("arch")
+    @classmethod
+    def _is_known(cls, arch: str) -> str:
+        if not is_arch(arch):
+            raise ValueError(KNOWN)
+        return arch
 
     @pydantic.model_validator(mode="after")
     def _fits_together(self):

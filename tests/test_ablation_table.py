@@ -125,6 +125,21 @@ def test_intervals_are_those_of_compare_and_figures_those_of_the_commits(world):
     assert rows[1].same == [] and "conse-10" not in rows[1].cells  # it has no metrics here
 
 
+def test_a_model_that_a_row_lacks_does_not_pass_for_one_that_did_as_in_the_first(world):
+    commits = [ablation_settings.git(world, "rev-parse", rev).strip() for rev in ("HEAD", *seeds_of(world))]
+    (world / "metrics" / "conse-5").mkdir()
+    (world / "metrics" / "conse-5" / "unseen.json").write_text('{"hit@1": 0.5}')
+    git(world, "add", ".")
+    git(world, "commit", "--quiet", "-m", "T is 5")
+    rows = [ablation_table.Row(label, "", {None: commit}) for label, commit in zip(
+        ("one", "two", "T is 5"), (*commits[:2], ablation_settings.git(world, "rev-parse", "HEAD").strip()),
+        strict=True)]
+    git(world, "reset", "--quiet", "--hard", commits[0])
+    ablation_table.fill(rows, ["devise", "conse-5", "hierse"], [("unseen", "hit@1")], world)
+    assert [row.notes for row in rows] == [["`one` has no ConSE(5)"], ["`two` has no ConSE(5)"], []]
+    assert "- `one` has no ConSE(5)\n" in ablation_table.as_markdown(rows, [("unseen", "hit@1")])
+
+
 def test_a_label_set_that_some_runs_lack_is_a_dash_and_the_others_have_their_intervals(world):
     commits = [ablation_settings.git(world, "rev-parse", rev).strip() for rev in ("HEAD", *seeds_of(world))]
     columns = [("most-500", "hit@1"), ("unseen", "hit@1")]

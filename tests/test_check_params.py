@@ -38,6 +38,21 @@ def test_a_long_stage_refuses_to_start_while_a_later_stages_section_or_input_is_
     assert "data/w: no such file or folder (params.yaml: pretrain_cnn.weights)" in ended.stderr
 
 
+@pytest.mark.parametrize(("right", "wrong", "said"), [
+    ("arch: resnet20", "arch: resnet21", "`pretrain_cnn.arch` is 'resnet21'; expected: alexnet, resnet20 (any 6n + "),
+    ("models: [devise, conse-10, hierse, exemplars]", "models: [devise, cones-10]",
+     "`draw_figures.models` is ['devise', 'cones-10']; expected: some of softmax, random, devise, conse-<T>, hierse, "),
+    ("    hops: [2, 3]", "    hopps: [2, 3]", "unknown key `build_label_sets.tree.hopps`; known here: directed, hops")])
+def test_names_that_no_run_knows_are_refused_before_anything_runs(project, monkeypatch, right, wrong, said):
+    monkeypatch.chdir(project)
+    text = (project / "params.yaml").read_text()
+    assert text.count(right) == 1
+    (project / "params.yaml").write_text(text.replace(right, wrong))
+    with pytest.raises(SystemExit) as ended:
+        check_params.main()
+    assert said in str(ended.value)
+
+
 def test_what_was_found_well_is_not_checked_again_until_something_of_it_changes(project, monkeypatch):
     monkeypatch.chdir(project)
     monkeypatch.setattr(check_params, "PROJECT", project)  # where the code is

@@ -26,6 +26,7 @@ from zeroshot.__main__ import main
 from zeroshot.console.errors import InputError
 from zeroshot.naming.pictures import find_pictures
 from zeroshot.naming.points_cache import PointsCache
+from zeroshot.naming.search import search
 from zeroshot.naming.sheet import MOST, write_sheet
 from zeroshot.naming.words import singulars
 from zeroshot.running.scratch import PROJECT
@@ -321,7 +322,7 @@ def test_a_picture_that_has_become_readable_is_read(model, tmp_path, monkeypatch
         return opened(path, *rest)
     pictures = find_pictures(tmp_path / "a.png")
     monkeypatch.setattr("zeroshot.naming.reading.open", forbidden, raising=False)
-    assert not zeroshot.naming.search.search(model, "dog", pictures, 1, None)
+    assert not search(model, "dog", pictures, 1, None)
     monkeypatch.undo()
     monkeypatch.setenv("ZEROSHOT_SCRATCH", str(tmp_path / "scratch"))
     os.chmod(tmp_path / "a.png", 0o600)  # its content and its time stay the same

@@ -49,6 +49,22 @@ def test_a_bad_section_is_refused_naming_file_and_key(tmp_path, text, message):
         load(tmp_path, text)
 
 
+class Outer(StageParams):
+    inner: Params
+    either: Params | None
+    top: int
+
+
+@pytest.mark.parametrize("text, message", [
+    ("train: {inner: {margn: 1}, top: 1}", "unknown key `train.inner.margn`; known here: epochs, margin$"),
+    ("train: {either: {margn: 1}, top: 1}", "unknown key `train.either.margn`; known here: epochs, margin$"),
+    ("train: {inner: {}, topp: 1}", "unknown key `train.topp`; known here: either, inner, top$")])
+def test_of_an_unknown_key_those_beside_it_are_told(tmp_path, text, message):
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(InputError, match=f"(?m){message}"):
+        load_params("train", Outer, tmp_path / "params.yaml")
+
+
 class Counted(StageParams):
     t: list[int] = Field(min_length=1)
     name: str = Field(min_length=1, max_length=3)

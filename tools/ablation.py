@@ -32,6 +32,7 @@ from tools.keep_results import VERSIONS, hardware
 from tools.kept_tables import write_table
 from tools.published_tables import Line, read_published, write_published
 from tools.stage_deps import PROJECT
+from tools.wrapping import wrapped
 from zeroshot.console.errors import InputError
 
 WORK = Path(".dvc/tmp/ablations")  # DVC and git ignore it
@@ -214,7 +215,7 @@ def write_done(ablation: Ablation, planned: Sequence[Planned], failed: Mapping[s
         return "\nno row is done, so no table is written; one of an earlier commit stays as it is"
     path = write_tables(ablation, planned, done, failed, root)
     files = [*([write_beside(ablation, published, planned, root)] if published else []), path]
-    return "".join("\n" + file.read_text(encoding="utf-8") for file in files) + (
+    return wrapped("".join("\n" + file.read_text(encoding="utf-8") for file in files)) + (
         f"\nkept in {path.relative_to(root)} and .csv; each row is an experiment: `dvc exp show`, `dvc exp apply "
         "<name>`")
 

@@ -10,7 +10,7 @@
     rows:                             # label: what `dvc exp run -S` takes; the first is what others are compared with
       as it is:
       margin 0.2: train_devise.margin=0.2
-      "1, 5 labels": [rank_conse.t=[1, 5], rank_conse.hierse_t=5]
+      "1, 5 labels": ["rank_conse.t=[1, 5]", rank_conse.hierse_t=5]  # brackets in a list stand in quotes
 """
 
 import json
@@ -25,7 +25,7 @@ from tools.differences import HARMONIC, METRICS
 from tools.preset import near_spellings, preset_names, shown
 from zeroshot.base.params import read_yaml
 from zeroshot.console.errors import InputError
-from zeroshot.evaluation.model_names import BESIDE, NAMES
+from zeroshot.evaluation.model_names import BESIDE, NAMES, is_model
 from zeroshot.labels.label_sets import ALL_LABEL_SETS, PLUS_SEEN, in_order
 
 KEYS = ("title", "preset", "base", "seeds", "seed_keys", "published", "figures", "rows")
@@ -201,9 +201,7 @@ def _figure_faults(figures: Any) -> list[str]:
 
 def model_fault(model: str) -> str:
     """Why this is no model, "" if it is one."""
-    known = [*NAMES, *BESIDE]
-    return "" if model in known or re.fullmatch(r"conse-[1-9]\d*", model) else _unknown("model", model,
-                                                                                       [*known, "conse-10"])
+    return "" if is_model(model) else _unknown("model", model, [*NAMES, "conse-10", *BESIDE])
 
 
 def column_fault(text: str, metrics: Sequence[str] = METRICS) -> str:

@@ -112,6 +112,11 @@ def fill(rows: Sequence[Row], models: Sequence[str], columns: Sequence[tuple[str
         for commit in row.commits.values():  # rankings are not wanted again
             if row is not first:
                 opened.pop(commit, None)
+    measured = {model for row in rows for model in (*row.cells, *row.same)}
+    for row in rows:  # else a reader would take such a model for one that did as in the first row
+        if lacking := [display_name(model) for model in models if row.commits and model in measured
+                       and model not in (*row.cells, *row.same)]:
+            row.notes.append(f"`{row.label}` has no {', no '.join(lacking)}")
 
 
 def _intervals(paired: Sequence[tuple[Any, Any]], models: Sequence[str], columns: Sequence[tuple[str, str]], row: Row

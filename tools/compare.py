@@ -9,7 +9,6 @@ import argparse
 import json
 import re
 import sys
-import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -17,6 +16,7 @@ from tools.changes import ParamChange, StageChange, changed_params, changed_stag
 from tools.differences import HARMONIC, METRICS, ClassChange, Difference, class_changes, common_models, differences
 from tools.preset import shown
 from tools.runs import WORKSPACE, Run
+from tools.wrapping import WIDTH, wrap
 from zeroshot.console.ends import ended
 from zeroshot.console.errors import InputError
 from zeroshot.evaluation.model_names import display_name
@@ -25,7 +25,6 @@ from zeroshot.report.markdown import aligned
 
 HEADLINE_MODELS = ("softmax", "devise", "conse-10", "hierse", "exemplars")
 HEADLINE_SETS = ("seen", "unseen", "unseen+seen")
-WIDTH = 160
 MOST = 5  # classes up and down
 METHOD = ("Before, after, difference ± half its 95 % interval; * where that excludes 0. Hits and harmonic mean are in "
           "per cent. Intervals: paired bootstrap by class (each drawn with all its images and both runs' answers), "
@@ -106,9 +105,9 @@ def as_json(compared: Comparison) -> dict:
 
 def as_markdown(compared: Comparison) -> str:
     """At most 160 columns; some 45 lines for the headline models and sets."""
-    parts = [f"# {compared.before} → {compared.after}", figures_table(compared.figures), _wrap(METHOD)]
+    parts = [f"# {compared.before} → {compared.after}", figures_table(compared.figures), wrap(METHOD)]
     parts = parts if compared.figures else parts[:1]
-    parts += ["\n".join(_wrap(f"- {note}", "  ") for note in compared.notes)] if compared.notes else []
+    parts += ["\n".join(wrap(f"- {note}", "  ") for note in compared.notes)] if compared.notes else []
     parts += [f"{_params(compared.params)}\n{_stages(compared.stages)}", classes_table(compared)]
     return "\n\n".join(filter(None, parts))
 
@@ -177,7 +176,7 @@ def _params(changes: Sequence[ParamChange], most: int = 8) -> str:
         return "Params that differ: none."
     told = [f"`{change.key}` {shown(change.before)} → {shown(change.after)}" for change in changes[:most]]
     rest = f"; and {len(changes) - most} more (`--json` has all)" if len(changes) > most else ""
-    return _wrap(f"Params that differ: {'; '.join(told)}{rest}.", "  ")
+    return wrap(f"Params that differ: {'; '.join(told)}{rest}.", "  ")
 
 
 def _stages(changes: Sequence[StageChange]) -> str:
@@ -188,7 +187,7 @@ def _stages(changes: Sequence[StageChange]) -> str:
     for change in changes:
         because = f" (other {', '.join(change.because)})" if change.because else ""
         alike.setdefault(change.what + because, []).append(change.stage)
-    return "\n".join(_wrap(f"Stages, {what}: {_folded(stages)}.", "  ") for what, stages in alike.items())
+    return "\n".join(wrap(f"Stages, {what}: {_folded(stages)}.", "  ") for what, stages in alike.items())
 
 
 def _folded(stages: Sequence[str]) -> str:
@@ -240,10 +239,6 @@ def _left_out(common: Sequence[str], figures: Sequence[Difference], before: Run,
 
 def _some(items: Sequence[str], most: int = 4) -> str:
     return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
-
-
-def _wrap(text: str, indent: str = "") -> str:
-    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,6 +14,7 @@ from tools.ablation_table import Row, as_markdown, fill
 from tools.bench import Found, experiments
 from tools.preset import shown
 from tools.stage_deps import PROJECT
+from tools.wrapping import wrapped
 from zeroshot.console.ends import ended
 from zeroshot.console.errors import InputError
 
@@ -40,7 +41,7 @@ def main(rev: str = "HEAD", root: Path = PROJECT) -> str:
     rows = [Row(f"commit {commit[:7]}", "", {None: commit}), *(_row(one, commit, root) for one in here)]
     columns = tuple(map(column, COLUMNS))
     fill(rows, MODELS, columns, root)
-    return as_markdown(rows, columns) + (f"\nExperiments {others}\n" if others else "")
+    return wrapped(as_markdown(rows, columns) + (f"\nExperiments {others}\n" if others else ""))
 
 
 def _row(one: Found, baseline: str, root: Path) -> Row:

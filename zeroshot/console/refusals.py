@@ -2,7 +2,8 @@
 
 import re
 import reprlib
-from collections.abc import Iterable
+import typing
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def unknown_section(path: Path, name: str, nearest: Iterable[str]) -> InputError
                       f"{', '.join(nearest) or 'none'} (names that begin with x- are yours, for anchors)")
 
 
-def wrong_params(path: Path, section: str, known: Iterable[str], faults: Iterable[dict[str, Any]]) -> InputError:
+def wrong_params(path: Path, section: str, known: Mapping[str, Any], faults: Iterable[dict[str, Any]]) -> InputError:
     """All of pydantic's `faults` of a section, a line each."""
     return InputError("\n".join(_wrong_param(path, section, known, fault) for fault in _by_key(faults)))
 
@@ -84,10 +85,22 @@ def _expectation(message: str) -> str:
     return re.sub(r"^\w+ should have (at (least|most) \d+ \w+).*", r"\1", message)
 
 
-def _wrong_param(path: Path, section: str, known: Iterable[str], fault: dict[str, Any]) -> str:
+def _within(known: Mapping[str, Any], keys: Iterable[str | int]) -> Mapping[str, Any]:
+    """The keys of a section's mapping that these keys lead to.
+
+    Args:
+        known: pydantic's fields of the section, by name.
+    """
+    for key in keys:
+        kind = known[key].annotation
+        known = next(one.model_fields for one in (kind, *typing.get_args(kind)) if hasattr(one, "model_fields"))
+    return known
+
+
+def _wrong_param(path: Path, section: str, known: Mapping[str, Any], fault: dict[str, Any]) -> str:
     key = ".".join([section, *map(str, fault["loc"])])
     if fault["type"] == "extra_forbidden":
-        return f"{path}: unknown key `{key}`; known here: {', '.join(sorted(known))}"
+        return f"{path}: unknown key `{key}`; known here: {', '.join(sorted(_within(known, fault['loc'][:-1])))}"
     if fault["type"] == "missing":
         return f"{path}: key `{key}` is missing; presets/demo.yaml explains it"
     return f"{path}: `{key}` is {_SHORT.repr(fault['input'])}; expected: {fault['msg']}"

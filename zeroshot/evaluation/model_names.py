@@ -9,5 +9,10 @@ BESIDE = {"hierse": "HierSE", "ridge": "Ridge regression", "eszsl": "ESZSL",
 NOT_MEASURED = "# not measured: "  # begins the scores of a model that has none; why follows
 
 
+def is_model(name: str) -> bool:
+    """Whether some run could have a model of this name."""
+    return name in NAMES or name in BESIDE or re.fullmatch(r"conse-[1-9]\d*", name) is not None
+
+
 def display_name(model: str) -> str:
     return NAMES.get(model) or BESIDE.get(model) or re.sub(r"^conse-(\d+)$", r"ConSE(\1)", model)

@@ -14,6 +14,7 @@ from zeroshot.images.files import ImageFiles
 
 ROWS = 256  # images decoded or checked per task
 COPY_ROWS = 4096  # images copied at once
+TOLD = 5  # images named where too many cannot be read
 
 
 def find_unreadable(reader: ImageFiles, raw: Path, *, pack: int | None, check: str, max_unreadable: float,
@@ -41,11 +42,16 @@ def find_unreadable(reader: ImageFiles, raw: Path, *, pack: int | None, check: s
             unreadable += found
             bar.update(stop - start)
             if unreadable and lost + len(unreadable) > allowed:
-                row, reason = unreadable[0]
-                raise InputError(f"{lost + len(unreadable)} of {images} images cannot be read, the first "
-                                 f"{reader.where(row)} ({reason}); at most {allowed} may be skipped "
-                                 "(params.yaml: index_images.max_unreadable)")
+                some = told([f"{reader.where(row)} ({reason})" for row, reason in unreadable])
+                raise InputError(f"{lost + len(unreadable)} of {images} images cannot be read, {some}; at most "
+                                 f"{allowed} may be skipped (params.yaml: index_images.max_unreadable)")
     return unreadable
+
+
+def told(faults: list[str]) -> str:
+    """The first few of images that cannot be read."""
+    more = f"; and {len(faults) - TOLD} more" if len(faults) > TOLD else ""
+    return f"the first {'; '.join(faults[:TOLD])}{more}"
 
 
 def read_rows(task: tuple[int, int], reader: ImageFiles, raw: Path, pack: int | None,

@@ -147,8 +147,10 @@ def _folded(name: str) -> str:
 
 def _refuse_slips(given: str) -> None:
     """Of what would pass for words: a file that is not there."""
-    if given.strip().lower().endswith(LISTS) or os.path.isdir(given) and os.sep in given:
-        raise InputError(f"{given}: no such file; expected one of labels, one a line, or labels themselves")
+    is_folder = os.path.isdir(given) and os.sep in given
+    if given.strip().lower().endswith(LISTS) or is_folder:
+        raise InputError(f"{given}: {'a folder' if is_folder else 'no such file'}; expected one of labels, one a line, "
+                         "or labels themselves")
 
 
 def _refuse_sets(words: Words, labels: Sequence[str], sets: Iterable[str]) -> None:

@@ -95,7 +95,8 @@ def _named(words: Words, lemma: str, kind: str, number: str) -> str:
     """The wnid of NLTK's `lemma.kind.number`: a meaning of the lemma, in WordNet's order."""
     senses = words.senses(lemma) if kind == "n" else []
     if not 1 <= int(number) <= len(senses):
-        expected = f"{lemma}.n.01 to {lemma}.n.{len(senses):02}" if senses else "the name of a noun's, as dog.n.01"
+        last = f" to {lemma}.n.{len(senses):02}" if len(senses) > 1 else ""
+        expected = f"{lemma}.n.01{last}" if senses else "the name of a noun's, as dog.n.01"
         raise UnknownLabel(f"label {quoted(f'{lemma}.{kind}.{number}')}: no noun synset of WordNet 3.0; expected "
                            f"{expected}")
     return senses[int(number) - 1]

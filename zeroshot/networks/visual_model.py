@@ -13,6 +13,7 @@ Taps, that is what v(image) may be (`extract_features.tap`):
     penultimate  input of the classifier (4096-D for AlexNet, the paper's); averaged over space if it is a map
 """
 
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Literal
@@ -32,6 +33,13 @@ from zeroshot.networks.torchvision_networks import build_torchvision, cut_torchv
 Tap = Literal["activation", "halved", "normalised", "pooled", "penultimate"]
 Stem = Literal["standard", "small", "strided"]
 KNOWN = "alexnet, resnet20 (any 6n + 2), resnet9-<width>, convnet, allcnn, torchvision/<name>, timm/<name>"
+
+
+def is_arch(arch: str) -> bool:
+    """Whether there is such an architecture, as far as that is known without its library."""
+    if depth := re.fullmatch(r"resnet(\d+)", arch):
+        return int(depth[1]) >= 8 and int(depth[1]) % 6 == 2
+    return re.fullmatch(r"alexnet|convnet|allcnn|resnet9-[1-9]\d{0,3}|(torchvision|timm)/.+", arch) is not None
 
 
 class VisualModel(nn.Module):
