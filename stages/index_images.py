@@ -34,7 +34,7 @@ from zeroshot.image_sets.cifar import Cifar, choose_cifar, datasets_of
 from zeroshot.image_sets.cifar_files import SIDE
 from zeroshot.image_sets.demo import DemoParams, draw_demo
 from zeroshot.image_sets.layouts import Source
-from zeroshot.image_sets.packing import COPY_ROWS, find_unreadable, told, write_blocks, write_pixels
+from zeroshot.image_sets.packing import COPY_ROWS, find_unreadable, first_few, write_blocks, write_pixels
 from zeroshot.image_sets.truths import LEADING
 from zeroshot.images.files import ImageFiles
 from zeroshot.images.index import INDEX_FILE, PIXELS_FILE, ROLES, TRAIN, VAL, ImageIndex, write_index
@@ -232,7 +232,7 @@ def list_images(params: Params, root: Path, chosen: Chosen):
               f"({printable(', '.join(nested[:3]))}); their images count as the outer ones")
     arrays = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     if len(lost) > params.max_unreadable * (len(arrays["role"]) + len(lost)):
-        some = told([f"{file} ({reason})" for _, _, file, reason in lost])
+        some = first_few([f"{file} ({reason})" for _, _, file, reason in lost])
         raise InputError(f"{len(lost)} images cannot be read, {some}; more than may be "
                          "skipped (params.yaml: index_images.max_unreadable)")
     return wnids, containers, {**arrays, "name_end": np.cumsum(arrays["name_end"])}, ignored, lost

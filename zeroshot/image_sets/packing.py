@@ -42,13 +42,13 @@ def find_unreadable(reader: ImageFiles, raw: Path, *, pack: int | None, check: s
             unreadable += found
             bar.update(stop - start)
             if unreadable and lost + len(unreadable) > allowed:
-                some = told([f"{reader.where(row)} ({reason})" for row, reason in unreadable])
+                some = first_few([f"{reader.where(row)} ({reason})" for row, reason in unreadable])
                 raise InputError(f"{lost + len(unreadable)} of {images} images cannot be read, {some}; at most "
                                  f"{allowed} may be skipped (params.yaml: index_images.max_unreadable)")
     return unreadable
 
 
-def told(faults: list[str]) -> str:
+def first_few(faults: list[str]) -> str:
     """The first few of images that cannot be read."""
     more = f"; and {len(faults) - TOLD} more" if len(faults) > TOLD else ""
     return f"the first {'; '.join(faults[:TOLD])}{more}"

@@ -9,6 +9,7 @@ Scores stand as [slots, images], label by label: then maxima of blocks and count
 and all of it costs a fraction of the matrix product (benchmarks/bench_ranking.py).
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -48,6 +49,24 @@ class Layout:
     atoms: list[tuple[int, int]]
     sets: dict[str, list[int]]
     candidates: dict[str, int]
+
+    @functools.cached_property
+    def ranked(self) -> list[str]:
+        """The sets that have any candidate."""
+        return [name for name, atoms in self.sets.items() if atoms]
+
+    @functools.cached_property
+    def has(self) -> Bool[Tensor, "sets atoms"]:
+        """Whether each of the `ranked` sets has each atom."""
+        has = torch.zeros(len(self.ranked), len(self.atoms), dtype=torch.bool)
+        for number, name in enumerate(self.ranked):
+            has[number, self.sets[name]] = True
+        return has.to(self.slot_of.device)
+
+    @functools.cached_property
+    def stops(self) -> Int[Tensor, "atoms"]:
+        """Last-plus-one block of each atom."""
+        return torch.tensor([stop for _, stop in self.atoms], device=self.slot_of.device)
 
 
 def lay_out(members: Mapping[str, Bool[np.ndarray, "labels"]], scored: Bool[np.ndarray, "labels"],
@@ -159,17 +178,12 @@ def rank_chunk(scores: Float32[Tensor, "slots images"], true: Int[Tensor, "image
     own = torch.where(slot >= 0, scores[slot.clamp(min=0), image], torch.inf)
     scores[slot[slot >= 0], image[slot >= 0]] = NO_SCORE  # the others in their order; the true one goes in by its rank
     not_below, highest = _sweep(scores, own)
-    names = [name for name, atoms in layout.sets.items() if atoms]
-    has = torch.zeros(len(names), len(layout.atoms), dtype=torch.bool)  # [sets, atoms]
-    for number, name in enumerate(names):
-        has[number, layout.sets[name]] = True
-    has = has.to(true.device)
     not_below = torch.stack([not_below[start:stop].sum(0) for start, stop in layout.atoms]).long()
-    stops = torch.tensor([stop for _, stop in layout.atoms], device=true.device)
-    among = has[:, torch.bucketize(slot.clamp(min=0) // BLOCK, stops, right=True)] & (slot >= 0)
-    ranks = torch.where(among, (has[:, :, None] * not_below).sum(1) + 1, 0)
-    tops = _insert(_merge(_first_of_atoms(scores, highest, layout, top), has, top), true, ranks)
-    return {name: (tops[number], ranks[number]) for number, name in enumerate(names)}
+    own_atom = torch.bucketize(slot.clamp(min=0) // BLOCK, layout.stops, right=True)
+    among = layout.has[:, own_atom] & (slot >= 0)
+    ranks = torch.where(among, (layout.has[:, :, None] * not_below).sum(1) + 1, 0)
+    tops = _insert(_merge(_first_of_atoms(scores, highest, layout, top), layout.has, top), true, ranks)
+    return {name: (tops[number], ranks[number]) for number, name in enumerate(layout.ranked)}
 
 
 def _sweep(scores: Float32[Tensor, "slots images"], own: Float32[Tensor, "images"]
